@@ -1,0 +1,88 @@
+//! One attempt to send one opening, and how it may end.
+
+use std::time::Duration;
+
+use super::{
+    address::Address,
+    id::{AttemptId, ChannelName, Fence, TaskId, TaskName},
+    task::Opening,
+    word::words,
+};
+
+/// The permit to send one opening: granted by the store, with the intent already committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    pub attempt: AttemptId,
+    pub fence: Fence,
+    pub task_id: TaskId,
+    pub task: TaskName,
+    pub channel: ChannelName,
+    pub address: Address,
+    pub variables: Vec<(String, String)>,
+    pub opening: Opening,
+    /// The same for every attempt at one opening, so that a provider can drop a repeat.
+    pub key: i64,
+    /// Not to be called later than this after the grant: the lease or the working hours end.
+    pub valid_for: Duration,
+}
+
+/// What a driver is given to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    Text(String),
+    Template { name: String, language: String, variables: Vec<String> },
+}
+
+words! {
+    /// The class of a provider's answer. The class alone decides what happens next.
+    OutcomeClass {
+        Sent = "sent",
+        RecipientPermanent = "recipient-permanent",
+        MessagePermanent = "message-permanent",
+        WindowClosed = "window-closed",
+        RetryAfter = "retry-after",
+        NotSent = "not-sent",
+        InDoubt = "in-doubt",
+        ChannelBlocked = "channel-blocked",
+        CredentialRefused = "credential-refused",
+        OurMistake = "our-mistake",
+    }
+}
+
+/// How one attempt ended. `reason` is for people: it names the provider's code and meaning, and
+/// never an address, a text or a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub class: OutcomeClass,
+    /// With [`OutcomeClass::RetryAfter`]: how long the provider wants to be left alone. With
+    /// [`OutcomeClass::ChannelBlocked`]: how long the block lasts, where the provider says so.
+    pub after: Option<Duration>,
+    pub provider_message_id: Option<String>,
+    pub reason: String,
+}
+
+impl Outcome {
+    pub fn sent(provider_message_id: Option<String>) -> Self {
+        Self { class: OutcomeClass::Sent, after: None, provider_message_id, reason: String::new() }
+    }
+
+    pub fn of(class: OutcomeClass, reason: impl Into<String>) -> Self {
+        Self { class, after: None, provider_message_id: None, reason: reason.into() }
+    }
+
+    pub fn retry_after(after: Duration, reason: impl Into<String>) -> Self {
+        Self { after: Some(after), ..Self::of(OutcomeClass::RetryAfter, reason) }
+    }
+}
+
+impl OutcomeClass {
+    /// Classes that stop the channel until a person acts, or the provider's time is over.
+    pub fn stops_channel(self) -> bool {
+        matches!(self, Self::ChannelBlocked | Self::CredentialRefused | Self::OurMistake)
+    }
+
+    /// Nothing reached the person, and the same opening is tried again.
+    pub fn is_tried_again(self) -> bool {
+        matches!(self, Self::RetryAfter | Self::NotSent) || self.stops_channel()
+    }
+}

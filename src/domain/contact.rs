@@ -1,0 +1,36 @@
+//! Contacts: the members of a task's target audience.
+
+use std::collections::BTreeMap;
+
+use super::{address::Address, fields::Digest};
+
+/// One member of an audience: whom to write to, and the values of the file's other columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    pub address: Address,
+    pub variables: BTreeMap<String, String>,
+}
+
+/// What is known of an audience without reading its contacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudienceDigest(pub Digest);
+
+/// How an audience differs from the one that was applied, in numbers and a few examples.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AudienceChange {
+    /// Contacts after the change.
+    pub total: u64,
+    pub added: u64,
+    pub removed: u64,
+    /// Contacts that stay, with other variables.
+    pub altered: u64,
+    /// Lines that name a contact which an earlier line names already.
+    pub duplicates: u64,
+    pub added_examples: Vec<Address>,
+    pub removed_examples: Vec<Address>,
+}
+
+impl AudienceChange {
+    /// Enough to see what kind of line it is, never a million of them.
+    pub const EXAMPLES_MAX: usize = 3;
+}

@@ -1,0 +1,76 @@
+//! What the manifests ask for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use super::{
+    contact::AudienceDigest,
+    fields::{Digest, Fields},
+    id::TaskName,
+    place::Places,
+    resource::{Resource, ResourceKey},
+    task::TaskSpec,
+};
+
+/// Everything that the folder asks for, and what of it could not be read.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    pub tasks: BTreeMap<TaskName, DesiredTask>,
+    pub resources: BTreeMap<ResourceKey, DesiredResource>,
+    pub unreadable: Unreadable,
+}
+
+/// What exists in the folder and cannot be read: its last good state goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Files of which not even the documents' names are known.
+    pub files: BTreeSet<Arc<str>>,
+    pub tasks: BTreeSet<TaskName>,
+    pub resources: BTreeSet<ResourceKey>,
+}
+
+impl Unreadable {
+    pub fn is_empty(&self) -> bool {
+        let Self { files, tasks, resources } = self;
+        files.is_empty() && tasks.is_empty() && resources.is_empty()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct DesiredTask {
+    pub spec: TaskSpec,
+    /// `spec` as fields, made once.
+    pub fields: Fields,
+    pub digest: Digest,
+    /// Present with outgoing.
+    pub audience: Option<DesiredAudience>,
+    pub places: Places,
+}
+
+#[derive(Clone, Debug)]
+pub struct DesiredResource {
+    pub resource: Resource,
+    pub fields: Fields,
+    pub digest: Digest,
+    pub places: Places,
+}
+
+/// An audience as the manifest gives it: where its lines are, and the digest of their bytes.
+///
+/// The lines themselves are read only when the digest is new.
+#[derive(Clone, Debug)]
+pub struct DesiredAudience {
+    pub source: AudienceSource,
+    pub digest: AudienceDigest,
+}
+
+#[derive(Clone, Debug)]
+pub enum AudienceSource {
+    /// The lines, each with its line in the manifest.
+    Inline(Arc<Vec<(u32, String)>>),
+    /// A file that holds plain lines, or CSV (`.csv`).
+    File { path: PathBuf, shown: Arc<str> },
+}

@@ -1,0 +1,331 @@
+//! The table of channel kinds: the one place that says what belongs to what and who may open.
+//!
+//! Validation, schemas, documentation and the executor all read [`KINDS`]; a correction is one line.
+
+use super::word::words;
+
+words! {
+    /// The messenger of a task.
+    MessengerType {
+        Telegram = "telegram", Whatsapp = "whatsapp", Vkontakte = "vkontakte",
+        Avito = "avito", Web = "web", Instagram = "instagram",
+    }
+
+    /// Whether a task only answers, or writes first as well.
+    Format { Incoming = "incoming", IncomingAndOutgoing = "incoming-and-outgoing" }
+
+    /// The kinds of channel; [`ChannelKind::facts`] says what each can do.
+    ChannelKind {
+        TelegramCloud = "telegram-cloud", TelegramBot = "telegram-bot",
+        TelegramBusiness = "telegram-business", WhatsappWeb = "whatsapp-web", Waba = "waba",
+        VkUser = "vk-user", VkPublic = "vk-public", Avito = "avito",
+        PageMessenger = "page-messenger", Iframe = "iframe", Widget = "widget", Api = "api",
+        Instagram = "instagram",
+    }
+
+    /// How a channel learns of incoming messages where it has the choice.
+    Receive { Polling = "polling", Webhook = "webhook" }
+}
+
+/// Whether a channel of a kind may start a dialogue with a stranger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// The other side starts; the text says how.
+    No(&'static str),
+    /// With any text.
+    WithText,
+    /// Only with a template that the provider has approved.
+    WithTemplate,
+}
+
+/// A credential that a manifest refers to, never holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialFacts {
+    pub name: &'static str,
+    /// Sending is impossible without it.
+    pub required: bool,
+}
+
+/// What a setting of a channel's `spec` looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingShape {
+    /// A text, with the default that stands for an absent one.
+    Text { default: Option<&'static str> },
+    /// A text of digits that YAML would read as a number.
+    Digits,
+    /// One of a few words; the first is the default.
+    Word(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+}
+
+/// One field of a channel's `spec` that only some kinds have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingFacts {
+    pub name: &'static str,
+    pub shape: SettingShape,
+    pub required: bool,
+    /// Shown as hover text.
+    pub about: &'static str,
+}
+
+/// Everything that is known of a kind of channel.
+#[derive(Clone, Copy, Debug)]
+pub struct KindFacts {
+    pub kind: ChannelKind,
+    pub messenger: MessengerType,
+    pub opens: Opens,
+    pub credentials: &'static [CredentialFacts],
+    pub settings: &'static [SettingFacts],
+    /// Openings a day over all tasks when the manifest names no `dailyLimit`: low enough for a
+    /// young account. `None` where nothing can be opened.
+    pub daily_limit: Option<u32>,
+    /// The provider's own address; `None` where the manifest must give one or none is called.
+    pub endpoint: Option<&'static str>,
+    /// The provider drops a second message with the same key, so an attempt in doubt may be repeated.
+    pub drops_repeats: bool,
+    /// This version can send through it.
+    pub has_driver: bool,
+}
+
+impl ChannelKind {
+    pub fn facts(self) -> &'static KindFacts {
+        KINDS.iter().find(|facts| facts.kind == self).expect("KINDS has a row for every kind")
+    }
+
+    pub fn can_open(self) -> bool {
+        !matches!(self.facts().opens, Opens::No(_))
+    }
+
+    /// The formats of tasks that may use the kind.
+    pub fn formats(self) -> &'static [Format] {
+        if self.can_open() { Format::ALL } else { &[Format::Incoming] }
+    }
+}
+
+impl MessengerType {
+    pub fn kinds(self) -> impl Iterator<Item = &'static KindFacts> {
+        KINDS.iter().filter(move |facts| facts.messenger == self)
+    }
+}
+
+const fn must(name: &'static str) -> CredentialFacts {
+    CredentialFacts { name, required: true }
+}
+
+const fn may(name: &'static str) -> CredentialFacts {
+    CredentialFacts { name, required: false }
+}
+
+const fn text(name: &'static str, about: &'static str) -> SettingFacts {
+    SettingFacts { name, shape: SettingShape::Text { default: None }, required: false, about }
+}
+
+const fn digits(name: &'static str, required: bool, about: &'static str) -> SettingFacts {
+    SettingFacts { name, shape: SettingShape::Digits, required, about }
+}
+
+const RECEIVE: SettingFacts = SettingFacts {
+    name: "receive",
+    shape: SettingShape::Word(&["polling", "webhook"]),
+    required: false,
+    about: "How incoming messages arrive: asked for (polling) or pushed by the provider (webhook).",
+};
+
+const TITLE: SettingFacts = text("title", "The heading that a visitor reads.");
+const GREETING: SettingFacts = text("greeting", "What a visitor reads before the first message.");
+const ACCENT: SettingFacts = text("accent", "The colour of buttons, as in CSS.");
+const ALLOWED_ORIGINS: SettingFacts = SettingFacts {
+    name: "allowedOrigins",
+    shape: SettingShape::Texts,
+    required: false,
+    about: "The sites that may embed the chat, such as `https://shop.example`.",
+};
+
+/// The table of channel kinds.
+pub const KINDS: &[KindFacts] = &[
+    KindFacts {
+        kind: ChannelKind::TelegramCloud,
+        messenger: MessengerType::Telegram,
+        opens: Opens::WithText,
+        credentials: &[must("apiId"), must("apiHash"), must("phone"), may("session")],
+        settings: &[],
+        daily_limit: Some(10),
+        endpoint: None,
+        drops_repeats: true,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::TelegramBot,
+        messenger: MessengerType::Telegram,
+        opens: Opens::No("the person must press Start"),
+        credentials: &[must("token"), may("webhookSecret")],
+        settings: &[RECEIVE],
+        daily_limit: None,
+        endpoint: Some("https://api.telegram.org"),
+        drops_repeats: false,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::TelegramBusiness,
+        messenger: MessengerType::Telegram,
+        opens: Opens::No("only chats that were active in the last 24 hours"),
+        credentials: &[must("token"), may("webhookSecret"), must("connectionId")],
+        settings: &[RECEIVE],
+        daily_limit: None,
+        endpoint: Some("https://api.telegram.org"),
+        drops_repeats: false,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::WhatsappWeb,
+        messenger: MessengerType::Whatsapp,
+        opens: Opens::WithText,
+        credentials: &[must("apiKey"), may("webhookKey")],
+        settings: &[
+            SettingFacts {
+                name: "gateway",
+                shape: SettingShape::Word(&["waha", "wuzapi"]),
+                required: false,
+                about: "The dialect of the gateway that holds the linked device.",
+            },
+            SettingFacts {
+                name: "session",
+                shape: SettingShape::Text { default: Some("default") },
+                required: false,
+                about: "The gateway's session of this account.",
+            },
+        ],
+        daily_limit: Some(10),
+        endpoint: Some("http://127.0.0.1:3000"),
+        drops_repeats: false,
+        has_driver: true,
+    },
+    KindFacts {
+        kind: ChannelKind::Waba,
+        messenger: MessengerType::Whatsapp,
+        opens: Opens::WithTemplate,
+        credentials: &[must("token"), may("appSecret"), may("verifyToken")],
+        settings: &[
+            digits("phoneNumberId", true, "The id of the phone number that sends."),
+            digits("businessAccountId", false, "The id of the WhatsApp Business account."),
+            SettingFacts {
+                name: "apiVersion",
+                shape: SettingShape::Text { default: Some("v23.0") },
+                required: false,
+                about: "The version of the Graph API.",
+            },
+        ],
+        daily_limit: Some(200),
+        endpoint: Some("https://graph.facebook.com"),
+        drops_repeats: false,
+        has_driver: true,
+    },
+    KindFacts {
+        kind: ChannelKind::VkUser,
+        messenger: MessengerType::Vkontakte,
+        opens: Opens::WithText,
+        credentials: &[must("token")],
+        settings: &[],
+        daily_limit: Some(20),
+        endpoint: Some("https://api.vk.ru"),
+        drops_repeats: true,
+        has_driver: true,
+    },
+    KindFacts {
+        kind: ChannelKind::VkPublic,
+        messenger: MessengerType::Vkontakte,
+        opens: Opens::No("only people who wrote first"),
+        credentials: &[must("token"), may("secret"), may("confirmation")],
+        settings: &[RECEIVE, digits("groupId", true, "The id of the community, without a sign.")],
+        daily_limit: None,
+        endpoint: Some("https://api.vk.ru"),
+        drops_repeats: true,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::Avito,
+        messenger: MessengerType::Avito,
+        opens: Opens::No("the buyer opens the chat"),
+        credentials: &[must("clientId"), must("clientSecret"), may("webhookSecret")],
+        settings: &[RECEIVE, digits("userId", true, "The number of the Avito account.")],
+        daily_limit: None,
+        endpoint: Some("https://api.avito.ru"),
+        drops_repeats: false,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::PageMessenger,
+        messenger: MessengerType::Web,
+        opens: Opens::No("the visitor opens the chat"),
+        credentials: &[],
+        settings: &[TITLE, GREETING, ACCENT],
+        daily_limit: None,
+        endpoint: None,
+        drops_repeats: true,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::Iframe,
+        messenger: MessengerType::Web,
+        opens: Opens::No("the visitor opens the chat"),
+        credentials: &[],
+        settings: &[TITLE, GREETING, ACCENT, ALLOWED_ORIGINS],
+        daily_limit: None,
+        endpoint: None,
+        drops_repeats: true,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::Widget,
+        messenger: MessengerType::Web,
+        opens: Opens::No("the visitor opens the chat"),
+        credentials: &[],
+        settings: &[TITLE, GREETING, ACCENT, ALLOWED_ORIGINS],
+        daily_limit: None,
+        endpoint: None,
+        drops_repeats: true,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::Api,
+        messenger: MessengerType::Web,
+        opens: Opens::No("the calling system opens the chat"),
+        credentials: &[must("apiKey"), may("callbackSecret")],
+        settings: &[text("callbackUrl", "Where replies are posted; absent: they are polled.")],
+        daily_limit: None,
+        endpoint: None,
+        drops_repeats: true,
+        has_driver: false,
+    },
+    KindFacts {
+        kind: ChannelKind::Instagram,
+        messenger: MessengerType::Instagram,
+        opens: Opens::No("the person writes first; replies within 24 hours"),
+        credentials: &[must("token"), may("appSecret"), may("verifyToken")],
+        settings: &[digits("accountId", true, "The id of the Instagram account.")],
+        daily_limit: None,
+        endpoint: Some("https://graph.instagram.com"),
+        drops_repeats: false,
+        has_driver: false,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_one_row_a_kind() {
+        for kind in ChannelKind::ALL {
+            assert_eq!(KINDS.iter().filter(|facts| facts.kind == *kind).count(), 1, "{kind}");
+        }
+    }
+
+    #[test]
+    fn only_what_opens_has_a_daily_limit() {
+        for facts in KINDS {
+            assert_eq!(facts.daily_limit.is_some(), facts.kind.can_open(), "{}", facts.kind);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Managers, AIs, integrations and suppression lists as manifests describe them.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use super::{
+    address::Address,
+    channel::{ChannelSpec, SecretReference},
+    fields::Fields,
+    id::{ChannelName, ResourceName, TaskName},
+    money::MicroUsd,
+    word::words,
+};
+
+words! {
+    /// The kinds of document beside `Task`.
+    ResourceKind {
+        Channel = "Channel", Manager = "Manager", Ai = "Ai", Integration = "Integration",
+        SuppressionList = "SuppressionList",
+    }
+
+    /// Where successful chats are reported.
+    IntegrationKind {
+        Webhook = "webhook", Bitrix24 = "bitrix24", Amocrm = "amocrm",
+        TelegramNotification = "telegram-notification",
+    }
+
+    /// What is reported of a dialogue.
+    DialogueEvent {
+        Success = "success", ContactObtained = "contact-obtained", Interest = "interest",
+    }
+}
+
+/// The kind and name of a resource: unique over the whole folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceKey {
+    pub kind: ResourceKind,
+    pub name: String,
+}
+
+impl ResourceKey {
+    pub fn channel(name: &ChannelName) -> Self {
+        Self { kind: ResourceKind::Channel, name: name.to_string() }
+    }
+
+    pub fn new(kind: ResourceKind, name: &ResourceName) -> Self {
+        Self { kind, name: name.to_string() }
+    }
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.kind, self.name)
+    }
+}
+
+/// The virtual employee who performs a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagerSpec {
+    pub full_name: String,
+    pub role: Option<String>,
+    pub language: Option<String>,
+    pub persona: String,
+}
+
+/// The model that talks to clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AiSpec {
+    pub endpoint: String,
+    pub model: String,
+    pub api_key: Option<SecretReference>,
+    pub instructions: String,
+    /// The exact text of the number.
+    pub temperature: Option<String>,
+    pub max_output_tokens: u32,
+    pub prices: Prices,
+    pub disclosure: Option<String>,
+    pub reminders: Vec<Reminder>,
+}
+
+/// US dollars a million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prices {
+    pub input: MicroUsd,
+    pub cached_input: MicroUsd,
+    pub output: MicroUsd,
+}
+
+/// What is said after a silence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reminder {
+    pub after: Duration,
+    pub text: String,
+}
+
+/// Where successful chats are reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegrationSpec {
+    pub kind: IntegrationKind,
+    pub url: Option<SecretReference>,
+    /// Further credentials by name, such as a token or a signing secret.
+    pub credentials: Vec<(String, SecretReference)>,
+    /// Where a `telegram-notification` goes.
+    pub chat_id: Option<String>,
+    pub events: BTreeSet<DialogueEvent>,
+}
+
+/// People who must not be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuppressionSpec {
+    pub entries: BTreeSet<Address>,
+    /// `None`: every task.
+    pub tasks: Option<BTreeSet<TaskName>>,
+}
+
+/// A document beside the tasks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Channel(ChannelSpec),
+    Manager(ManagerSpec),
+    Ai(AiSpec),
+    Integration(IntegrationSpec),
+    SuppressionList(SuppressionSpec),
+}
+
+impl Resource {
+    pub fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Channel(_) => ResourceKind::Channel,
+            Self::Manager(_) => ResourceKind::Manager,
+            Self::Ai(_) => ResourceKind::Ai,
+            Self::Integration(_) => ResourceKind::Integration,
+            Self::SuppressionList(_) => ResourceKind::SuppressionList,
+        }
+    }
+
+    pub fn fields(&self) -> Fields {
+        match self {
+            Self::Channel(spec) => spec.fields(),
+            Self::Manager(spec) => spec.fields(),
+            Self::Ai(spec) => spec.fields(),
+            Self::Integration(spec) => spec.fields(),
+            Self::SuppressionList(spec) => spec.fields(),
+        }
+    }
+}
+
+impl ManagerSpec {
+    pub fn fields(&self) -> Fields {
+        let Self { full_name, role, language, persona } = self;
+        Fields::default()
+            .text("fullName", full_name)
+            .text_if("role", role.as_ref())
+            .text_if("language", language.as_ref())
+            .text("persona", persona)
+    }
+}
+
+impl AiSpec {
+    pub fn fields(&self) -> Fields {
+        let Self {
+            endpoint,
+            model,
+            api_key,
+            instructions,
+            temperature,
+            max_output_tokens,
+            prices: Prices { input, cached_input, output },
+            disclosure,
+            reminders,
+        } = self;
+        let mut fields = Fields::default()
+            .text("endpoint", endpoint)
+            .text("model", model)
+            .text_if("apiKey", api_key.as_ref())
+            .text("instructions", instructions)
+            .number("maxOutputTokens", max_output_tokens)
+            .number("prices.inputPerMillionTokens", input)
+            .number("prices.cachedInputPerMillionTokens", cached_input)
+            .number("prices.outputPerMillionTokens", output)
+            .text_if("disclosure", disclosure.as_ref());
+        if let Some(temperature) = temperature {
+            fields = fields.number("temperature", temperature);
+        }
+        for (index, Reminder { after, text }) in reminders.iter().enumerate() {
+            fields = fields
+                .text(&format!("reminders.{index}.after"), humantime::format_duration(*after))
+                .text(&format!("reminders.{index}.text"), text);
+        }
+        fields
+    }
+}
+
+impl IntegrationSpec {
+    pub fn fields(&self) -> Fields {
+        let Self { kind, url, credentials, chat_id, events } = self;
+        let mut fields = Fields::default()
+            .text("kind", kind)
+            .text_if("url", url.as_ref())
+            .text_if("chatId", chat_id.as_ref())
+            .list("events", events);
+        for (name, reference) in credentials {
+            fields = fields.text(&format!("credentials.{name}"), reference);
+        }
+        fields
+    }
+}
+
+impl SuppressionSpec {
+    pub fn fields(&self) -> Fields {
+        let Self { entries, tasks } = self;
+        let fields = Fields::default().list("entries", entries);
+        match tasks {
+            None => fields.text("tasks", "all"),
+            Some(tasks) => fields.list("tasks", tasks),
+        }
+    }
+}

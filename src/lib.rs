@@ -1,0 +1,3 @@
+//! nuncio: a declarative reconciler for the tasks of a virtual sales department.
+
+pub mod domain;
