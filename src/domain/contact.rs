@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{address::Address, fields::Digest};
 
 /// One member of an audience: whom to write to, and the values of the file's other columns.
@@ -9,6 +11,31 @@ use super::{address::Address, fields::Digest};
 pub struct Contact {
     pub address: Address,
     pub variables: BTreeMap<String, String>,
+}
+
+impl Address {
+    /// The identity of the address in 128 bits: small enough to hold a million, wide enough that no two
+    /// of them meet.
+    pub fn key(&self) -> u128 {
+        let digest = Sha256::digest(self.as_str().as_bytes());
+        u128::from_be_bytes(std::array::from_fn(|i| digest[i]))
+    }
+}
+
+/// A digest of a contact's variables; equal variables have equal digests.
+pub fn variables_digest(variables: &BTreeMap<String, String>) -> u64 {
+    if variables.is_empty() {
+        return 0;
+    }
+    let mut hasher = Sha256::new();
+    for (name, value) in variables {
+        for text in [name, value] {
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        }
+    }
+    let digest = hasher.finalize();
+    u64::from_be_bytes(std::array::from_fn(|i| digest[i]))
 }
 
 /// What is known of an audience without reading its contacts.

@@ -50,6 +50,13 @@ pub struct DesiredTask {
     pub places: Places,
 }
 
+impl DesiredTask {
+    /// The place of `state`: git owns the run state, and says so there.
+    pub fn state_place(&self) -> Option<String> {
+        self.spec.state.map(|_| self.places.of("state").to_string())
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct DesiredResource {
     pub resource: Resource,

@@ -22,4 +22,5 @@ pub mod task;
 pub mod channel;
 pub mod resource;
 pub mod desired;
+pub mod actual;
 pub mod attempt;

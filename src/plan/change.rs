@@ -1,0 +1,229 @@
+//! The plan and its parts: what will be done, what will not, and why.
+
+use std::{collections::BTreeSet, fmt};
+
+use crate::domain::{
+    contact::AudienceChange,
+    fields::{FieldValue, Fields},
+    id::{Generation, TaskId, TaskName},
+    phase::Phase,
+    place::Place,
+    resource::ResourceKey,
+    word::words,
+};
+
+/// What the operator allows beyond an ordinary apply.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Tasks that may be deleted and created again.
+    pub recreate: BTreeSet<TaskName>,
+    /// Tasks whose manifest is gone may be stopped, so that they can be deleted.
+    pub stop_first: bool,
+}
+
+/// Everything that applying will do, in its order, and everything that it will not.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Plan {
+    pub changes: Vec<Change>,
+    pub rejections: Vec<Rejection>,
+    pub blocked: Vec<Blocked>,
+    pub held: Vec<Held>,
+    /// Notes of the store that change nothing which a reader would call a change.
+    pub refreshes: Vec<Refresh>,
+    pub n_unchanged: usize,
+}
+
+/// What a part of a plan is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Task(TaskName),
+    Resource(ResourceKey),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(name) => write!(f, "Task `{name}`"),
+            Self::Resource(key) => key.fmt(f),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    CreateResource {
+        key: ResourceKey,
+        place: Place,
+        fields: Fields,
+    },
+    UpdateResource {
+        key: ResourceKey,
+        from: Generation,
+        place: Place,
+        fields: Vec<FieldChange>,
+    },
+    CreateTask {
+        name: TaskName,
+        place: Place,
+        fields: Fields,
+        audience: Option<AudienceChange>,
+        phase: Phase,
+    },
+    UpdateTask {
+        name: TaskName,
+        id: TaskId,
+        from: Generation,
+        place: Place,
+        fields: Vec<FieldChange>,
+        audience: Option<AudienceChange>,
+        phase: Option<PhaseStep>,
+    },
+    /// Stop, delete and create again, with consent.
+    RecreateTask {
+        name: TaskName,
+        id: TaskId,
+        from: Generation,
+        from_phase: Phase,
+        place: Place,
+        fields: Vec<FieldChange>,
+        audience: Option<AudienceChange>,
+        phase: Phase,
+        consequences: Consequences,
+    },
+    DeleteTask {
+        name: TaskName,
+        id: TaskId,
+        from: Generation,
+        from_phase: Phase,
+        consequences: Consequences,
+    },
+    DeleteResource {
+        key: ResourceKey,
+        from: Generation,
+    },
+}
+
+/// One field, before and after; `None` where it is absent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    pub path: String,
+    pub before: Option<FieldValue>,
+    pub after: Option<FieldValue>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseStep {
+    pub from: Phase,
+    pub to: Phase,
+}
+
+/// What becomes of the people of a task that ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Consequences {
+    /// Contacts that were not reached yet.
+    pub remaining: u64,
+    /// Contacts that were written to, or may have been. They are not written to again.
+    pub written: u64,
+}
+
+words! {
+    /// The rule that forbids a change.
+    RejectionCode {
+        ForbiddenEdit = "forbidden-edit",
+        Protected = "protected",
+        RunState = "run-state",
+    }
+}
+
+/// A change that a rule forbids. Nothing of its subject is applied.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    pub code: RejectionCode,
+    pub subject: Subject,
+    pub place: Place,
+    pub message: String,
+    /// What would change against the rule.
+    pub fields: Vec<FieldChange>,
+    /// The way to it with consent, step by step; empty where there is none.
+    pub steps: Vec<String>,
+    pub consequences: Option<Consequences>,
+    pub remedies: Vec<String>,
+}
+
+/// A deletion that has to wait for something.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    pub subject: Subject,
+    /// Where its manifest stood.
+    pub file: String,
+    pub message: String,
+    pub consequences: Option<Consequences>,
+    pub remedies: Vec<String>,
+}
+
+/// Left as it is, because its manifest, or one that it refers to, cannot be read.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub subject: Subject,
+    pub file: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    pub name: TaskName,
+    pub id: TaskId,
+    pub from: Generation,
+}
+
+/// A plan in numbers: its last line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub n_create: usize,
+    pub n_update: usize,
+    pub n_recreate: usize,
+    pub n_delete: usize,
+    pub n_rejected: usize,
+    pub n_blocked: usize,
+}
+
+impl Plan {
+    pub fn summary(&self) -> Summary {
+        let Self { changes, rejections, blocked, held: _, refreshes: _, n_unchanged: _ } = self;
+        let mut summary = Summary {
+            n_rejected: rejections.len(),
+            n_blocked: blocked.len(),
+            ..Summary::default()
+        };
+        for change in changes {
+            match change {
+                Change::CreateResource { .. } | Change::CreateTask { .. } => summary.n_create += 1,
+                Change::UpdateResource { .. } | Change::UpdateTask { .. } => summary.n_update += 1,
+                Change::RecreateTask { .. } => summary.n_recreate += 1,
+                Change::DeleteTask { .. } | Change::DeleteResource { .. } => summary.n_delete += 1,
+            }
+        }
+        summary
+    }
+
+    /// Something was forbidden or has to wait.
+    pub fn is_rejected(&self) -> bool {
+        !self.rejections.is_empty() || !self.blocked.is_empty()
+    }
+
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { n_create, n_update, n_recreate, n_delete, n_rejected, n_blocked } = self;
+        write!(
+            f,
+            "Plan: {n_create} to create, {n_update} to update, {n_recreate} to recreate, \
+             {n_delete} to delete, {n_rejected} rejected, {n_blocked} blocked, 0 drifted."
+        )
+    }
+}

@@ -1,0 +1,1 @@
+//! `plan_of(desired, actual)` and what the operator reads of it.

@@ -1,0 +1,191 @@
+//! Contacts: loaded by COPY, compared by streaming, never row by row.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt as _;
+use sqlx::{PgConnection, postgres::PgCopyIn};
+
+use super::{connect::Store, error::StoreError};
+use crate::domain::{
+    address::Address,
+    contact::Contact,
+    id::{TaskId, TaskName},
+};
+
+/// What goes to the server in one message of a COPY: large enough to amortise the call.
+const COPY_CHUNK_BYTES: usize = 64 * 1024;
+
+/// A contact as it was loaded.
+#[derive(Clone, Debug)]
+pub struct StoredContact {
+    pub position: i64,
+    pub contact: Contact,
+}
+
+/// An open COPY into one task's audience. Dropped without `finish`, it leaves nothing.
+pub struct AudienceWriter<'w> {
+    copy: PgCopyIn<&'w mut PgConnection>,
+    task_id: TaskId,
+    position: i64,
+    buffer: Vec<u8>,
+}
+
+impl AudienceWriter<'_> {
+    pub async fn write(&mut self, contact: &Contact) -> Result<(), StoreError> {
+        self.position += 1;
+        let Self { task_id, position, buffer, .. } = self;
+        buffer.extend_from_slice(format!("{task_id}\t{position}\t").as_bytes());
+        escape(contact.address.as_str(), buffer);
+        buffer.push(b'\t');
+        if contact.variables.is_empty() {
+            buffer.extend_from_slice(b"\\N");
+        } else {
+            escape(&variables_json(&contact.variables).to_string(), buffer);
+        }
+        buffer.push(b'\n');
+        if self.buffer.len() >= COPY_CHUNK_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        self.copy.send(self.buffer.as_slice()).await?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the COPY; gives the last position that was written.
+    pub async fn finish(mut self) -> Result<i64, StoreError> {
+        self.flush().await?;
+        self.copy.finish().await?;
+        Ok(self.position)
+    }
+}
+
+/// COPY's text format gives these four a meaning.
+fn escape(text: &str, into: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        match byte {
+            b'\\' => into.extend_from_slice(b"\\\\"),
+            b'\t' => into.extend_from_slice(b"\\t"),
+            b'\n' => into.extend_from_slice(b"\\n"),
+            b'\r' => into.extend_from_slice(b"\\r"),
+            other => into.push(other),
+        }
+    }
+}
+
+fn variables_json(variables: &BTreeMap<String, String>) -> serde_json::Value {
+    serde_json::Value::from_iter(variables.iter().map(|(k, v)| (k.clone(), v.clone())))
+}
+
+pub(super) async fn copy_in(
+    connection: &mut PgConnection,
+    task_id: TaskId,
+    after_position: i64,
+) -> Result<AudienceWriter<'_>, StoreError> {
+    let copy = connection
+        .copy_in_raw("COPY contacts (task_id, position, address, variables) FROM STDIN")
+        .await?;
+    let buffer = Vec::with_capacity(COPY_CHUNK_BYTES + 4096);
+    Ok(AudienceWriter { copy, task_id, position: after_position, buffer })
+}
+
+/// Takes contacts out of an audience. One that was written to keeps its place in the ledger; one whose
+/// opening waits to be tried again is not tried again.
+pub(super) async fn remove(
+    connection: &mut PgConnection,
+    task_id: TaskId,
+    positions: &[i64],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH gone AS (
+            DELETE FROM contacts WHERE task_id = $1 AND position = ANY($2)
+        ), cancelled AS (
+            DELETE FROM retries WHERE task_id = $1 AND position = ANY($2)
+            RETURNING opening, address, in_doubt
+        )
+        DELETE FROM ledger l USING cancelled c, tasks t
+        WHERE t.id = $1 AND l.task = t.name AND l.address = c.address AND l.opening = c.opening
+            AND NOT c.in_doubt",
+        task_id.0,
+        positions
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn alter(
+    connection: &mut PgConnection,
+    task_id: TaskId,
+    altered: &[(i64, BTreeMap<String, String>)],
+) -> Result<(), StoreError> {
+    let positions: Vec<i64> = altered.iter().map(|(position, _)| *position).collect();
+    let variables: Vec<Option<serde_json::Value>> = altered
+        .iter()
+        .map(|(_, variables)| (!variables.is_empty()).then(|| variables_json(variables)))
+        .collect();
+    sqlx::query!(
+        "UPDATE contacts c SET variables = news.variables
+        FROM unnest($2::bigint[], $3::jsonb[]) AS news (position, variables)
+        WHERE c.task_id = $1 AND c.position = news.position",
+        task_id.0,
+        &positions,
+        &variables as &[Option<serde_json::Value>]
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Counts an audience anew after its contacts changed.
+pub(super) async fn recount(
+    connection: &mut PgConnection,
+    task_id: TaskId,
+    task: &TaskName,
+    last_position: i64,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE audiences a SET last_position = greatest(a.last_position, $3),
+            total = (SELECT count(*) FROM contacts c WHERE c.task_id = $1),
+            waiting = (SELECT count(*) FROM contacts c
+                WHERE c.task_id = $1 AND c.position > a.cursor_position
+                    AND NOT EXISTS (SELECT FROM ledger l WHERE l.task = $2 AND l.address = c.address))
+        WHERE a.task_id = $1",
+        task_id.0,
+        task.as_str(),
+        last_position
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Reads every contact of a task, one after the other.
+    pub async fn for_each_contact(
+        &self,
+        task_id: TaskId,
+        mut each: impl FnMut(StoredContact),
+    ) -> Result<(), StoreError> {
+        let mut rows = sqlx::query!(
+            "SELECT position, address, variables FROM contacts WHERE task_id = $1",
+            task_id.0
+        )
+        .fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            let variables = match row.variables {
+                Some(serde_json::Value::Object(map)) => map
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+                    .collect(),
+                _ => BTreeMap::new(),
+            };
+            let contact = Contact { address: Address::from_stored(row.address), variables };
+            each(StoredContact { position: row.position, contact });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! The connection to Postgres: options, pool, migrations, wake-ups.
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{
+    Connection as _, PgConnection, PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+
+use super::error::StoreError;
+
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+
+/// Two loops, a writer and a reader; more connections do not make two cores faster.
+const CONNECTIONS_MAX: u32 = 6;
+/// Past this the database counts as away, and the caller decides what that means.
+const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
+/// Every statement but a large load is far below it; a hung one must not hold a lock for ever.
+const STATEMENT_DEADLINE: &str = "30s";
+const SERVER_VERSION_MIN: u32 = 140_000;
+/// The one channel of wake-ups; they carry no data.
+const WAKEUP: &str = "nuncio";
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) pool: PgPool,
+}
+
+impl Store {
+    /// Reads the address of a server; never shows it whole, because it may hold a password.
+    pub fn parse_url(url: &str) -> Result<PgConnectOptions, StoreError> {
+        let shown = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !matches!(shown, "postgres" | "postgresql") {
+            return Err(StoreError::BadUrl(format!("{shown}…")));
+        }
+        PgConnectOptions::from_str(url).map_err(|_| StoreError::BadUrl(format!("{shown}://…")))
+    }
+
+    /// Connects, and brings the schema to this version's.
+    pub async fn connect(options: PgConnectOptions) -> Result<Self, StoreError> {
+        let options = options.application_name("nuncio").options([
+            // A generic plan made while the tables were empty stays bad after they filled.
+            ("plan_cache_mode", "force_custom_plan"),
+            ("statement_timeout", STATEMENT_DEADLINE),
+            ("timezone", "UTC"),
+        ]);
+        migrate(&options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_DEADLINE)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Tells every program on this database to look again.
+    pub async fn wake_others(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT pg_notify($1, '')").bind(WAKEUP).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub async fn wakeups(&self) -> Result<Wakeups, StoreError> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(WAKEUP).await?;
+        Ok(Wakeups { listener })
+    }
+}
+
+/// Wake-ups by other programs. They say only "look again"; so does a lost connection.
+#[derive(Debug)]
+pub struct Wakeups {
+    listener: PgListener,
+}
+
+impl Wakeups {
+    pub async fn next(&mut self) -> Result<(), StoreError> {
+        self.listener.try_recv().await?;
+        Ok(())
+    }
+}
+
+/// Runs the migrations on a connection of their own: one that fails leaves its lock on the connection,
+/// and a pooled one would hang the next user.
+async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let connecting = PgConnection::connect_with(options);
+    let mut connection = tokio::time::timeout(ACQUIRE_DEADLINE, connecting)
+        .await
+        .map_err(|_| StoreError::Away(sqlx::Error::PoolTimedOut))??;
+    let version: String =
+        sqlx::query_scalar("SHOW server_version_num").fetch_one(&mut connection).await?;
+    if version.parse::<u32>().is_ok_and(|number| number < SERVER_VERSION_MIN) {
+        let shown = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+        return Err(StoreError::TooOld(shown));
+    }
+    MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
+        sqlx::migrate::MigrateError::Execute(error) => match StoreError::from(error) {
+            away @ (StoreError::Away(_) | StoreError::Refused(_)) => away,
+            StoreError::Failed(error) => {
+                StoreError::Migration(sqlx::migrate::MigrateError::Execute(error))
+            }
+            other => other,
+        },
+        other => StoreError::Migration(other),
+    })?;
+    super::attempts::create_partitions(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}

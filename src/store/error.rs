@@ -1,0 +1,90 @@
+//! What can go wrong with the database, by what the caller does next.
+
+use std::time::Duration;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nobody answers: try again later.
+    #[error("the database does not answer")]
+    Away(#[source] sqlx::Error),
+    /// It answers, and refuses us.
+    #[error("the database refuses the connection")]
+    Refused(#[source] sqlx::Error),
+    #[error("`{0}` is no address of a Postgres server")]
+    BadUrl(String),
+    #[error("the server is PostgreSQL {0}; version 14 or newer is needed")]
+    TooOld(String),
+    #[error("the database could not be brought to this version's schema")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    #[error("another writer holds the lock{holder}", holder = holder.as_ref().map(|h| format!(": {h}")).unwrap_or_default())]
+    Locked { holder: Option<String>, waited: Duration },
+    /// Something changed between the plan and now.
+    #[error("{0} was changed since the plan was made")]
+    Stale(String),
+    #[error("the database server does not know the timezone `{0}`")]
+    UnknownTimezone(String),
+    #[error("{0}")]
+    WrongPurpose(String),
+    /// A row that this version does not understand.
+    #[error("the database holds what this version cannot read: {0}")]
+    Unreadable(String),
+    #[error("the database failed")]
+    Failed(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => Self::Away(error),
+            sqlx::Error::Tls(_) => Self::Refused(error),
+            sqlx::Error::Database(answer) => match answer.code().as_deref() {
+                // Class 28: wrong password or no such user; 3D: no such database; 42501: no right.
+                Some(code) if code.starts_with("28") || code.starts_with("3D") => {
+                    Self::Refused(error)
+                }
+                Some("42501") => Self::Refused(error),
+                // Starting up, shutting down, out of connections or of space: it may pass.
+                Some(code)
+                    if code.starts_with("57P")
+                        || code.starts_with("53")
+                        || code.starts_with("08") =>
+                {
+                    Self::Away(error)
+                }
+                _ => Self::Failed(error),
+            },
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether the same may work in a moment.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Locked { .. } | Self::Stale(_))
+    }
+
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Away(_) => Some("is the server running, and NUNCIO_DATABASE_URL right?"),
+            Self::Refused(_) => {
+                Some("check the user, the password and the database in NUNCIO_DATABASE_URL")
+            }
+            Self::BadUrl(_) => Some("write it like `postgres://user@host:5432/database`"),
+            Self::Locked { .. } => Some("wait for it, or give --lock-timeout more time"),
+            Self::Stale(_) => Some("run `nuncio plan` again and look at what is different now"),
+            Self::Migration(_) => {
+                Some("a newer version may have used this database; use that version")
+            }
+            Self::TooOld(_)
+            | Self::UnknownTimezone(_)
+            | Self::WrongPurpose(_)
+            | Self::Unreadable(_)
+            | Self::Failed(_) => None,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Lanes: leases with a rising fence, blocks, and when to look again.
+
+use std::time::Duration;
+
+use sqlx::postgres::types::PgInterval;
+
+use super::{connect::Store, encoding::parsed, error::StoreError};
+use crate::domain::id::{ChannelName, ExecutorId, Fence};
+
+/// Long enough to survive a slow heartbeat, short enough that the lanes of a killed executor move on
+/// in well under 15 s.
+const LEASE: Duration = Duration::from_secs(8);
+
+/// A lane that an executor holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasedLane {
+    pub channel: ChannelName,
+    pub fence: Fence,
+}
+
+/// What a heartbeat found.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Sweep {
+    /// The executor is known, and holds these lanes.
+    Holds(Vec<LeasedLane>),
+    /// Its lease ran out: its lanes may belong to others. It has to register anew.
+    Expired,
+}
+
+pub(super) fn interval(duration: Duration) -> PgInterval {
+    let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    PgInterval { months: 0, days: 0, microseconds }
+}
+
+impl Store {
+    pub async fn register_executor(
+        &self,
+        executor: ExecutorId,
+        host: &str,
+        pid: u32,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "WITH dead AS (DELETE FROM executors WHERE alive_until < now() - interval '1 hour')
+            INSERT INTO executors (id, host, pid, alive_until) VALUES ($1, $2, $3, now() + $4)",
+            executor.0,
+            host,
+            i32::try_from(pid).unwrap_or(0),
+            interval(LEASE)
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Renews the lease and takes free lanes, up to a fair share of all; gives back what is above it.
+    pub async fn sweep_lanes(&self, executor: ExecutorId) -> Result<Sweep, StoreError> {
+        let renewed = sqlx::query!(
+            "UPDATE executors SET alive_until = now() + $2 WHERE id = $1 AND alive_until > now()",
+            executor.0,
+            interval(LEASE)
+        )
+        .execute(&self.pool)
+        .await?;
+        if renewed.rows_affected() == 0 {
+            return Ok(Sweep::Expired);
+        }
+        sqlx::query!(
+            r#"WITH alive AS (
+                SELECT id FROM executors WHERE alive_until > now()
+            ), share AS (
+                SELECT ceil((SELECT count(*) FROM lanes)::numeric
+                        / greatest(1, (SELECT count(*) FROM alive)))::bigint AS lanes,
+                    (SELECT count(*) FROM lanes WHERE owner = $1) AS held
+            ), taken AS (
+                SELECT channel FROM lanes
+                WHERE owner IS NULL OR owner NOT IN (SELECT id FROM alive)
+                ORDER BY channel
+                LIMIT greatest(0, (SELECT lanes - held FROM share))
+                FOR UPDATE SKIP LOCKED
+            ), surplus AS (
+                SELECT channel FROM lanes
+                WHERE owner = $1 AND in_flight IS NULL
+                ORDER BY channel DESC
+                LIMIT greatest(0, (SELECT held - lanes FROM share))
+                FOR UPDATE SKIP LOCKED
+            ), given_back AS (
+                UPDATE lanes SET owner = NULL WHERE channel IN (SELECT channel FROM surplus)
+            )
+            UPDATE lanes SET owner = $1, fence = fence + 1
+            WHERE channel IN (SELECT channel FROM taken)"#,
+            executor.0
+        )
+        .execute(&self.pool)
+        .await?;
+        let rows = sqlx::query!("SELECT channel, fence FROM lanes WHERE owner = $1", executor.0)
+            .fetch_all(&self.pool)
+            .await?;
+        let lanes = rows
+            .into_iter()
+            .map(|row| Ok(LeasedLane { channel: parsed(&row.channel)?, fence: Fence(row.fence) }))
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Sweep::Holds(lanes))
+    }
+
+    /// Gives every lane back, so that another executor need not wait for the lease to run out.
+    pub async fn release_lanes(&self, executor: ExecutorId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "WITH gone AS (DELETE FROM executors WHERE id = $1)
+            UPDATE lanes SET owner = NULL WHERE owner = $1",
+            executor.0
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Blocks lanes that cannot be connected, until they can; `None` lifts such a block.
+    pub async fn set_unconnectable(
+        &self,
+        executor: ExecutorId,
+        lanes: &[(ChannelName, Option<String>)],
+    ) -> Result<(), StoreError> {
+        let channels: Vec<String> = lanes.iter().map(|(name, _)| name.to_string()).collect();
+        let reasons: Vec<Option<String>> = lanes.iter().map(|(_, reason)| reason.clone()).collect();
+        // A block for another cause is not ours to lift or to replace.
+        sqlx::query!(
+            "UPDATE lanes l SET blocked_reason = news.reason, blocked_until = NULL,
+                blocked_class = CASE WHEN news.reason IS NULL THEN NULL ELSE 'unconnectable' END
+            FROM unnest($2::text[], $3::text[]) AS news (channel, reason)
+            WHERE l.channel = news.channel AND l.owner = $1
+                AND coalesce(l.blocked_class, 'unconnectable') = 'unconnectable'
+                AND l.blocked_reason IS DISTINCT FROM news.reason",
+            executor.0,
+            &channels,
+            &reasons as &[Option<String>]
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// How long until a lane of this executor may send, by the database's clock; `None`: not before
+    /// something changes.
+    pub async fn next_turn_in(&self, executor: ExecutorId) -> Result<Option<Duration>, StoreError> {
+        let seconds = sqlx::query_scalar!(
+            r#"SELECT min(extract(epoch FROM until - now()))::float8 FROM turns WHERE owner = $1"#,
+            executor.0
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0))))
+    }
+
+    /// Lifts the block of a channel; says whether there was one.
+    pub async fn unblock_lane(&self, channel: &ChannelName) -> Result<Option<String>, StoreError> {
+        let reason = sqlx::query_scalar!(
+            r#"WITH before AS (
+                SELECT channel, blocked_reason FROM lanes
+                WHERE channel = $1 AND blocked_class IS NOT NULL FOR UPDATE
+            )
+            UPDATE lanes l SET blocked_class = NULL, blocked_reason = NULL, blocked_until = NULL,
+                failures = 0, not_before = NULL
+            FROM before b WHERE l.channel = b.channel RETURNING b.blocked_reason AS "reason!""#,
+            channel.as_str()
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(reason)
+    }
+}

@@ -1,0 +1,84 @@
+-- When each task may send through each of its channels, and why not now: the one definition that
+-- grants, wake-ups and `status` share.
+
+-- Whether a moment lies in half-open hours [from, to) of a zone's day; they may wrap midnight.
+CREATE FUNCTION hours_open(from_s integer, to_s integer, zone text, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN from_s < to_s
+    THEN extract(epoch FROM (at AT TIME ZONE zone)::time) >= from_s
+        AND extract(epoch FROM (at AT TIME ZONE zone)::time) < to_s
+    ELSE extract(epoch FROM (at AT TIME ZONE zone)::time) >= from_s
+        OR extract(epoch FROM (at AT TIME ZONE zone)::time) < to_s
+END;
+
+-- Seconds until the hours that are open end; a day for hours that never do.
+CREATE FUNCTION hours_left_s(from_s integer, to_s integer, zone text, at timestamptz) RETURNS double precision
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+    WHEN from_s = 0 AND to_s = 86400 THEN 86400
+    WHEN extract(epoch FROM (at AT TIME ZONE zone)::time) < to_s
+        THEN to_s - extract(epoch FROM (at AT TIME ZONE zone)::time)
+    ELSE to_s + 86400 - extract(epoch FROM (at AT TIME ZONE zone)::time)
+END;
+
+-- When hours that are closed open next.
+CREATE FUNCTION hours_open_at(from_s integer, zone text, at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE
+    WHEN (date_trunc('day', at AT TIME ZONE zone) + make_interval(secs => from_s)) AT TIME ZONE zone > at
+        THEN (date_trunc('day', at AT TIME ZONE zone) + make_interval(secs => from_s)) AT TIME ZONE zone
+    ELSE (date_trunc('day', at AT TIME ZONE zone) + interval '1 day' + make_interval(secs => from_s))
+        AT TIME ZONE zone
+END;
+
+CREATE FUNCTION utc_day(at timestamptz) RETURNS date
+LANGUAGE sql STABLE PARALLEL SAFE RETURN (at AT TIME ZONE 'UTC')::date;
+
+CREATE VIEW turns AS
+SELECT facts.*,
+    CASE
+        WHEN NOT running THEN 'not-running'
+        WHEN blocked THEN 'channel-blocked'
+        WHEN NOT has_fresh AND retry_at IS NULL THEN 'audience-exhausted'
+        WHEN NOT open THEN 'outside-working-hours'
+        WHEN lane_full OR task_full THEN 'daily-limit'
+        WHEN in_flight THEN 'sending'
+        WHEN not_before > now() THEN 'channel-rests'
+        WHEN NOT has_fresh AND retry_at > now() THEN 'retry'
+        WHEN pause_until > now() THEN 'pause'
+        ELSE 'ready'
+    END AS verdict,
+    CASE
+        WHEN NOT running THEN NULL
+        WHEN blocked THEN blocked_until
+        WHEN NOT has_fresh AND retry_at IS NULL THEN NULL
+        WHEN NOT open THEN hours_open_at(hours_from_s, timezone, now())
+        WHEN lane_full OR task_full THEN (utc_day(now()) + 1)::timestamp AT TIME ZONE 'UTC'
+        WHEN in_flight THEN NULL
+        WHEN not_before > now() THEN greatest(not_before, pause_until)
+        WHEN NOT has_fresh AND retry_at > now() THEN greatest(retry_at, pause_until)
+        WHEN pause_until > now() THEN pause_until
+        ELSE now()
+    END AS until
+FROM (
+    SELECT t.id AS task_id, t.name AS task, l.channel, l.owner, l.blocked_until,
+        t.hours_from_s, t.hours_to_s, t.timezone, l.not_before, tc.last_opening_at,
+        t.phase = 'in-progress' AS running,
+        l.blocked_class IS NOT NULL AND (l.blocked_until IS NULL OR l.blocked_until > now()) AS blocked,
+        l.in_flight IS NOT NULL AS in_flight,
+        a.cursor_position < a.last_position AS has_fresh,
+        -- The window closes a second early: a permit of the last moment would arrive after the end.
+        hours_open(t.hours_from_s, t.hours_to_s, t.timezone, now())
+            AND hours_left_s(t.hours_from_s, t.hours_to_s, t.timezone, now()) > 1 AS open,
+        l.day = utc_day(now()) AND l.day_count >= l.daily_limit AS lane_full,
+        tc.day = utc_day(now()) AND tc.day_count >= t.daily_limit AS task_full,
+        l.last_opening_at + make_interval(secs => greatest(l.last_pause_ms, t.pause_ms) / 1000.0)
+            AS pause_until,
+        (SELECT min(r.ready_at) FROM retries r
+            WHERE r.task_id = t.id AND (r.channel IS NULL OR r.channel = l.channel)) AS retry_at
+    FROM task_channels tc
+    JOIN tasks t ON t.id = tc.task_id
+    JOIN audiences a ON a.task_id = t.id
+    JOIN lanes l ON l.channel = tc.channel
+    WHERE t.outgoing AND t.deleted_at IS NULL
+) AS facts;

@@ -1,0 +1,26 @@
+//! Postgres, and everything that is kept in it. The only room that knows SQL.
+//!
+//! A file is a table or a tight group of them; a function is a statement, or a few that belong in one
+//! transaction. What must hold is decided in the statement, never by reading first and writing after.
+
+mod attempts;
+mod audience;
+mod connect;
+pub mod embedded;
+mod encoding;
+mod error;
+mod held_back;
+mod lanes;
+mod overview;
+mod resources;
+mod tasks;
+mod writing;
+
+pub use attempts::{Abandoned, Doubtful, Finished, Resolution};
+pub use audience::{AudienceWriter, StoredContact};
+pub use connect::{Store, Wakeups};
+pub use error::StoreError;
+pub use held_back::HeldBack;
+pub use lanes::{LeasedLane, Sweep};
+pub use overview::{ChannelOverview, TaskOverview};
+pub use writing::{Acted, PhaseChange, Purpose, Writing};

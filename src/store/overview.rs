@@ -1,0 +1,110 @@
+//! What `status` shows: read-only.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    connect::Store,
+    encoding::{count, fields_from_json, parsed},
+    error::StoreError,
+};
+use crate::domain::{
+    fields::Fields,
+    id::{TaskId, TaskName},
+    phase::Phase,
+};
+
+/// A task as its owner looks at it.
+#[derive(Clone, Debug)]
+pub struct TaskOverview {
+    pub id: TaskId,
+    pub name: TaskName,
+    pub fields: Fields,
+    pub phase: Phase,
+    pub phase_by: String,
+    pub outgoing: bool,
+    pub file: String,
+    pub total: u64,
+    pub remaining: u64,
+    pub sent: u64,
+    pub failed: u64,
+    pub in_doubt: u64,
+    pub channels: Vec<ChannelOverview>,
+    pub now: DateTime<Utc>,
+}
+
+/// One of the task's channels: why it does not send now, and when it will.
+#[derive(Clone, Debug)]
+pub struct ChannelOverview {
+    pub channel: String,
+    /// A verdict of the view `turns`.
+    pub verdict: String,
+    pub until: Option<DateTime<Utc>>,
+    pub blocked_reason: Option<String>,
+    pub led: bool,
+}
+
+impl Store {
+    pub async fn read_overview(&self) -> Result<Vec<TaskOverview>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT t.id, t.name, t.fields, t.phase, t.phase_by, t.outgoing, t.file,
+                coalesce(a.total, 0) AS "total!",
+                coalesce(a.waiting, 0) + (SELECT count(*) FROM retries r WHERE r.task_id = t.id)
+                    AS "remaining!",
+                coalesce(sums.sent, 0)::bigint AS "sent!", coalesce(sums.failed, 0)::bigint AS "failed!",
+                coalesce(sums.in_doubt, 0)::bigint AS "in_doubt!", now() AS "now!"
+            FROM tasks t
+            LEFT JOIN audiences a ON a.task_id = t.id
+            LEFT JOIN (
+                SELECT task_id, sum(n_sent) AS sent, sum(n_failed) AS failed, sum(n_in_doubt) AS in_doubt
+                FROM task_channels GROUP BY task_id
+            ) sums ON sums.task_id = t.id
+            WHERE t.deleted_at IS NULL
+            ORDER BY t.name"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut tasks = Vec::with_capacity(rows.len());
+        for row in rows {
+            tasks.push(TaskOverview {
+                id: TaskId(row.id),
+                name: parsed(&row.name)?,
+                fields: fields_from_json(&row.fields)?,
+                phase: parsed(&row.phase)?,
+                phase_by: row.phase_by,
+                outgoing: row.outgoing,
+                file: row.file,
+                total: count(row.total),
+                remaining: count(row.remaining),
+                sent: count(row.sent),
+                failed: count(row.failed),
+                in_doubt: count(row.in_doubt),
+                channels: Vec::new(),
+                now: row.now,
+            });
+        }
+        let turns = sqlx::query!(
+            r#"SELECT tu.task_id AS "task_id!", tu.channel AS "channel!", tu.verdict AS "verdict!",
+                tu.until, l.blocked_reason, e.id IS NOT NULL AS "led!"
+            FROM turns tu
+            JOIN lanes l ON l.channel = tu.channel
+            LEFT JOIN executors e ON e.id = l.owner AND e.alive_until > now()
+            ORDER BY tu.task, tu.channel"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let places: std::collections::HashMap<_, _> =
+            tasks.iter().enumerate().map(|(index, task)| (task.id.0, index)).collect();
+        for row in turns {
+            if let Some(index) = places.get(&row.task_id) {
+                tasks[*index].channels.push(ChannelOverview {
+                    channel: row.channel,
+                    verdict: row.verdict,
+                    until: row.until,
+                    blocked_reason: row.blocked_reason,
+                    led: row.led,
+                });
+            }
+        }
+        Ok(tasks)
+    }
+}
