@@ -1,3 +1,6 @@
 //! nuncio: a declarative reconciler for the tasks of a virtual sales department.
 
 pub mod domain;
+
+pub mod channels;
+pub mod rehearsal;

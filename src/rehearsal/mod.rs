@@ -1,0 +1,1 @@
+//! Stand-ins for the providers on the loopback.
