@@ -103,7 +103,8 @@ pub(super) fn unreadable(provider: &str) -> Outcome {
 pub(super) fn assert_no_code_stands_twice(table: &'static [Rule]) {
     for (index, rule) in table.iter().enumerate() {
         for other in &table[..index] {
-            let apart = rule.codes.end() < other.codes.start() || other.codes.end() < rule.codes.start();
+            let apart =
+                rule.codes.end() < other.codes.start() || other.codes.end() < rule.codes.start();
             assert!(apart, "{rule:?} and {other:?} share a code");
         }
     }
@@ -115,9 +116,7 @@ mod tests {
 
     #[test]
     fn a_status_alone_has_a_class() {
-        use OutcomeClass::{
-            CredentialRefused, InDoubt, MessagePermanent, OurMistake, RetryAfter,
-        };
+        use OutcomeClass::{CredentialRefused, InDoubt, MessagePermanent, OurMistake, RetryAfter};
         for (status, class) in [
             (301, OurMistake),
             (303, InDoubt),

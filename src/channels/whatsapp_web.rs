@@ -91,9 +91,7 @@ impl WhatsappWeb {
 
         // Sending to a number that has no account is answered with success and never arrives.
         let mut url = below(&self.endpoint, &["api", "contacts", "check-exists"]);
-        url.query_pairs_mut()
-            .append_pair("phone", digits)
-            .append_pair("session", &self.session);
+        url.query_pairs_mut().append_pair("phone", digits).append_pair("session", &self.session);
         let request = self.http.get(url).header("X-Api-Key", self.key.clone());
         let chat_id = match exchange(request, until).await {
             Ok(answer) => match read_existence(&answer) {
