@@ -3,4 +3,7 @@
 pub mod domain;
 pub mod plan;
 pub mod store;
+pub mod channels;
+pub mod executor;
+pub mod rehearsal;
 pub mod config;

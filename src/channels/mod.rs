@@ -1,0 +1,14 @@
+//! The drivers: one call to a provider for one opening, and its answer as an outcome.
+
+mod answer;
+mod driver;
+mod http;
+mod vk;
+mod waba;
+mod whatsapp_web;
+
+#[cfg(test)]
+mod tests;
+
+pub use driver::{Driver, OpeningCall, Unconnectable};
+pub use http::{Http, HttpUnavailable};

@@ -1,0 +1,1 @@
+//! Every driver against the rehearsal and against servers that misbehave.

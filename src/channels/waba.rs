@@ -1,0 +1,256 @@
+//! The `waba` driver: a template message through the WhatsApp Cloud API.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reqwest::{
+    Url,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    answer::{Rule, by_status, class, classes, rule_for, unreadable, wait},
+    driver::{OpeningCall, Unconnectable, below, credential_header, endpoint},
+    http::{Answer, Http, exchange},
+};
+use crate::domain::{
+    attempt::{Message, Outcome, OutcomeClass},
+    channel::{ChannelSpec, Secret},
+};
+
+const PROVIDER: &str = "WhatsApp";
+
+/// For all variables together: the text that they are put into has the same limit.
+const TEXT_CHARACTERS_MAX: usize = 4_096;
+
+/// The throughput of a number is counted by the second.
+const THROUGHPUT: Duration = Duration::from_secs(30);
+/// One message to the same person in about six seconds.
+const PAIR_RATE: Duration = Duration::from_mins(1);
+/// Calls of an application are counted by the hour.
+const CALL_RATE: Duration = Duration::from_mins(5);
+
+#[derive(Debug)]
+pub struct Waba {
+    http: Http,
+    url: Url,
+    authorization: HeaderValue,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    id: String,
+}
+
+/// An error's message may repeat the number and is not read.
+#[derive(Deserialize)]
+struct Answered {
+    #[serde(default)]
+    messages: Vec<Accepted>,
+    error: Option<Refused>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    code: i64,
+    #[serde(default)]
+    is_transient: bool,
+}
+
+/// An answer that names its error is a refusal: nothing was sent, even where it may pass later.
+#[rustfmt::skip]
+const ERRORS: &[Rule] = {
+    use OutcomeClass::{
+        ChannelBlocked, CredentialRefused, MessagePermanent, NotSent, OurMistake,
+        RecipientPermanent, WindowClosed,
+    };
+    &[
+        class(0, CredentialRefused, "the token is refused"),
+        classes(1, 2, NotSent, "the service is unavailable for the moment"),
+        class(3, CredentialRefused, "the token has no right to call this"),
+        wait(4, CALL_RATE, "too many calls of the application"),
+        class(10, CredentialRefused, "the token has no right to send"),
+        class(100, OurMistake, "a parameter is wrong"),
+        class(190, CredentialRefused, "the token has expired"),
+        classes(200, 299, CredentialRefused, "the token has no right to send"),
+        class(368, ChannelBlocked, "the account is blocked for breaking the rules"),
+        wait(80007, CALL_RATE, "the limit of the account is reached"),
+        wait(130_429, THROUGHPUT, "the throughput of the number is reached"),
+        class(130_472, RecipientPermanent, "the recipient is part of an experiment"),
+        class(130_497, ChannelBlocked, "the account may not write to this country"),
+        class(131_000, NotSent, "something went wrong"),
+        class(131_005, CredentialRefused, "access denied"),
+        classes(131_008, 131_009, OurMistake, "a parameter is missing or wrong"),
+        class(131_016, NotSent, "the service is unavailable for the moment"),
+        class(131_021, RecipientPermanent, "the recipient is the sender"),
+        class(131_026, RecipientPermanent, "undeliverable: not on WhatsApp, or not reachable"),
+        class(131_030, RecipientPermanent, "the recipient is not in the list for tests"),
+        class(131_031, ChannelBlocked, "the account is locked"),
+        class(131_037, ChannelBlocked, "the display name is not approved"),
+        class(131_042, ChannelBlocked, "the payment method is refused"),
+        class(131_045, OurMistake, "the number is not registered correctly"),
+        class(131_047, WindowClosed, "more than 24 hours since the person wrote"),
+        class(131_048, ChannelBlocked, "the account is limited for spam"),
+        class(131_049, RecipientPermanent, "not delivered to keep the network healthy"),
+        class(131_050, RecipientPermanent, "the recipient stopped marketing messages"),
+        class(131_051, OurMistake, "the type of message is not supported"),
+        wait(131_056, PAIR_RATE, "too many messages to this recipient"),
+        class(131_057, ChannelBlocked, "the account is in maintenance"),
+        class(131_062, RecipientPermanent, "the recipient cannot get this message"),
+        class(131_063, MessagePermanent, "the template may not be used"),
+        class(131_064, ChannelBlocked, "the account is limited for its templates"),
+        class(132_000, MessagePermanent, "the template has another number of variables"),
+        class(132_001, MessagePermanent, "no such template in this language"),
+        class(132_005, MessagePermanent, "the text of the template becomes too long"),
+        class(132_007, MessagePermanent, "the template breaks the rules"),
+        class(132_008, MessagePermanent, "a variable of the template is missing"),
+        class(132_012, MessagePermanent, "a variable of the template has the wrong form"),
+        class(132_015, MessagePermanent, "the template is paused"),
+        class(132_016, MessagePermanent, "the template is disabled"),
+        class(133_010, OurMistake, "the number is not registered"),
+        class(135_000, NotSent, "something went wrong"),
+        class(137_000, RecipientPermanent, "the recipient's identity has changed"),
+    ]
+};
+
+impl Waba {
+    pub(super) fn connect(
+        spec: &ChannelSpec,
+        secrets: &BTreeMap<String, Secret>,
+        http: &Http,
+    ) -> Result<Self, Unconnectable> {
+        let setting = |name| spec.setting(name).ok_or(Unconnectable::MissingSetting(name));
+        let path = [setting("apiVersion")?, setting("phoneNumberId")?, "messages"];
+        Ok(Self {
+            http: http.clone(),
+            url: below(&endpoint(spec)?, &path),
+            authorization: credential_header(secrets, "token", "Bearer ")?,
+        })
+    }
+
+    pub(super) async fn open(&self, call: &OpeningCall<'_>) -> Outcome {
+        let body = match body(call) {
+            Ok(body) => body,
+            Err(refused) => return refused,
+        };
+        let request = self
+            .http
+            .post(self.url.clone())
+            .header(AUTHORIZATION, self.authorization.clone())
+            .json(&body);
+        match exchange(request, self.http.deadline()).await {
+            Ok(answer) => read(&answer),
+            Err(failure) => failure.outcome(PROVIDER),
+        }
+    }
+}
+
+fn body(call: &OpeningCall<'_>) -> Result<serde_json::Value, Outcome> {
+    let refused = |reason| Err(Outcome::of(OutcomeClass::MessagePermanent, reason));
+    let Message::Template { name, language, variables } = call.message else {
+        return refused("a stranger can be written to with an approved template only");
+    };
+    if variables.iter().any(|value| value.trim().is_empty()) {
+        return refused("a variable of the template is empty");
+    }
+    if variables.iter().map(|value| value.chars().count()).sum::<usize>() > TEXT_CHARACTERS_MAX {
+        return refused("the variables are longer than 4096 characters");
+    }
+    let mut template = json!({ "name": name, "language": { "code": language } });
+    if !variables.is_empty() {
+        let parameters: Vec<_> =
+            variables.iter().map(|value| json!({ "type": "text", "text": value })).collect();
+        template["components"] = json!([{ "type": "body", "parameters": parameters }]);
+    }
+    Ok(json!({
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "to": call.address.as_str().trim_start_matches('+'),
+        "type": "template",
+        "template": template,
+        // Comes back with the message's status, and so settles an attempt in doubt.
+        "biz_opaque_callback_data": call.attempt.to_string(),
+    }))
+}
+
+fn read(answer: &Answer) -> Outcome {
+    let Answer { status, retry_after, body } = answer;
+    match serde_json::from_slice(body) {
+        Ok(Answered { error: Some(Refused { code, is_transient }), .. }) => {
+            refusal(code, is_transient || *status >= 500, *retry_after)
+        }
+        Ok(Answered { messages, error: None }) if answer.is_success() => {
+            match messages.into_iter().next() {
+                Some(Accepted { id }) => Outcome::sent(Some(id)),
+                None => unreadable(PROVIDER),
+            }
+        }
+        Err(_) if answer.is_success() => unreadable(PROVIDER),
+        _ => by_status(*status, PROVIDER, *retry_after),
+    }
+}
+
+fn refusal(code: i64, passes: bool, named: Option<Duration>) -> Outcome {
+    if let Some(rule) = rule_for(ERRORS, code) {
+        return rule.outcome(code, PROVIDER, named);
+    }
+    let (class, words) = if passes {
+        (OutcomeClass::NotSent, "it may pass")
+    } else {
+        (OutcomeClass::OurMistake, "this version does not know the error")
+    };
+    Outcome::of(class, format!("{PROVIDER} error {code}: {words}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::answer::assert_no_code_stands_twice, *};
+
+    #[test]
+    fn every_error_has_its_class() {
+        use OutcomeClass::{
+            ChannelBlocked, CredentialRefused, MessagePermanent, NotSent, OurMistake,
+            RecipientPermanent, RetryAfter, WindowClosed,
+        };
+        assert_no_code_stands_twice(ERRORS);
+        for (codes, class) in [
+            (&[0, 3, 10, 190, 200, 299, 131_005][..], CredentialRefused),
+            (&[4, 80007, 130_429, 131_056], RetryAfter),
+            (&[368, 130_497, 131_031, 131_037, 131_042, 131_048, 131_057, 131_064], ChannelBlocked),
+            (&[130_472, 131_021, 131_026, 131_030, 131_049, 131_050], RecipientPermanent),
+            (&[131_062, 137_000], RecipientPermanent),
+            (&[131_047], WindowClosed),
+            (&[131_063, 132_000, 132_001, 132_005, 132_007], MessagePermanent),
+            (&[132_008, 132_012, 132_015, 132_016], MessagePermanent),
+            (&[100, 131_008, 131_009, 131_045, 131_051, 133_010, 77_777], OurMistake),
+            (&[1, 2, 131_000, 131_016, 135_000], NotSent),
+        ] {
+            for code in codes {
+                assert_eq!(refusal(*code, false, None).class, class, "{code}");
+            }
+        }
+        assert_eq!(refusal(77_777, true, None).class, NotSent);
+    }
+
+    #[test]
+    fn the_providers_own_wait_comes_first() {
+        let named = Some(Duration::from_secs(7));
+        assert_eq!(refusal(130_429, false, named).after, named);
+        assert_eq!(refusal(130_429, false, None).after, Some(THROUGHPUT));
+    }
+
+    #[test]
+    fn only_an_error_that_is_named_proves_that_nothing_was_sent() {
+        let of = |status, body: &str| {
+            read(&Answer { status, retry_after: None, body: body.as_bytes().to_vec() }).class
+        };
+        assert_eq!(of(500, r#"{"error":{"code":131000}}"#), OutcomeClass::NotSent);
+        assert_eq!(of(503, r#"{"error":{"code":5}}"#), OutcomeClass::NotSent);
+        assert_eq!(of(500, "<html>"), OutcomeClass::InDoubt);
+        assert_eq!(of(500, "{}"), OutcomeClass::InDoubt);
+        assert_eq!(of(200, "{}"), OutcomeClass::InDoubt);
+        assert_eq!(of(200, "<html>"), OutcomeClass::InDoubt);
+        assert_eq!(of(200, r#"{"messages":[{"id":"wamid.1"}]}"#), OutcomeClass::Sent);
+    }
+}

@@ -1,0 +1,279 @@
+//! The journal: what the fake providers delivered and refused, one line of JSON each.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fmt,
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, Write as _},
+    path::Path,
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The entries that are kept in memory beside the file, for tests and for a glance.
+const RECENT_MAX: usize = 10_000;
+
+/// How a call ended, as the provider knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Verdict {
+    Delivered,
+    AnswerWithheld,
+    RepeatDropped,
+    Refused(String),
+}
+
+/// One call. Its address is in the normal form of `nuncio`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: String,
+    pub at_ms: i64,
+    pub provider: String,
+    /// Empty where the provider did not know the account.
+    pub channel: String,
+    pub address: String,
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<i64>,
+    /// What was attached for the message's later status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    pub verdict: Verdict,
+    /// The row of the table of faults, where one made the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What a provider is asked to do, before there is a verdict.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Call {
+    pub(super) provider: &'static str,
+    pub(super) channel: String,
+    pub(super) address: String,
+    pub(super) text: String,
+    pub(super) key: Option<i64>,
+    pub(super) attempt: Option<String>,
+    pub(super) note: Option<&'static str>,
+}
+
+/// The journal's file with what the providers remember of it.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    file: Option<File>,
+    recent: VecDeque<Entry>,
+    /// The first message of every key: VK drops repeats for ever.
+    first_ids: HashMap<(String, i64), i64>,
+    /// The calls that met a fault which only the first call meets.
+    faulted: HashSet<(String, String, String)>,
+    last_id: i64,
+}
+
+/// Reads a journal. A torn last line, which a killed rehearsal leaves, is passed over.
+pub fn read_journal(path: &Path) -> io::Result<Vec<Entry>> {
+    let mut lines = BufReader::new(File::open(path)?).split(b'\n').enumerate().peekable();
+    let mut entries = Vec::new();
+    while let Some((index, line)) = lines.next() {
+        match serde_json::from_slice(&line?) {
+            Ok(entry) => entries.push(entry),
+            Err(_) if lines.peek().is_none() => {}
+            Err(error) => {
+                let message = format!("line {} of the journal is no entry: {error}", index + 1);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+        }
+    }
+    Ok(entries)
+}
+
+impl Journal {
+    /// Opens the journal and remembers what it says. Without a path it is kept in memory only.
+    pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
+        let mut journal = Self::default();
+        let Some(path) = path else { return Ok(journal) };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        drop_torn_line(&mut file)?;
+        for entry in read_journal(path)? {
+            journal.remember(entry);
+        }
+        journal.file = Some(file);
+        Ok(journal)
+    }
+
+    /// Writes the line first: what is not in the file was not done.
+    pub(super) fn append(
+        &mut self,
+        call: &Call,
+        at: DateTime<Utc>,
+        verdict: Verdict,
+        fault: Option<&str>,
+    ) -> io::Result<Entry> {
+        let message_id = match (&verdict, call.key) {
+            (Verdict::Delivered | Verdict::AnswerWithheld, _) => Some(self.last_id + 1),
+            (Verdict::RepeatDropped, Some(key)) => self.first_id(&call.channel, key),
+            _ => None,
+        };
+        let entry = Entry {
+            at: at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            at_ms: at.timestamp_millis(),
+            provider: call.provider.to_owned(),
+            channel: call.channel.clone(),
+            address: call.address.clone(),
+            text: call.text.clone(),
+            key: call.key,
+            attempt: call.attempt.clone(),
+            verdict,
+            fault: fault.map(str::to_owned),
+            message_id,
+            note: call.note.map(str::to_owned),
+        };
+        if let Some(file) = &mut self.file {
+            let mut line = serde_json::to_vec(&entry)?;
+            line.push(b'\n');
+            // One write, so that a reader sees whole lines but for a torn last one.
+            file.write_all(&line)?;
+            file.flush()?;
+        }
+        self.remember(entry.clone());
+        Ok(entry)
+    }
+
+    pub(super) fn first_id(&self, channel: &str, key: i64) -> Option<i64> {
+        self.first_ids.get(&(channel.to_owned(), key)).copied()
+    }
+
+    pub(super) fn has_met(&self, call: &Call, fault: &str) -> bool {
+        self.faulted.contains(&met(call.provider, &call.channel, &call.address, fault))
+    }
+
+    pub(super) fn recent(&self) -> Vec<Entry> {
+        self.recent.iter().cloned().collect()
+    }
+
+    fn remember(&mut self, entry: Entry) {
+        if let Some(fault) = &entry.fault {
+            self.faulted.insert(met(&entry.provider, &entry.channel, &entry.address, fault));
+        }
+        if let Some(id) = entry.message_id {
+            self.last_id = self.last_id.max(id);
+            if let Some(key) = entry.key {
+                self.first_ids.entry((entry.channel.clone(), key)).or_insert(id);
+            }
+        }
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(entry);
+    }
+}
+
+fn met(provider: &str, channel: &str, address: &str, fault: &str) -> (String, String, String) {
+    (format!("{provider} {fault}"), channel.to_owned(), address.to_owned())
+}
+
+/// A line without its end was not answered, so it is taken back before the next is appended.
+fn drop_torn_line(file: &mut File) -> io::Result<()> {
+    let mut whole = 0;
+    let mut reader = BufReader::new(&*file);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if line.ends_with(b"\n") {
+            whole += line.len() as u64;
+        }
+        line.clear();
+    }
+    file.set_len(whole)
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delivered => f.write_str("delivered"),
+            Self::AnswerWithheld => f.write_str("delivered, answer withheld"),
+            Self::RepeatDropped => f.write_str("repeat dropped"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+impl From<Verdict> for String {
+    fn from(verdict: Verdict) -> Self {
+        verdict.to_string()
+    }
+}
+
+impl From<String> for Verdict {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "delivered" => Self::Delivered,
+            "delivered, answer withheld" => Self::AnswerWithheld,
+            "repeat dropped" => Self::RepeatDropped,
+            other => Self::Refused(other.strip_prefix("refused: ").unwrap_or(other).to_owned()),
+        }
+    }
+}
+
+impl Entry {
+    /// The person has the message because of this call.
+    pub fn is_delivery(&self) -> bool {
+        matches!(self.verdict, Verdict::Delivered | Verdict::AnswerWithheld)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(address: &str, key: i64) -> Call {
+        Call {
+            provider: "vk-user",
+            channel: "vk-one".to_owned(),
+            address: address.to_owned(),
+            text: "Привет\n\"you\"".to_owned(),
+            key: Some(key),
+            ..Call::default()
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_is_passed_over_and_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let at = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
+        let mut journal = Journal::open(Some(&path)).unwrap();
+        let first = journal.append(&call("1", 7), at, Verdict::Delivered, None).unwrap();
+        assert_eq!(
+            (first.at.as_str(), first.at_ms),
+            ("2023-11-14T22:13:20.123Z", at.timestamp_millis())
+        );
+        drop(journal);
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"at\":\"2023")
+            .unwrap();
+        assert_eq!(read_journal(&path).unwrap(), [first.clone()]);
+
+        let mut journal = Journal::open(Some(&path)).unwrap();
+        assert_eq!(journal.first_id("vk-one", 7), Some(1));
+        let refused = Verdict::Refused("too many".to_owned());
+        let second = journal.append(&call("20429", 8), at, refused, Some("0429")).unwrap();
+        drop(journal);
+        assert_eq!(read_journal(&path).unwrap(), [first, second]);
+        assert!(Journal::open(Some(&path)).unwrap().has_met(&call("20429", 9), "0429"));
+    }
+
+    #[test]
+    fn a_broken_line_in_the_middle_is_an_error_with_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        std::fs::write(&path, "{}\n{}\n").unwrap();
+        let error = read_journal(&path).unwrap_err();
+        assert!(error.to_string().starts_with("line 1 "), "{error}");
+    }
+}

@@ -1,0 +1,85 @@
+//! The server of the rehearsal: one listener on the loopback for all fake providers.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{account, journal::Entry, vk, waba, waha, world::World};
+use crate::domain::{channel::Secret, kind::ChannelKind};
+
+/// How the rehearsal behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether the table of faults holds. Without it every call that is in order succeeds.
+    pub faults: bool,
+    /// How long a withheld answer is held back; longer than any client waits.
+    pub hang_for: Duration,
+    /// How long a provider thinks before it answers.
+    pub answer_delay: Duration,
+    /// Where the journal is kept. It is appended to, and what it says is remembered.
+    pub journal: Option<PathBuf>,
+    pub clock: fn() -> DateTime<Utc>,
+}
+
+/// A running rehearsal.
+#[derive(Clone)]
+pub struct Rehearsal {
+    address: SocketAddr,
+    world: Arc<World>,
+}
+
+/// Starts the fake providers on a free port of the loopback. They end with `shutdown`.
+pub async fn start(
+    options: Options,
+    shutdown: CancellationToken,
+    tracker: &TaskTracker,
+) -> io::Result<Rehearsal> {
+    let world = Arc::new(World::open(options, shutdown.clone())?);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let router = Router::new()
+        .nest("/vk", vk::router())
+        .nest("/waba", waba::router())
+        .nest("/waha", waha::router())
+        .with_state(Arc::clone(&world));
+    tracker.spawn(async move {
+        let server =
+            axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the rehearsal ended");
+        }
+    });
+    Ok(Rehearsal { address, world })
+}
+
+impl Rehearsal {
+    /// The `endpoint` of a channel of this kind; `None` where the rehearsal has no such provider.
+    pub fn endpoint(&self, kind: ChannelKind) -> Option<String> {
+        let path = match kind {
+            ChannelKind::VkUser => "vk",
+            ChannelKind::Waba => "waba",
+            ChannelKind::WhatsappWeb => "waha",
+            _ => return None,
+        };
+        Some(format!("http://{}/{path}", self.address))
+    }
+
+    /// The fake credential of a channel; always the same. The provider reads the channel from it.
+    pub fn secret(channel: &str, credential: &str) -> Secret {
+        account::secret(channel, credential)
+    }
+
+    /// The latest entries of the journal, oldest first. The file has all of them.
+    pub fn recent(&self) -> Vec<Entry> {
+        self.world.recent()
+    }
+}

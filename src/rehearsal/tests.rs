@@ -1,0 +1,1 @@
+//! The providers refuse what the real ones refuse, and forget nothing.

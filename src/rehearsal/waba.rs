@@ -1,0 +1,193 @@
+//! The fake WhatsApp Cloud API: `POST /{version}/{phone_number_id}/messages`.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION, header::RETRY_AFTER},
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use serde_json::{Value, json};
+
+use super::{
+    account,
+    faults::Fault,
+    journal::Call,
+    world::{Served, World},
+};
+use crate::domain::kind::ChannelKind;
+
+/// Short enough to see the second call in a rehearsal of a minute.
+const TOO_MANY_WAIT: Duration = Duration::from_secs(3);
+
+const CALLBACK_DATA_CHARACTERS_MAX: usize = 512;
+
+/// An HTTP status with Meta's own code and name of an error.
+type Objection = (StatusCode, i64, &'static str);
+
+pub(super) fn router() -> Router<Arc<World>> {
+    Router::new().route("/{version}/{phone_number_id}/messages", post(messages))
+}
+
+async fn messages(
+    State(world): State<Arc<World>>,
+    Path((version, phone_number_id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Json<Value>, JsonRejection>,
+) -> Response {
+    let body = body.map(|Json(body)| body).unwrap_or_default();
+    let text_at = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let to = text_at("/to").trim_start_matches('+');
+    let call = Call {
+        provider: ChannelKind::Waba.as_str(),
+        channel: channel_of(&headers).unwrap_or_default().to_owned(),
+        address: format!("+{to}"),
+        text: shown(&body),
+        attempt: body.get("biz_opaque_callback_data").and_then(Value::as_str).map(str::to_owned),
+        ..Call::default()
+    };
+    let objection = known_path(&version, &phone_number_id)
+        .or_else(|| account_objection(&world, &call))
+        .or_else(|| body_objection(&body));
+    if let Some((status, code, name)) = objection {
+        return match world.refuse(&call, format!("error {code}")) {
+            Ok(()) => error(status, code, name),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        };
+    }
+    match world.deliver(&call).await {
+        Ok(Served::Delivered(entry) | Served::Repeated(entry)) => Json(json!({
+            "messaging_product": "whatsapp",
+            "contacts": [{ "input": to, "wa_id": to }],
+            "messages": [{
+                "id": format!("wamid.{:012}", entry.message_id.unwrap_or_default()),
+                "message_status": "accepted",
+            }],
+        }))
+        .into_response(),
+        Ok(Served::Fault(fault)) => answer_fault(fault),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn answer_fault(fault: Fault) -> Response {
+    match fault {
+        Fault::TooMany => {
+            let wait = [(RETRY_AFTER, TOO_MANY_WAIT.as_secs().to_string())];
+            let refusal = error(StatusCode::TOO_MANY_REQUESTS, 130_429, "Rate limit hit");
+            (wait, refusal).into_response()
+        }
+        Fault::RecipientBlocks => error(
+            StatusCode::BAD_REQUEST,
+            131_050,
+            "User has stopped marketing messages from this business",
+        ),
+        Fault::NotOnMessenger => error(StatusCode::BAD_REQUEST, 131_026, "Message undeliverable"),
+        _ => error(StatusCode::SERVICE_UNAVAILABLE, 131_016, "Service unavailable"),
+    }
+}
+
+fn known_path(version: &str, phone_number_id: &str) -> Option<Objection> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = version.strip_prefix('v').and_then(|rest| rest.split_once('.'));
+    let known = numbers.is_some_and(|(major, minor)| digits(major) && digits(minor))
+        && digits(phone_number_id);
+    (!known).then_some((StatusCode::BAD_REQUEST, 100, "Unsupported post request"))
+}
+
+fn account_objection(world: &World, call: &Call) -> Option<Objection> {
+    if call.channel.is_empty() {
+        return Some((StatusCode::UNAUTHORIZED, 190, "Invalid OAuth access token"));
+    }
+    match world.account_fault(&call.channel)? {
+        Fault::AccountBanned => Some((StatusCode::FORBIDDEN, 131_031, "Account has been locked")),
+        _ => Some((StatusCode::UNAUTHORIZED, 190, "Access token has expired")),
+    }
+}
+
+fn body_objection(body: &Value) -> Option<Objection> {
+    let text_at = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let bad = |code, name| Some((StatusCode::BAD_REQUEST, code, name));
+    if text_at("/messaging_product") != "whatsapp" {
+        return bad(100, "The parameter messaging_product is required");
+    }
+    let to = text_at("/to").trim_start_matches('+');
+    if !(7..=15).contains(&to.len()) || !to.bytes().all(|byte| byte.is_ascii_digit()) {
+        return bad(131_009, "Parameter value is not valid");
+    }
+    if text_at("/biz_opaque_callback_data").chars().count() > CALLBACK_DATA_CHARACTERS_MAX {
+        return bad(131_009, "Parameter value is not valid");
+    }
+    match text_at("/type") {
+        "template" => template_objection(body),
+        // Nobody has written to the account in a rehearsal, so no window is open.
+        "text" => bad(131_047, "Re-engagement message"),
+        _ => bad(131_051, "Unsupported message type"),
+    }
+}
+
+fn template_objection(body: &Value) -> Option<Objection> {
+    let text_at = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let bad = |code, name| Some((StatusCode::BAD_REQUEST, code, name));
+    let name = text_at("/template/name");
+    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(named) || text_at("/template/language/code").is_empty()
+    {
+        return bad(132_001, "Template does not exist in the translation");
+    }
+    let Some(components) = body.pointer("/template/components") else { return None };
+    let Some(components) = components.as_array() else {
+        return bad(100, "Invalid parameter");
+    };
+    for component in components {
+        let is_body = component.get("type").and_then(Value::as_str) == Some("body");
+        let Some(parameters) = component.get("parameters").and_then(Value::as_array) else {
+            return bad(131_008, "Required parameter is missing");
+        };
+        let text = |parameter: &Value| {
+            parameter.get("type").and_then(Value::as_str) == Some("text")
+                && parameter
+                    .get("text")
+                    .and_then(Value::as_str)
+                    .is_some_and(|text| !text.is_empty())
+        };
+        if !is_body || parameters.is_empty() || !parameters.iter().all(text) {
+            return bad(132_012, "Template parameter format does not match");
+        }
+    }
+    None
+}
+
+/// The template as the journal shows it, such as `spring_offer (ru): Anna · 5 %`.
+fn shown(body: &Value) -> String {
+    let text_at = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let parameters = body.pointer("/template/components/0/parameters").and_then(Value::as_array);
+    let variables: Vec<_> = parameters
+        .into_iter()
+        .flatten()
+        .filter_map(|parameter| parameter.get("text")?.as_str())
+        .collect();
+    match (text_at("/template/name"), text_at("/template/language/code")) {
+        ("", _) => text_at("/text/body").to_owned(),
+        (name, language) if variables.is_empty() => format!("{name} ({language})"),
+        (name, language) => format!("{name} ({language}): {}", variables.join(" · ")),
+    }
+}
+
+fn channel_of(headers: &HeaderMap) -> Option<&str> {
+    let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+    account::channel_of(token, "token")
+}
+
+fn error(status: StatusCode, code: i64, name: &str) -> Response {
+    let error = json!({
+        "message": format!("(#{code}) {name}"),
+        "type": "OAuthException",
+        "code": code,
+        "is_transient": status.is_server_error(),
+        "fbtrace_id": "rehearsal",
+    });
+    (status, Json(json!({ "error": error }))).into_response()
+}

@@ -1,0 +1,150 @@
+//! The fake WhatsApp gateway in the dialect of WAHA: `check-exists` and `sendText`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+
+use super::{
+    account,
+    faults::Fault,
+    journal::Call,
+    world::{Served, World},
+};
+use crate::domain::kind::ChannelKind;
+
+/// Short enough to see the second call in a rehearsal of a minute.
+const TOO_MANY_WAIT: Duration = Duration::from_secs(3);
+
+pub(super) fn router() -> Router<Arc<World>> {
+    Router::new()
+        .route("/api/contacts/check-exists", get(check_exists))
+        .route("/api/sendText", post(send_text))
+}
+
+async fn check_exists(
+    State(world): State<Arc<World>>,
+    headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let get = |name: &str| query.get(name).map_or("", String::as_str);
+    let phone = get("phone").trim_start_matches('+');
+    let call = call(&headers, format!("+{phone}"), "");
+    if let Some(refused) = account_objection(&world, &call) {
+        return refused;
+    }
+    if !is_phone(phone) || get("session").is_empty() {
+        return refuse(&world, &call, StatusCode::BAD_REQUEST, "the query is incomplete");
+    }
+    match world.refused_by_fault(&call, &[Fault::NotOnMessenger, Fault::Unavailable]) {
+        Ok(None) => {}
+        Ok(Some(Fault::NotOnMessenger)) => {
+            return Json(json!({ "numberExists": false })).into_response();
+        }
+        Ok(Some(_)) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+    world.looked_up(&call);
+    Json(json!({ "numberExists": true, "chatId": format!("{phone}@c.us") })).into_response()
+}
+
+async fn send_text(
+    State(world): State<Arc<World>>,
+    headers: HeaderMap,
+    body: Result<Json<Value>, JsonRejection>,
+) -> Response {
+    let body = body.map(|Json(body)| body).unwrap_or_default();
+    let text_at = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let chat = text_at("chatId");
+    let phone = chat.strip_suffix("@c.us").unwrap_or_default();
+    let mut call = call(&headers, format!("+{phone}"), text_at("text"));
+    if let Some(refused) = account_objection(&world, &call) {
+        return refused;
+    }
+    if !is_phone(phone) || text_at("session").is_empty() || text_at("text").is_empty() {
+        return refuse(&world, &call, StatusCode::BAD_REQUEST, "the body is incomplete");
+    }
+    if !world.was_looked_up(&call) {
+        call.note = Some("sent without check-exists before it");
+    }
+    match world.deliver(&call).await {
+        Ok(Served::Delivered(entry) | Served::Repeated(entry)) => {
+            let id = format!("true_{chat}_{:016X}", entry.message_id.unwrap_or_default());
+            let message = json!({
+                "id": id, "timestamp": entry.at_ms / 1_000, "from": "me", "fromMe": true,
+                "to": chat, "body": call.text, "ack": 1, "source": "api",
+            });
+            (StatusCode::CREATED, Json(message)).into_response()
+        }
+        Ok(Served::Fault(fault)) => match fault {
+            Fault::TooMany => {
+                let wait = [(RETRY_AFTER, TOO_MANY_WAIT.as_secs().to_string())];
+                (wait, refusal(StatusCode::TOO_MANY_REQUESTS, "Too many requests")).into_response()
+            }
+            Fault::RecipientBlocks => {
+                let message = format!("no LID found for {chat} from server");
+                let body = json!({ "statusCode": 500, "exception": { "message": message } });
+                (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+            }
+            // Only whoever sends without the look-up comes here: accepted, and it never arrives.
+            Fault::NotOnMessenger => {
+                let id = format!("true_{chat}_0000000000000000");
+                (StatusCode::CREATED, Json(json!({ "id": id, "ack": 1 }))).into_response()
+            }
+            _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        },
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn call(headers: &HeaderMap, address: String, text: &str) -> Call {
+    let key = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    Call {
+        provider: ChannelKind::WhatsappWeb.as_str(),
+        channel: key
+            .and_then(|key| account::channel_of(key, "apiKey"))
+            .unwrap_or_default()
+            .to_owned(),
+        address,
+        text: text.to_owned(),
+        ..Call::default()
+    }
+}
+
+fn account_objection(world: &World, call: &Call) -> Option<Response> {
+    if call.channel.is_empty() {
+        return Some(refuse(world, call, StatusCode::UNAUTHORIZED, "the key is unknown"));
+    }
+    if world.account_fault(&call.channel)? != Fault::AccountBanned {
+        return Some(refuse(world, call, StatusCode::UNAUTHORIZED, "the key has expired"));
+    }
+    if world.refuse(call, "the session has failed").is_err() {
+        return Some(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+    }
+    let body = json!({
+        "error": "Session status is not as expected. Try again later or restart the session",
+        "session": "default", "status": "FAILED", "expected": ["WORKING"],
+    });
+    Some((StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response())
+}
+
+fn refuse(world: &World, call: &Call, status: StatusCode, why: &str) -> Response {
+    match world.refuse(call, why) {
+        Ok(()) => refusal(status, why),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn refusal(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "statusCode": status.as_u16(), "message": message }))).into_response()
+}
+
+fn is_phone(text: &str) -> bool {
+    (7..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
