@@ -10,6 +10,7 @@ words! {
         Unavailable = "unavailable",
         RecipientBlocks = "recipient blocks",
         NotOnMessenger = "not on the messenger",
+        RecipientDeleted = "recipient deleted",
         AccountBanned = "account banned",
         CredentialExpired = "credential expired",
     }
@@ -39,6 +40,7 @@ pub struct AccountFault {
 /// |---|---|
 /// | `0403` | the recipient has blocked the account |
 /// | `0404` | nobody with this address is on the messenger |
+/// | `0410` | the recipient's account was deleted |
 /// | `0429` | the first call is answered with the provider's "too many" and a short wait |
 /// | `0503` | the first call is answered with HTTP 503, and nothing is delivered |
 /// | `0504` | the first call delivers, and its answer comes too late or never |
@@ -54,6 +56,12 @@ pub const ADDRESS_FAULTS: &[AddressFault] = &[
         fault: Fault::NotOnMessenger,
         once: false,
         about: "nobody with this address is on the messenger",
+    },
+    AddressFault {
+        ending: "0410",
+        fault: Fault::RecipientDeleted,
+        once: false,
+        about: "the recipient's account was deleted",
     },
     AddressFault {
         ending: "0429",

@@ -66,6 +66,7 @@ async fn messages_send(
                 error(&parameters, 900, "Can't send messages for users from blacklist")
             }
             Fault::NotOnMessenger => error(&parameters, 936, "Contact not found"),
+            Fault::RecipientDeleted => error(&parameters, 18, "User was deleted or banned"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "<html>503</html>").into_response(),
         },
         Err(_) => broken(),

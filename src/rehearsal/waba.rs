@@ -84,7 +84,9 @@ fn answer_fault(fault: Fault) -> Response {
             131_050,
             "User has stopped marketing messages from this business",
         ),
-        Fault::NotOnMessenger => error(StatusCode::BAD_REQUEST, 131_026, "Message undeliverable"),
+        Fault::NotOnMessenger | Fault::RecipientDeleted => {
+            error(StatusCode::BAD_REQUEST, 131_026, "Message undeliverable")
+        }
         _ => error(StatusCode::SERVICE_UNAVAILABLE, 131_016, "Service unavailable"),
     }
 }
@@ -137,8 +139,7 @@ fn template_objection(body: &Value) -> Option<Objection> {
     {
         return bad(132_001, "Template does not exist in the translation");
     }
-    let Some(components) = body.pointer("/template/components") else { return None };
-    let Some(components) = components.as_array() else {
+    let Some(components) = body.pointer("/template/components")?.as_array() else {
         return bad(100, "Invalid parameter");
     };
     for component in components {

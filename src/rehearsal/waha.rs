@@ -22,6 +22,10 @@ use crate::domain::kind::ChannelKind;
 /// Short enough to see the second call in a rehearsal of a minute.
 const TOO_MANY_WAIT: Duration = Duration::from_secs(3);
 
+/// The faults that show when a number is looked up; the others meet the message itself.
+const LOOK_UP_FAULTS: &[Fault] =
+    &[Fault::NotOnMessenger, Fault::RecipientDeleted, Fault::Unavailable];
+
 pub(super) fn router() -> Router<Arc<World>> {
     Router::new()
         .route("/api/contacts/check-exists", get(check_exists))
@@ -42,9 +46,9 @@ async fn check_exists(
     if !is_phone(phone) || get("session").is_empty() {
         return refuse(&world, &call, StatusCode::BAD_REQUEST, "the query is incomplete");
     }
-    match world.refused_by_fault(&call, &[Fault::NotOnMessenger, Fault::Unavailable]) {
+    match world.refused_by_fault(&call, LOOK_UP_FAULTS) {
         Ok(None) => {}
-        Ok(Some(Fault::NotOnMessenger)) => {
+        Ok(Some(Fault::NotOnMessenger | Fault::RecipientDeleted)) => {
             return Json(json!({ "numberExists": false })).into_response();
         }
         Ok(Some(_)) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -93,7 +97,7 @@ async fn send_text(
                 (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
             }
             // Only whoever sends without the look-up comes here: accepted, and it never arrives.
-            Fault::NotOnMessenger => {
+            Fault::NotOnMessenger | Fault::RecipientDeleted => {
                 let id = format!("true_{chat}_0000000000000000");
                 (StatusCode::CREATED, Json(json!({ "id": id, "ack": 1 }))).into_response()
             }

@@ -1,1 +1,0 @@
-//! Every driver against the rehearsal and against servers that misbehave.

@@ -1,0 +1,122 @@
+//! A server that breaks off, drips or talks nonsense.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::TaskTracker;
+
+/// What the server does with a request that it has read whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Behaviour {
+    Closes,
+    Hangs,
+    Answers {
+        status: &'static str,
+        headers: &'static str,
+        body: &'static str,
+    },
+    BreaksOff,
+    /// A byte now and then, for ever.
+    Drips,
+    /// An answer of 50 MB.
+    Floods,
+    /// A head that never ends.
+    FloodsHead,
+}
+
+pub(super) struct Server {
+    pub(super) endpoint: String,
+    task: AbortOnDropHandle<()>,
+}
+
+/// Serves every POST with `behaviour`; a look-up of a number too, or with success.
+pub(super) async fn serve(behaviour: Behaviour, lookup_too: bool) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let tracker = TaskTracker::new();
+    let task = tracker.spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let Some(head) = read_request(&mut socket).await else { continue };
+            let behaviour = if head.starts_with("GET") && !lookup_too {
+                Behaviour::Answers { status: "200 OK", headers: "", body: EXISTS }
+            } else {
+                behaviour
+            };
+            drop(misbehave(socket, behaviour).await);
+        }
+    });
+    Server { endpoint, task: AbortOnDropHandle::new(task) }
+}
+
+impl Server {
+    pub(super) fn is_serving(&self) -> bool {
+        !self.task.is_finished()
+    }
+}
+
+const EXISTS: &str = r#"{"numberExists":true}"#;
+
+async fn read_request(socket: &mut TcpStream) -> Option<String> {
+    let mut read = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+                })
+                .unwrap_or(0);
+            if body.len() >= length {
+                return Some(text);
+            }
+        }
+        if socket.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+async fn misbehave(mut socket: TcpStream, behaviour: Behaviour) -> std::io::Result<()> {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    match behaviour {
+        Behaviour::Closes => Ok(()),
+        Behaviour::Hangs => std::future::pending().await,
+        Behaviour::Answers { status, headers, body } => {
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            socket.write_all(answer.as_bytes()).await
+        }
+        Behaviour::BreaksOff => {
+            let begun = format!("{HEAD}Content-Length: 900\r\n\r\n{{\"response\":");
+            socket.write_all(begun.as_bytes()).await
+        }
+        Behaviour::Drips => {
+            socket.write_all(format!("{HEAD}Content-Length: 900\r\n\r\n").as_bytes()).await?;
+            loop {
+                socket.write_all(b" ").await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Behaviour::Floods => {
+            socket.write_all(format!("{HEAD}Content-Length: 50000000\r\n\r\n").as_bytes()).await?;
+            for _ in 0..1_000 {
+                socket.write_all(&[b' '; 50_000]).await?;
+            }
+            Ok(())
+        }
+        Behaviour::FloodsHead => {
+            socket.write_all(HEAD.as_bytes()).await?;
+            loop {
+                socket.write_all(format!("X-More: {}\r\n", "x".repeat(8_000)).as_bytes()).await?;
+            }
+        }
+    }
+}
