@@ -1,0 +1,371 @@
+//! The loop that sends openings: heartbeat, record, grant, call; again and again.
+//!
+//! A wake-up carries no data; every pass looks at everything. Calls run beside the loop and outside any
+//! transaction. What a stop leaves unanswered stays in doubt.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{
+    drivers::{Connector, Drivers},
+    message::compose,
+};
+use crate::{
+    channels::OpeningCall,
+    domain::{
+        attempt::{Outcome, OutcomeClass, Permit},
+        id::{AttemptId, ChannelName, ExecutorId, Fence},
+    },
+    store::{Finished, Store, StoreError, Sweep, Wakeups},
+};
+
+/// Four of them fit into a lease, so that one that is lost or late costs nothing.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Lanes that could not be connected are tried again: a missing secret may have come.
+const RECONNECT: Duration = Duration::from_secs(15);
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// Between two looks when a lane is due and nothing was granted, because a row was locked.
+const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+/// Between two tries while the database is away.
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
+/// How long running calls may finish after a stop was asked for. What takes longer stays in doubt.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Who an executor is, for the people who look at the database.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub host: String,
+    pub pid: u32,
+    pub new_id: fn() -> ExecutorId,
+}
+
+/// The sender of openings.
+#[derive(Debug)]
+pub struct Executor {
+    store: Store,
+    connector: Connector,
+    identity: Identity,
+    id: ExecutorId,
+    lanes: HashMap<ChannelName, Fence>,
+    drivers: Drivers,
+    calls: JoinSet<Outcome>,
+    /// Attempts whose call runs.
+    calling: HashMap<tokio::task::Id, (AttemptId, ChannelName)>,
+    /// Attempts that ended and are not recorded yet.
+    ended: Vec<(AttemptId, ChannelName, Outcome)>,
+    registered: bool,
+    next_heartbeat: Instant,
+    next_reconnect: Instant,
+    next_housekeeping: Instant,
+}
+
+impl Executor {
+    pub fn new(store: Store, connector: Connector, identity: Identity) -> Self {
+        let now = Instant::now();
+        Self {
+            store,
+            connector,
+            id: (identity.new_id)(),
+            identity,
+            lanes: HashMap::new(),
+            drivers: Drivers::default(),
+            calls: JoinSet::new(),
+            calling: HashMap::new(),
+            ended: Vec::new(),
+            registered: false,
+            next_heartbeat: now,
+            next_reconnect: now,
+            next_housekeeping: now + HOUSEKEEPING,
+        }
+    }
+
+    /// Sends until `shutdown`, and then leaves in order.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut wakeups = None;
+        let mut away = false;
+        while !shutdown.is_cancelled() {
+            // Registered for wake-ups before looking, so that none falls in between.
+            if wakeups.is_none() {
+                wakeups = self.store.wakeups().await.ok();
+            }
+            let wait_until = match self.pass().await {
+                Ok(next) => {
+                    if away {
+                        info!("the database is back");
+                        away = false;
+                    }
+                    next
+                }
+                Err(error) => {
+                    if !away {
+                        warn!("openings wait for the database: {:#}", anyhow::Error::from(error));
+                        away = true;
+                    }
+                    Instant::now() + AWAY_PAUSE
+                }
+            };
+            self.wait(&shutdown, &mut wakeups, wait_until).await;
+        }
+        self.leave().await;
+    }
+
+    /// One look at everything. Gives the time of the next one.
+    async fn pass(&mut self) -> Result<Instant, StoreError> {
+        if Instant::now() >= self.next_heartbeat {
+            self.next_heartbeat = Instant::now() + HEARTBEAT;
+            self.keep_lanes().await?;
+        }
+        if Instant::now() >= self.next_housekeeping {
+            self.next_housekeeping = Instant::now() + HOUSEKEEPING;
+            self.store.keep_partitions().await?;
+            let dropped = self.store.drop_suppressed_retries().await?;
+            debug!(dropped, "housekeeping");
+        }
+        self.record().await?;
+        let granted = self.grant().await?;
+        let next = match self.store.next_turn_in(self.id).await? {
+            Some(wait) if granted == 0 => Instant::now() + wait.max(LOCKED_PAUSE),
+            Some(wait) => Instant::now() + wait,
+            None => self.next_heartbeat,
+        };
+        Ok(next.min(self.next_heartbeat))
+    }
+
+    async fn keep_lanes(&mut self) -> Result<(), StoreError> {
+        if !self.registered {
+            let Identity { host, pid, .. } = &self.identity;
+            self.store.register_executor(self.id, host, *pid).await?;
+            self.registered = true;
+        }
+        let held = match self.store.sweep_lanes(self.id).await? {
+            Sweep::Holds(lanes) => lanes,
+            Sweep::Expired => {
+                // Others may hold the lanes by now. Under a new name everything is leased anew.
+                self.id = (self.identity.new_id)();
+                self.registered = false;
+                self.lanes.clear();
+                self.next_heartbeat = Instant::now();
+                return Ok(());
+            }
+        };
+        let lanes: HashMap<ChannelName, Fence> =
+            held.into_iter().map(|lane| (lane.channel, lane.fence)).collect();
+        if lanes != self.lanes || Instant::now() >= self.next_reconnect {
+            if lanes.len() != self.lanes.len() {
+                debug!(lanes = lanes.len(), "lanes changed");
+            }
+            self.lanes = lanes;
+            self.reconnect().await?;
+        }
+        self.settle_abandoned().await
+    }
+
+    async fn reconnect(&mut self) -> Result<(), StoreError> {
+        self.next_reconnect = Instant::now() + RECONNECT;
+        let names: Vec<ChannelName> = self.lanes.keys().cloned().collect();
+        let channels = self.store.read_channels(&names).await?;
+        let news = self.drivers.reconnect(&self.connector, channels);
+        self.store.set_unconnectable(self.id, &news).await
+    }
+
+    /// Settles what a killed executor, or a lost answer of the database, left in flight.
+    async fn settle_abandoned(&mut self) -> Result<(), StoreError> {
+        let known: Vec<AttemptId> = self
+            .calling
+            .values()
+            .map(|call| call.0)
+            .chain(self.ended.iter().map(|e| e.0))
+            .collect();
+        let abandoned = self.store.list_abandoned(self.id, &known).await?;
+        if abandoned.is_empty() {
+            return Ok(());
+        }
+        let mut finished = Vec::with_capacity(abandoned.len());
+        for attempt in abandoned {
+            // Under our own fence only we could have called, and we know that we did not.
+            let (class, reason) = if attempt.under_this_fence {
+                (OutcomeClass::NotSent, "the permit was lost before the call")
+            } else {
+                (OutcomeClass::InDoubt, "the executor stopped before it recorded the answer")
+            };
+            warn!(channel = %attempt.channel, attempt = %attempt.attempt, "{reason}");
+            finished.push(Finished {
+                attempt: attempt.attempt,
+                channel: attempt.channel,
+                fence: attempt.fence,
+                outcome: without_rest(Outcome::of(class, reason)),
+            });
+        }
+        self.store.record_outcomes(&finished).await?;
+        Ok(())
+    }
+
+    /// Records what ended. On an error everything is kept for the next pass.
+    async fn record(&mut self) -> Result<(), StoreError> {
+        while let Some(joined) = self.calls.try_join_next_with_id() {
+            self.take(joined);
+        }
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        // The fence that is held now: if the lane was lost and leased again while the call ran, and
+        // nobody has settled the attempt, its true outcome still counts.
+        let finished: Vec<Finished> = self
+            .ended
+            .iter()
+            .filter_map(|(attempt, channel, outcome)| {
+                Some(Finished {
+                    attempt: *attempt,
+                    channel: channel.clone(),
+                    fence: *self.lanes.get(channel)?,
+                    outcome: outcome.clone(),
+                })
+            })
+            .collect();
+        let recorded: HashSet<AttemptId> =
+            self.store.record_outcomes(&finished).await?.into_iter().collect();
+        for Finished { attempt, channel, outcome, .. } in &finished {
+            report(*attempt, channel, outcome, recorded.contains(attempt));
+        }
+        let tried: HashSet<AttemptId> = finished.iter().map(|finished| finished.attempt).collect();
+        // What has no lane any more is settled by whoever has it.
+        let lanes = &self.lanes;
+        self.ended.retain(|(attempt, channel, _)| {
+            !tried.contains(attempt) && lanes.contains_key(channel)
+        });
+        Ok(())
+    }
+
+    async fn grant(&mut self) -> Result<usize, StoreError> {
+        if self.lanes.is_empty() {
+            return Ok(0);
+        }
+        // Before the statement: the permit's time runs from its grant, which is later.
+        let asked_at = Instant::now();
+        let permits = self.store.grant_permits(self.id).await?;
+        let granted = permits.len();
+        for permit in permits {
+            self.call(permit, asked_at);
+        }
+        Ok(granted)
+    }
+
+    fn call(&mut self, permit: Permit, asked_at: Instant) {
+        let driver = self.drivers.get(&permit.channel);
+        let (attempt, channel) = (permit.attempt, permit.channel.clone());
+        debug!(task = %permit.task, channel = %permit.channel, attempt = %permit.attempt, "permit");
+        let call = self.calls.spawn(async move {
+            let Permit { attempt, address, key, valid_for, .. } = &permit;
+            match (driver, compose(&permit)) {
+                (None, _) => Outcome::of(OutcomeClass::NotSent, "the channel is not connected"),
+                (_, Err(unsayable)) => {
+                    Outcome::of(OutcomeClass::MessagePermanent, unsayable.to_string())
+                }
+                // Our own clock may only make us stop earlier: a process that was frozen since the
+                // grant must not call outside the lease or the hours.
+                _ if asked_at.elapsed() > *valid_for => without_rest(Outcome::of(
+                    OutcomeClass::NotSent,
+                    "the permit ran out before the call",
+                )),
+                (Some(driver), Ok(message)) => {
+                    let call =
+                        OpeningCall { address, message: &message, key: *key, attempt: *attempt };
+                    driver.open(&call).await
+                }
+            }
+        });
+        self.calling.insert(call.id(), (attempt, channel));
+    }
+
+    fn take(&mut self, joined: Result<(tokio::task::Id, Outcome), JoinError>) {
+        let (call, outcome) = match joined {
+            Ok(ended) => ended,
+            // A driver that panicked: nobody knows what it had done before.
+            Err(error) => {
+                let outcome = Outcome::of(OutcomeClass::InDoubt, "the driver failed in the call");
+                (error.id(), outcome)
+            }
+        };
+        if let Some((attempt, channel)) = self.calling.remove(&call) {
+            self.ended.push((attempt, channel, outcome));
+        }
+    }
+
+    /// Waits for the next thing to happen, and takes what ended.
+    async fn wait(
+        &mut self,
+        shutdown: &CancellationToken,
+        wakeups: &mut Option<Wakeups>,
+        until: Instant,
+    ) {
+        let woken = async {
+            match wakeups {
+                Some(wakeups) => wakeups.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        // Every arm may be dropped at any moment: the calls stay in their set, a lost wake-up is made
+        // up by the next heartbeat.
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            Some(joined) = self.calls.join_next_with_id() => self.take(joined),
+            woken = woken => {
+                if woken.is_err() {
+                    *wakeups = None;
+                }
+                self.next_heartbeat = Instant::now();
+                self.next_reconnect = Instant::now();
+            }
+            () = sleep_until(until) => {}
+        }
+    }
+
+    /// No more permits; running calls may finish for a while; the lanes go back.
+    async fn leave(mut self) {
+        let deadline = Instant::now() + GRACE;
+        while let Ok(Some(joined)) = timeout_at(deadline, self.calls.join_next_with_id()).await {
+            self.take(joined);
+        }
+        let unanswered = self.calls.len();
+        self.calls.abort_all();
+        if unanswered > 0 {
+            warn!(unanswered, "calls without an answer stay in doubt");
+        }
+        let last_words = async {
+            self.record().await?;
+            self.store.release_lanes(self.id).await
+        };
+        match timeout_at(deadline + Duration::from_secs(1), last_words).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!("the lanes were not given back: {:#}", anyhow::Error::from(error));
+            }
+            Err(_) => warn!("the lanes were not given back: the database did not answer in time"),
+        }
+    }
+}
+
+/// The failure was ours: the provider needs no rest from us.
+fn without_rest(outcome: Outcome) -> Outcome {
+    Outcome { after: Some(Duration::ZERO), ..outcome }
+}
+
+fn report(attempt: AttemptId, channel: &ChannelName, outcome: &Outcome, recorded: bool) {
+    let Outcome { class, reason, .. } = outcome;
+    if !recorded {
+        warn!(%attempt, %channel, %class, "the lane moved on before the outcome was recorded");
+    } else if *class == OutcomeClass::Sent {
+        info!(%attempt, %channel, "sent");
+    } else {
+        warn!(%attempt, %channel, %class, "{reason}");
+    }
+}
