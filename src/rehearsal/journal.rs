@@ -257,7 +257,7 @@ mod tests {
             .unwrap()
             .write_all(b"{\"at\":\"2023")
             .unwrap();
-        assert_eq!(read_journal(&path).unwrap(), [first.clone()]);
+        assert_eq!(read_journal(&path).unwrap(), std::slice::from_ref(&first));
 
         let mut journal = Journal::open(Some(&path)).unwrap();
         assert_eq!(journal.first_id("vk-one", 7), Some(1));

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
+        address::Address,
         attempt::{Message, OutcomeClass},
         id::AttemptId,
         kind::ChannelKind,
@@ -137,14 +139,15 @@ async fn an_account_that_the_provider_refuses_stops_the_channel() {
 async fn an_answer_that_never_comes_leaves_the_attempt_in_doubt() {
     let stage = stage(None).await;
     let http = Http::with_deadline(SHORT).unwrap();
-    for kind in KINDS {
+    join_all(KINDS.map(async |kind| {
         let driver = driver(kind, &stage.endpoint(kind), "one", &http);
         let outcome = open(&driver, kind, "0504", 11).await;
         assert_eq!(outcome.class, OutcomeClass::InDoubt, "{kind}: {}", outcome.reason);
-        let entry = stage.rehearsal.recent().pop().unwrap();
-        assert_eq!(entry.verdict, Verdict::AnswerWithheld, "{kind}");
-    }
-    assert_eq!(stage.deliveries(), KINDS.len());
+    }))
+    .await;
+    let entries = stage.rehearsal.recent();
+    assert_eq!(entries.len(), KINDS.len());
+    assert!(entries.iter().all(|entry| entry.verdict == Verdict::AnswerWithheld));
     stage.close().await;
 }
 
@@ -216,7 +219,7 @@ async fn a_message_that_the_kind_cannot_send_is_refused_without_a_call() {
 
     let vk = driver(ChannelKind::VkUser, &stage.endpoint(ChannelKind::VkUser), "one", &http);
     let longest = text(9_000);
-    let community = crate::domain::address::Address::from_stored("-123".to_owned());
+    let community = Address::from_stored("-123".to_owned());
     let call =
         OpeningCall { address: &community, message: &longest, key: -4, attempt: AttemptId(1) };
     assert_eq!(vk.open(&call).await.class, OutcomeClass::Sent);

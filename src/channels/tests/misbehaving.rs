@@ -1,5 +1,6 @@
 //! What every driver must make of a server that is no provider, or no longer one.
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
     server::{Behaviour, serve},
 };
 use crate::domain::{
-    attempt::OutcomeClass::{CredentialRefused, InDoubt, NotSent, OurMistake, RetryAfter},
+    attempt::OutcomeClass::{CredentialRefused, InDoubt, NotSent, OurMistake, RetryAfter, Sent},
     kind::ChannelKind,
 };
 
@@ -24,12 +25,10 @@ const REDIRECTS: Behaviour = Behaviour::Answers {
 
 #[tokio::test]
 async fn a_request_that_may_have_left_is_in_doubt_unless_it_was_refused() {
-    let http = Http::with_deadline(SHORT).unwrap();
+    let http = Http::new().unwrap();
     for (behaviour, class) in [
         (Behaviour::Closes, InDoubt),
-        (Behaviour::Hangs, InDoubt),
         (Behaviour::BreaksOff, InDoubt),
-        (Behaviour::Drips, InDoubt),
         (Behaviour::Floods, InDoubt),
         (Behaviour::FloodsHead, InDoubt),
         (answers("200 OK", ""), InDoubt),
@@ -48,9 +47,37 @@ async fn a_request_that_may_have_left_is_in_doubt_unless_it_was_refused() {
             let driver = driver(kind, &server.endpoint, "one", &http);
             let outcome = open(&driver, kind, "0001", 3).await;
             assert_eq!(outcome.class, class, "{kind} {behaviour:?}: {}", outcome.reason);
-            assert!(server.is_serving(), "{kind} {behaviour:?}");
+            assert_eq!(server.posts(), 1, "{kind} {behaviour:?}: it was sent again");
         }
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_whole_in_time_is_in_doubt() {
+    let http = Http::with_deadline(SHORT).unwrap();
+    let cases = [Behaviour::Hangs, Behaviour::Drips].into_iter();
+    join_all(cases.flat_map(|behaviour| KINDS.map(|kind| (behaviour, kind))).map(
+        async |(behaviour, kind)| {
+            let server = serve(behaviour, false).await;
+            let driver = driver(kind, &server.endpoint, "one", &http);
+            let outcome = open(&driver, kind, "0001", 3).await;
+            assert_eq!(outcome.class, InDoubt, "{kind} {behaviour:?}: {}", outcome.reason);
+            assert_eq!(server.posts(), 1, "{kind} {behaviour:?}: it was sent again");
+        },
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_closes_under_a_request_is_in_doubt_and_not_tried_again() {
+    let http = Http::new().unwrap();
+    let kind = ChannelKind::VkUser;
+    let server = serve(Behaviour::ClosesSecond, false).await;
+    let driver = driver(kind, &server.endpoint, "one", &http);
+    assert_eq!(open(&driver, kind, "0001", 3).await.class, Sent);
+    let outcome = open(&driver, kind, "0002", 4).await;
+    assert_eq!(outcome.class, InDoubt, "{}", outcome.reason);
+    assert_eq!(server.posts(), 2);
 }
 
 #[tokio::test]
@@ -67,6 +94,7 @@ async fn a_look_up_that_goes_wrong_sends_nothing() {
         let server = serve(behaviour, true).await;
         let outcome = open(&driver(kind, &server.endpoint, "one", &http), kind, "0001", 3).await;
         assert_eq!(outcome.class, NotSent, "{behaviour:?}: {}", outcome.reason);
+        assert_eq!(server.posts(), 0, "{behaviour:?}");
     }
 }
 
@@ -78,13 +106,14 @@ async fn who_is_not_reached_was_sent_nothing() {
     drop(listener);
     let not_tls = serve(Behaviour::Hangs, true).await;
     let not_tls = not_tls.endpoint.replace("http:", "https:");
-    for kind in KINDS {
-        for endpoint in [format!("http://{address}"), format!("https://{address}"), not_tls.clone()]
-        {
-            let outcome = open(&driver(kind, &endpoint, "one", &http), kind, "0001", 3).await;
+    let endpoints = [format!("http://{address}"), format!("https://{address}"), not_tls];
+    join_all(endpoints.iter().flat_map(|endpoint| KINDS.map(|kind| (endpoint, kind))).map(
+        async |(endpoint, kind)| {
+            let outcome = open(&driver(kind, endpoint, "one", &http), kind, "0001", 3).await;
             assert_eq!(outcome.class, NotSent, "{kind}: {}", outcome.reason);
-        }
-    }
+        },
+    ))
+    .await;
 }
 
 #[tokio::test]

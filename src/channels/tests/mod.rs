@@ -24,8 +24,9 @@ const KINDS: [ChannelKind; 3] = [ChannelKind::VkUser, ChannelKind::Waba, Channel
 /// Appears in every message, so that a reason that repeats one is found.
 const TEXT: &str = "Здравствуйте, Анна";
 
-/// Long enough for a loopback under load, short enough to wait for.
-const SHORT: Duration = Duration::from_millis(400);
+/// For calls that end by the deadline: long enough for a loopback under load, short enough to wait
+/// for.
+const SHORT: Duration = Duration::from_millis(800);
 
 fn spec(kind: ChannelKind, endpoint: &str) -> ChannelSpec {
     let text = |text: &str| FieldValue::Text(text.to_owned());

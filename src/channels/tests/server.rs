@@ -1,13 +1,18 @@
 //! A server that breaks off, drips or talks nonsense.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
-use tokio_util::task::AbortOnDropHandle;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// What the server does with a request that it has read whole.
 #[derive(Clone, Copy, Debug)]
@@ -26,36 +31,43 @@ pub(super) enum Behaviour {
     Floods,
     /// A head that never ends.
     FloodsHead,
+    /// Answers as VK does, keeps the connection, and closes it when the next request has come.
+    ClosesSecond,
 }
 
 pub(super) struct Server {
     pub(super) endpoint: String,
-    task: AbortOnDropHandle<()>,
+    posts: Arc<AtomicUsize>,
+    _task: AbortOnDropHandle<()>,
 }
 
 /// Serves every POST with `behaviour`; a look-up of a number too, or with success.
 pub(super) async fn serve(behaviour: Behaviour, lookup_too: bool) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let tracker = TaskTracker::new();
-    let task = tracker.spawn(async move {
+    let posts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&posts);
+    let task = TaskTracker::new().spawn(async move {
         loop {
             let (mut socket, _) = listener.accept().await.unwrap();
             let Some(head) = read_request(&mut socket).await else { continue };
-            let behaviour = if head.starts_with("GET") && !lookup_too {
-                Behaviour::Answers { status: "200 OK", headers: "", body: EXISTS }
-            } else {
+            let is_post = head.starts_with("POST");
+            counted.fetch_add(usize::from(is_post), Ordering::Relaxed);
+            let behaviour = if is_post || lookup_too {
                 behaviour
+            } else {
+                Behaviour::Answers { status: "200 OK", headers: "", body: EXISTS }
             };
-            drop(misbehave(socket, behaviour).await);
+            drop(misbehave(socket, behaviour, &counted).await);
         }
     });
-    Server { endpoint, task: AbortOnDropHandle::new(task) }
+    Server { endpoint, posts, _task: AbortOnDropHandle::new(task) }
 }
 
 impl Server {
-    pub(super) fn is_serving(&self) -> bool {
-        !self.task.is_finished()
+    /// The messages that were posted, to whatever end.
+    pub(super) fn posts(&self) -> usize {
+        self.posts.load(Ordering::Relaxed)
     }
 }
 
@@ -82,7 +94,11 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
     }
 }
 
-async fn misbehave(mut socket: TcpStream, behaviour: Behaviour) -> std::io::Result<()> {
+async fn misbehave(
+    mut socket: TcpStream,
+    behaviour: Behaviour,
+    posts: &AtomicUsize,
+) -> std::io::Result<()> {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     match behaviour {
         Behaviour::Closes => Ok(()),
@@ -98,6 +114,14 @@ async fn misbehave(mut socket: TcpStream, behaviour: Behaviour) -> std::io::Resu
             let begun = format!("{HEAD}Content-Length: 900\r\n\r\n{{\"response\":");
             socket.write_all(begun.as_bytes()).await
         }
+        Behaviour::ClosesSecond => {
+            let answer = format!("{HEAD}Content-Length: 14\r\n\r\n{{\"response\":1}}");
+            socket.write_all(answer.as_bytes()).await?;
+            if read_request(&mut socket).await.is_some() {
+                posts.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        }
         Behaviour::Drips => {
             socket.write_all(format!("{HEAD}Content-Length: 900\r\n\r\n").as_bytes()).await?;
             loop {
@@ -108,7 +132,7 @@ async fn misbehave(mut socket: TcpStream, behaviour: Behaviour) -> std::io::Resu
         Behaviour::Floods => {
             socket.write_all(format!("{HEAD}Content-Length: 50000000\r\n\r\n").as_bytes()).await?;
             for _ in 0..1_000 {
-                socket.write_all(&[b' '; 50_000]).await?;
+                socket.write_all(&vec![b' '; 50_000]).await?;
             }
             Ok(())
         }
