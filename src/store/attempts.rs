@@ -397,17 +397,16 @@ impl Store {
             .collect()
     }
 
-    /// The attempts of a task that are in doubt and will not be repeated, oldest first.
-    pub async fn list_doubtful(&self, task: Option<&str>) -> Result<Vec<Doubtful>, StoreError> {
+    /// The attempts that are in doubt and will not be repeated, oldest first.
+    pub async fn list_doubtful(&self) -> Result<Vec<Doubtful>, StoreError> {
         let rows = sqlx::query!(
             "SELECT a.id, a.task, a.channel, a.address, a.granted_at, coalesce(a.reason, '') AS reason
             FROM attempts a
-            WHERE a.outcome = 'in-doubt' AND ($1::text IS NULL OR a.task = $1)
+            WHERE a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
                 AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
                     AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
                 AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
-            ORDER BY a.id LIMIT 1000",
-            task
+            ORDER BY a.id LIMIT 1000"
         )
         .fetch_all(&self.pool)
         .await?;

@@ -21,8 +21,6 @@ pub enum StoreError {
     /// Something changed between the plan and now.
     #[error("{0} was changed since the plan was made")]
     Stale(String),
-    #[error("the database server does not know the timezone `{0}`")]
-    UnknownTimezone(String),
     #[error("{0}")]
     WrongPurpose(String),
     /// A row that this version does not understand.
@@ -81,7 +79,6 @@ impl StoreError {
                 Some("a newer version may have used this database; use that version")
             }
             Self::TooOld(_)
-            | Self::UnknownTimezone(_)
             | Self::WrongPurpose(_)
             | Self::Unreadable(_)
             | Self::Failed(_) => None,

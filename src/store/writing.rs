@@ -193,7 +193,6 @@ impl Writing {
         phase: PhaseChange<'_>,
     ) -> Result<(), StoreError> {
         let outgoing = task.spec.outgoing.as_ref();
-        self.check_timezone(task).await?;
         let created = sqlx::query!(
             "INSERT INTO tasks (id, name, phase, phase_by, fields, digest, audience_digest, file, line,
                 state_place, outgoing, hours_from_s, hours_to_s, timezone, daily_limit, pause_ms, opening)
@@ -242,7 +241,6 @@ impl Writing {
         task: &DesiredTask,
     ) -> Result<Generation, StoreError> {
         let outgoing = task.spec.outgoing.as_ref();
-        self.check_timezone(task).await?;
         let updated = sqlx::query!(
             "UPDATE tasks SET generation = generation + 1, fields = $3, digest = $4, audience_digest = $5,
                 file = $6, line = $7, state_place = $8, hours_from_s = $9, hours_to_s = $10, timezone = $11,
@@ -495,19 +493,5 @@ impl Writing {
         .execute(&mut *self.transaction)
         .await?;
         Ok(())
-    }
-
-    async fn check_timezone(&mut self, task: &DesiredTask) -> Result<(), StoreError> {
-        let Some(outgoing) = &task.spec.outgoing else { return Ok(()) };
-        let zone = outgoing.timezone.name();
-        // Permits are decided by the server's own table of zones, which may be older than ours.
-        let known = zone == "UTC"
-            || sqlx::query_scalar!(
-                r#"SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1) AS "known!""#,
-                zone
-            )
-            .fetch_one(&mut *self.transaction)
-            .await?;
-        if known { Ok(()) } else { Err(StoreError::UnknownTimezone(zone.to_owned())) }
     }
 }

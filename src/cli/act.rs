@@ -1,0 +1,120 @@
+//! `nuncio start`, `pause`, `stop`, `delete` and `unblock`: one act on one task or channel.
+
+use std::time::Duration;
+
+use super::{Common, ExitStatus, output::Output};
+use crate::{
+    config,
+    domain::{
+        id::{ChannelName, TaskName},
+        phase::{Act, Phase},
+    },
+    manifest,
+    service::Database,
+    store::Acted,
+};
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The task
+    name: TaskName,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct UnblockArgs {
+    /// The channel
+    channel: ChannelName,
+}
+
+pub(super) async fn run(
+    common: &Common,
+    args: &Args,
+    act: Act,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let database = Database::open(&common.database()).await?;
+    let name = &args.name;
+    match database.store.act(name, act, &config::actor()).await? {
+        Acted::Done { from, to } => {
+            output.note(&format!("task `{name}`: {} → {}", from.shown(), to.shown()));
+            Ok(ExitStatus::Success)
+        }
+        Acted::Already(phase) => {
+            output.note(&format!("task `{name}` is {} already", phase.shown()));
+            Ok(ExitStatus::Success)
+        }
+        Acted::Refused { phase, why } => {
+            output.error(&format!("task `{name}` is {}: {why}", phase.shown()));
+            Ok(ExitStatus::Rejected)
+        }
+        Acted::OwnedByGit { place } => {
+            output.error(&format!("the run state of task `{name}` belongs to its manifest: {place}"));
+            output.hint("change `state` there, or remove it to let operators decide");
+            Ok(ExitStatus::Rejected)
+        }
+        Acted::NoSuchTask => no_such_task(name),
+    }
+}
+
+fn no_such_task(name: &TaskName) -> anyhow::Result<ExitStatus> {
+    anyhow::bail!("no task `{name}` was applied; `nuncio status` lists them")
+}
+
+pub(super) async fn delete(
+    common: &Common,
+    args: &Args,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let name = &args.name;
+    // A manifest that is still there would bring the task back at the next apply.
+    let loaded = manifest::load(&common.tasks)?;
+    let place = loaded.desired.tasks.get(name).map(|task| task.places.document.to_string());
+    if let Some(place) = place {
+        output.error(&format!("task `{name}` has a manifest, which would create it again: {place}"));
+        output.hint("remove the manifest and run `nuncio apply`");
+        return Ok(ExitStatus::Rejected);
+    }
+    if !loaded.desired.unreadable.is_empty() {
+        output.error("a manifest cannot be read, and may be this task's; `nuncio validate` names it");
+        return Ok(ExitStatus::Error);
+    }
+    let database = Database::open(&common.database()).await?;
+    let store = &database.store;
+    let actual = store.read_actual().await?;
+    let Some(task) = actual.tasks.get(name) else { return no_such_task(name) };
+    if task.phase != Phase::Completed {
+        output.error(&format!(
+            "only a completed task can be deleted; task `{name}` is {}",
+            task.phase.shown()
+        ));
+        output.hint(&format!("`nuncio stop {name}` completes it"));
+        return Ok(ExitStatus::Rejected);
+    }
+    let mut writing = store.begin_writing(LOCK_PATIENCE).await?;
+    writing.delete_task(name, task.id, task.generation).await?;
+    writing.commit().await?;
+    output.note(&format!("task `{name}` is deleted; who it has written to stays on record"));
+    Ok(ExitStatus::Success)
+}
+
+pub(super) async fn unblock(
+    common: &Common,
+    args: &UnblockArgs,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let database = Database::open(&common.database()).await?;
+    let channel = &args.channel;
+    match database.store.unblock_lane(channel).await? {
+        Some(reason) => {
+            database.store.wake_others().await?;
+            output.note(&format!("channel `{channel}` may send again; it was blocked: {reason}"));
+            Ok(ExitStatus::Success)
+        }
+        None => {
+            output.note(&format!("channel `{channel}` is not blocked"));
+            Ok(ExitStatus::Success)
+        }
+    }
+}

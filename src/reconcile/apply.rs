@@ -1,0 +1,235 @@
+//! Executes a plan: one transaction, one change one store call, or nothing.
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, task::spawn_blocking};
+use uuid::Uuid;
+
+use super::survey::{AudienceDifference, Survey};
+use crate::{
+    domain::{
+        contact::{AudienceDigest, Contact},
+        desired::DesiredTask,
+        id::{TaskId, TaskName},
+        phase::Phase,
+    },
+    manifest::{self, Severity},
+    plan::{Change, Plan, Summary},
+    store::{PhaseChange, Store, StoreError, Writing},
+};
+
+/// Contacts that travel together from the reader to the writer.
+const BATCH: usize = 1024;
+/// Batches that wait for the writer: the reader is not to fill the memory.
+const BATCHES_MAX: usize = 8;
+
+/// What was written.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Applied {
+    pub summary: Summary,
+    pub contacts: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the audience of task `{0}` changed while it was applied")]
+    AudienceChanged(TaskName),
+    #[error("the reading of the audience of task `{task}` failed")]
+    Audience { task: TaskName, source: std::io::Error },
+    #[error("the reader of the audience failed")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// Writes everything that the plan says, in the name of `by`. `on_progress` hears of contacts.
+pub async fn apply(
+    plan: &Plan,
+    survey: &Survey,
+    store: &Store,
+    by: &str,
+    patience: Duration,
+    on_progress: &(dyn Fn(u64) + Sync),
+) -> Result<Applied, ApplyError> {
+    let writing = store.begin_writing(patience).await?;
+    let mut application = Application { survey, by, writing, contacts: 0, on_progress };
+    let is_resource = |change: &&Change| {
+        matches!(
+            change,
+            Change::CreateResource { .. } | Change::UpdateResource { .. } | Change::DeleteResource { .. }
+        )
+    };
+    for change in plan.changes.iter().filter(|change| !is_resource(change)) {
+        application.change(change).await?;
+    }
+    for refresh in &plan.refreshes {
+        let task = application.task(&refresh.name);
+        application.writing.refresh_task(refresh.id, refresh.from, &refresh.name, task).await?;
+    }
+    // Channels last: their lanes stay locked until the commit, and a large audience takes seconds.
+    for change in plan.changes.iter().filter(is_resource) {
+        application.change(change).await?;
+    }
+    let Application { writing, contacts, .. } = application;
+    writing.commit().await?;
+    Ok(Applied { summary: plan.summary(), contacts })
+}
+
+struct Application<'a> {
+    survey: &'a Survey,
+    by: &'a str,
+    writing: Writing,
+    contacts: u64,
+    on_progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl<'a> Application<'a> {
+    fn task(&self, name: &TaskName) -> &'a DesiredTask {
+        &self.survey.desired.tasks[name]
+    }
+
+    fn phase(&self, to: Phase) -> PhaseChange<'a> {
+        PhaseChange { to, by: self.by }
+    }
+
+    async fn change(&mut self, change: &Change) -> Result<(), ApplyError> {
+        match change {
+            Change::CreateResource { key, .. } | Change::UpdateResource { key, .. } => {
+                let resource = &self.survey.desired.resources[key];
+                let from = self.survey.actual.resources.get(key);
+                self.writing.write_resource(key, from, resource).await?;
+            }
+            Change::DeleteResource { key, from } => {
+                self.writing.delete_resource(key, *from).await?;
+            }
+            Change::CreateTask { name, phase, .. } => self.create(name, *phase).await?,
+            Change::UpdateTask { name, id, from, fields, audience, phase, .. } => {
+                let mut generation = *from;
+                if !fields.is_empty() || audience.is_some() {
+                    let task = self.task(name);
+                    generation = self.writing.update_task(*id, generation, name, task).await?;
+                }
+                if audience.is_some() {
+                    self.update_audience(name, *id).await?;
+                }
+                if let Some(step) = phase {
+                    let change = self.phase(step.to);
+                    self.writing.set_phase(name, *id, generation, change).await?;
+                }
+            }
+            Change::RecreateTask { name, id, from, from_phase, phase, .. } => {
+                self.delete(name, *id, *from, *from_phase).await?;
+                self.create(name, *phase).await?;
+            }
+            Change::DeleteTask { name, id, from, from_phase, .. } => {
+                self.delete(name, *id, *from, *from_phase).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(
+        &mut self,
+        name: &TaskName,
+        id: TaskId,
+        from: crate::domain::id::Generation,
+        from_phase: Phase,
+    ) -> Result<(), ApplyError> {
+        let mut generation = from;
+        if from_phase != Phase::Completed {
+            let completed = self.phase(Phase::Completed);
+            generation = self.writing.set_phase(name, id, generation, completed).await?;
+        }
+        Ok(self.writing.delete_task(name, id, generation).await?)
+    }
+
+    async fn create(&mut self, name: &TaskName, phase: Phase) -> Result<(), ApplyError> {
+        let task = self.task(name);
+        let id = TaskId(Uuid::now_v7());
+        self.writing.create_task(id, name, task, self.phase(phase)).await?;
+        if task.audience.is_none() {
+            return Ok(());
+        }
+        let last = self.load(name, id, 0, |_| true).await?;
+        Ok(self.writing.recount_audience(id, name, last).await?)
+    }
+
+    async fn update_audience(&mut self, name: &TaskName, id: TaskId) -> Result<(), ApplyError> {
+        let Some(difference) = self.survey.audiences.get(name) else { return Ok(()) };
+        let AudienceDifference { change: _, added, altered, removed } = difference;
+        let last = self.writing.lock_audience(id).await?;
+        for positions in removed.chunks(BATCH * 8) {
+            self.writing.remove_contacts(id, positions).await?;
+        }
+        let mut variables: Vec<(i64, BTreeMap<String, String>)> = Vec::new();
+        let last = {
+            let variables = &mut variables;
+            self.load(name, id, last, |contact| {
+                let key = contact.address.key();
+                if let Some(position) = altered.get(&key) {
+                    variables.push((*position, contact.variables.clone()));
+                }
+                added.contains(&key)
+            })
+            .await?
+        };
+        for altered in variables.chunks(BATCH) {
+            self.writing.alter_contacts(id, altered).await?;
+        }
+        Ok(self.writing.recount_audience(id, name, last).await?)
+    }
+
+    /// Streams the audience's contacts that are `wanted` into the database; the file is read a second
+    /// time for it, and must still be what the plan saw.
+    async fn load(
+        &mut self,
+        name: &TaskName,
+        id: TaskId,
+        after_position: i64,
+        mut wanted: impl FnMut(&Contact) -> bool,
+    ) -> Result<i64, ApplyError> {
+        let task = self.task(name);
+        let Some(audience) = &task.audience else { return Ok(after_position) };
+        let expected: AudienceDigest = audience.digest;
+        let (source, messenger) = (audience.source.clone(), task.spec.messenger);
+        let file = Arc::clone(&task.places.document.file);
+        let (sender, mut batches) = mpsc::channel::<Vec<Contact>>(BATCHES_MAX);
+        let reader = spawn_blocking(move || {
+            let mut batch = Vec::with_capacity(BATCH);
+            let reading = manifest::read_audience(&source, messenger, &file, &mut |contact| {
+                batch.push(contact);
+                if batch.len() < BATCH {
+                    return ControlFlow::Continue(());
+                }
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                // The writer failed and says why itself.
+                if sender.blocking_send(full).is_err() {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            });
+            drop(sender.blocking_send(batch));
+            reading
+        });
+        let mut writer = self.writing.append_contacts(id, after_position).await?;
+        while let Some(batch) = batches.recv().await {
+            for contact in &batch {
+                if wanted(contact) {
+                    writer.write(contact).await?;
+                    self.contacts += 1;
+                }
+            }
+            (self.on_progress)(self.contacts);
+        }
+        let last = writer.finish().await?;
+        let reading = reader
+            .await?
+            .map_err(|source| ApplyError::Audience { task: name.clone(), source })?;
+        let broken = reading.diagnostics.iter().any(|d| d.severity == Severity::Error);
+        if broken || reading.digest != expected {
+            return Err(ApplyError::AudienceChanged(name.clone()));
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,205 @@
+//! The loop of `watch`: survey, plan, apply what is allowed, say what is not; again and again.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    apply::{ApplyError, apply},
+    folder::Folder,
+    survey::{Survey, SurveyError, survey},
+};
+use crate::{
+    manifest::Severity,
+    plan::{Plan, Summary, Wishes, plan},
+    store::{HeldBack, Store, StoreError, Wakeups},
+};
+
+/// Looks at the folder even if no event came: events may be lost, and network folders have none.
+const RESCAN: Duration = Duration::from_secs(15);
+/// After a failure that may pass.
+const RETRY: Duration = Duration::from_secs(1);
+/// Another writer is done within seconds, or the next pass tries again.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Follows a folder and keeps the database as it says.
+pub struct Controller {
+    store: Store,
+    folder: PathBuf,
+    by: String,
+    /// Hears of every plan that changes something, before it is applied.
+    on_plan: Box<dyn Fn(&Plan) + Send>,
+    last_report: Option<(Summary, Vec<HeldBack>)>,
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pass {
+    Settled,
+    /// Something changed under our hands: look again at once.
+    Again,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Controller {
+    pub fn new(
+        store: Store,
+        folder: PathBuf,
+        by: String,
+        on_plan: Box<dyn Fn(&Plan) + Send>,
+    ) -> Self {
+        Self { store, folder, by, on_plan, last_report: None }
+    }
+
+    /// Reconciles until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut folder = Folder::new(self.folder.clone());
+        let mut wakeups: Option<Wakeups> = None;
+        let mut last_failure: Option<String> = None;
+        loop {
+            // Registered for events before looking, so that none falls in between.
+            if let Err(error) = folder.follow() {
+                warn!("the folder is not watched, only looked at every {RESCAN:?}: {error}");
+            }
+            if wakeups.is_none() {
+                wakeups = self.store.wakeups().await.ok();
+            }
+            // A pass is not broken off in the middle: its transaction would be lost, and it is short.
+            let next = match self.pass().await {
+                Ok(pass) => {
+                    if last_failure.take().is_some() {
+                        info!("reconciling again");
+                    }
+                    match pass {
+                        Pass::Settled => Instant::now() + RESCAN,
+                        Pass::Again => Instant::now(),
+                    }
+                }
+                Err(error) => {
+                    let message = format!("{:#}", anyhow::Error::from(error));
+                    if last_failure.as_ref() != Some(&message) {
+                        error!("not reconciled: {message}");
+                    }
+                    last_failure = Some(message);
+                    Instant::now() + RETRY
+                }
+            };
+            let woken = async {
+                match &mut wakeups {
+                    Some(wakeups) => wakeups.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            // All arms may be dropped: whatever they lose, the next pass looks at everything.
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = folder.changed() => {}
+                woken = woken => if woken.is_err() { wakeups = None },
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
+    async fn pass(&mut self) -> Result<Pass, PassError> {
+        let survey = match survey(&self.folder, &self.store, &BTreeSet::new()).await {
+            Ok(survey) => survey,
+            Err(SurveyError::Folder(problem)) => {
+                let held = HeldBack {
+                    subject: "folder".to_owned(),
+                    place: self.folder.display().to_string(),
+                    message: problem.to_string(),
+                    since: None,
+                };
+                self.store.replace_held_back(&[held]).await?;
+                return Err(SurveyError::Folder(problem).into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let changes = survey.audience_changes();
+        let plan = plan(&survey.desired, &survey.actual, &changes, &Wishes::default());
+        if plan.has_changes() || !plan.refreshes.is_empty() {
+            if plan.has_changes() {
+                (self.on_plan)(&plan);
+            }
+            match apply(&plan, &survey, &self.store, &self.by, LOCK_PATIENCE, &|_| {}).await {
+                Ok(applied) => {
+                    if plan.has_changes() {
+                        info!(contacts = applied.contacts, "applied");
+                    }
+                }
+                // Somebody else applied, or the files moved on: the next pass sees the newer state.
+                Err(ApplyError::Store(StoreError::Stale(_)) | ApplyError::AudienceChanged(_)) => {
+                    return Ok(Pass::Again);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.report(&plan, &survey).await?;
+        Ok(Pass::Settled)
+    }
+
+    /// Says what was not applied, in the log when it is new and in the database for `status`.
+    async fn report(&mut self, plan: &Plan, survey: &Survey) -> Result<(), StoreError> {
+        let held = held_back(plan, survey);
+        let report = (plan.summary(), held);
+        let held = &report.1;
+        if self.last_report.as_ref().is_none_or(|(_, last)| last != held) {
+            for HeldBack { subject, place, message, .. } in held {
+                warn!("{place}: {subject}: {message}");
+            }
+            self.store.replace_held_back(held).await?;
+        }
+        self.last_report = Some(report);
+        Ok(())
+    }
+}
+
+fn held_back(plan: &Plan, survey: &Survey) -> Vec<HeldBack> {
+    let mut all = Vec::new();
+    let errors = survey.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    for diagnostic in errors {
+        all.push(HeldBack {
+            subject: format!("{} [{}]", diagnostic.place, diagnostic.code),
+            place: diagnostic.place.to_string(),
+            message: diagnostic.message.clone(),
+            since: None,
+        });
+    }
+    for rejection in &plan.rejections {
+        all.push(HeldBack {
+            subject: rejection.subject.to_string(),
+            place: rejection.place.to_string(),
+            message: format!("rejected: {} [{}]", rejection.message, rejection.code),
+            since: None,
+        });
+    }
+    for blocked in &plan.blocked {
+        all.push(HeldBack {
+            subject: blocked.subject.to_string(),
+            place: blocked.file.clone(),
+            message: format!("blocked: {}", blocked.message),
+            since: None,
+        });
+    }
+    for held in &plan.held {
+        all.push(HeldBack {
+            subject: held.subject.to_string(),
+            place: held.file.clone(),
+            message: format!("held: {}", held.message),
+            since: None,
+        });
+    }
+    all
+}

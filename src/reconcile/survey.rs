@@ -1,0 +1,275 @@
+//! What a plan is made from: the folder, the database, and how the audiences differ.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::{
+    domain::{
+        actual::{Actual, ActualTask},
+        contact::{AudienceChange, variables_digest},
+        desired::{AudienceSource, Desired, DesiredTask},
+        id::{TaskId, TaskName},
+        kind::MessengerType,
+        phase::Transition,
+    },
+    manifest::{self, Code, Diagnostic, LoadError, Severity, Sources},
+    store::{Store, StoreError},
+};
+
+/// Everything that a plan needs, and everything that is wrong with the folder.
+#[derive(Debug)]
+pub struct Survey {
+    pub desired: Desired,
+    pub actual: Actual,
+    pub audiences: BTreeMap<TaskName, AudienceDifference>,
+    pub diagnostics: Vec<Diagnostic>,
+    pub sources: Sources,
+}
+
+/// How an audience differs from the one that was loaded: for the plan in numbers, for the one who
+/// applies it in keys.
+#[derive(Debug, Default)]
+pub struct AudienceDifference {
+    pub change: AudienceChange,
+    /// Keys of the addresses to load. Empty for a new task: then it is all of them.
+    pub added: HashSet<u128>,
+    /// Positions to load other variables into, by key.
+    pub altered: HashMap<u128, i64>,
+    /// Positions to take out.
+    pub removed: Vec<i64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    #[error(transparent)]
+    Folder(#[from] LoadError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the reading of the manifests failed")]
+    Panicked(#[from] JoinError),
+}
+
+impl Survey {
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// The audiences in numbers, as the plan takes them.
+    pub fn audience_changes(&self) -> BTreeMap<TaskName, AudienceChange> {
+        self.audiences
+            .iter()
+            .map(|(name, difference)| (name.clone(), difference.change.clone()))
+            .collect()
+    }
+}
+
+/// Reads the folder and the database. What did not change is neither parsed into contacts nor read
+/// from the database; tasks named in `recreate` count as changed.
+pub async fn survey(
+    folder: &Path,
+    store: &Store,
+    recreate: &BTreeSet<TaskName>,
+) -> Result<Survey, SurveyError> {
+    let path: PathBuf = folder.to_owned();
+    let loaded = spawn_blocking(move || manifest::load(&path)).await??;
+    let mut survey = Survey {
+        desired: loaded.desired,
+        actual: store.read_actual().await?,
+        audiences: BTreeMap::new(),
+        diagnostics: loaded.diagnostics,
+        sources: loaded.sources,
+    };
+    survey.hold_unknown_timezones(store).await?;
+    survey.read_details(store).await?;
+    survey.compare_audiences(store, recreate).await?;
+    manifest::settle(&mut survey.diagnostics);
+    Ok(survey)
+}
+
+impl Survey {
+    /// A task with an error goes on as it was applied.
+    fn hold(&mut self, name: &TaskName) {
+        self.desired.tasks.remove(name);
+        self.desired.unreadable.tasks.insert(name.clone());
+    }
+
+    async fn hold_unknown_timezones(&mut self, store: &Store) -> Result<(), SurveyError> {
+        let zone_of = |task: &DesiredTask| {
+            task.spec.outgoing.as_ref().map(|outgoing| outgoing.timezone.name().to_owned())
+        };
+        let is_new = |name: &TaskName, task: &DesiredTask| {
+            self.actual.tasks.get(name).is_none_or(|actual| actual.digest != task.digest)
+        };
+        let zones: BTreeSet<String> = self
+            .desired
+            .tasks
+            .iter()
+            .filter(|(name, task)| is_new(name, task))
+            .filter_map(|(_, task)| zone_of(task))
+            .collect();
+        let zones: Vec<String> = zones.into_iter().filter(|zone| zone != "UTC").collect();
+        if zones.is_empty() {
+            return Ok(());
+        }
+        let unknown = store.list_unknown_timezones(&zones).await?;
+        let mut held = Vec::new();
+        for (name, task) in &self.desired.tasks {
+            let Some(zone) = zone_of(task).filter(|zone| unknown.contains(zone)) else { continue };
+            let place = task.places.of("outgoing.timezone").clone();
+            let message = format!("the database server does not know the timezone `{zone}`");
+            self.diagnostics.push(Diagnostic::error(Code::BadValue, place, 0, message));
+            held.push(name.clone());
+        }
+        for name in held {
+            self.hold(&name);
+        }
+        Ok(())
+    }
+
+    async fn read_details(&mut self, store: &Store) -> Result<(), SurveyError> {
+        let Self { desired, actual, .. } = self;
+        let all = !desired.unreadable.is_empty();
+        let tasks: BTreeSet<TaskName> = actual
+            .tasks
+            .iter()
+            .filter(|(name, task)| {
+                all || desired.tasks.get(*name).is_none_or(|wanted| differs(wanted, task))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        if !tasks.is_empty() {
+            store.read_details(actual, &tasks).await?;
+        }
+        let resources = actual
+            .resources
+            .iter()
+            .filter(|(key, resource)| {
+                desired.resources.get(key).is_some_and(|wanted| wanted.digest != resource.digest)
+            })
+            .map(|(key, _)| key.clone())
+            .collect::<BTreeSet<_>>();
+        if !resources.is_empty() {
+            store.read_resource_fields(actual, &resources).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare_audiences(
+        &mut self,
+        store: &Store,
+        recreate: &BTreeSet<TaskName>,
+    ) -> Result<(), SurveyError> {
+        let mut work = Vec::new();
+        for (name, task) in &self.desired.tasks {
+            let Some(audience) = &task.audience else { continue };
+            let actual = self.actual.tasks.get(name);
+            let stored = actual.and_then(|actual| actual.audience);
+            let again = recreate.contains(name);
+            if stored == Some(audience.digest) && !again {
+                continue;
+            }
+            let from = match actual {
+                Some(actual) if !again => Some(actual.id),
+                _ => None,
+            };
+            let file = Arc::clone(&task.places.document.file);
+            work.push((name.clone(), audience.source.clone(), task.spec.messenger, file, from));
+        }
+        for (name, source, messenger, file, from) in work {
+            let stored = match from {
+                Some(id) => read_stored(store, id).await?,
+                None => HashMap::new(),
+            };
+            let is_new = from.is_none();
+            let compared =
+                spawn_blocking(move || compare(&source, messenger, &file, stored, is_new)).await?;
+            let (difference, diagnostics) = compared;
+            let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
+            self.diagnostics.extend(diagnostics);
+            if broken {
+                self.hold(&name);
+            } else {
+                self.audiences.insert(name, difference);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn differs(wanted: &DesiredTask, task: &ActualTask) -> bool {
+    let transition = wanted.spec.state.map(|state| task.phase.towards(state));
+    wanted.digest != task.digest
+        || wanted.audience.as_ref().map(|audience| audience.digest) != task.audience
+        || transition.is_some_and(|transition| transition != Transition::Already)
+}
+
+/// Every stored contact by its address's key: its position, and the digest of its variables.
+type Stored = HashMap<u128, (i64, u64)>;
+
+async fn read_stored(store: &Store, id: TaskId) -> Result<Stored, StoreError> {
+    let mut stored = HashMap::new();
+    store
+        .for_each_contact(id, |contact| {
+            let digest = variables_digest(&contact.contact.variables);
+            stored.insert(contact.contact.address.key(), (contact.position, digest));
+        })
+        .await?;
+    Ok(stored)
+}
+
+fn compare(
+    source: &AudienceSource,
+    messenger: MessengerType,
+    manifest_file: &Arc<str>,
+    mut stored: Stored,
+    is_new: bool,
+) -> (AudienceDifference, Vec<Diagnostic>) {
+    let mut difference = AudienceDifference::default();
+    let reading = manifest::read_audience(source, messenger, manifest_file, &mut |contact| {
+        if is_new {
+            return ControlFlow::Continue(());
+        }
+        let key = contact.address.key();
+        match stored.remove(&key) {
+            Some((position, digest)) => {
+                if digest != variables_digest(&contact.variables) {
+                    difference.altered.insert(key, position);
+                }
+            }
+            None => {
+                if difference.change.added_examples.len() < AudienceChange::EXAMPLES_MAX {
+                    difference.change.added_examples.push(contact.address);
+                }
+                difference.added.insert(key);
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    let reading = match reading {
+        Ok(reading) => reading,
+        Err(error) => {
+            let place = crate::domain::place::Place {
+                file: Arc::clone(manifest_file),
+                line: 1,
+                column: 1,
+            };
+            let message = format!("the audience cannot be read: {error}");
+            return (difference, vec![Diagnostic::error(Code::Unreadable, place, 0, message)]);
+        }
+    };
+    difference.removed = stored.values().map(|(position, _)| *position).collect();
+    difference.removed.sort_unstable();
+    let change = &mut difference.change;
+    change.total = reading.total;
+    change.duplicates = reading.duplicates.count;
+    change.added = if is_new { reading.total } else { difference.added.len() as u64 };
+    change.altered = difference.altered.len() as u64;
+    change.removed = difference.removed.len() as u64;
+    (difference, reading.diagnostics)
+}

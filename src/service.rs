@@ -1,0 +1,168 @@
+//! The composition root: builds everything, starts the loops, waits, and shuts down in order.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+use uuid::Uuid;
+
+use crate::{
+    channels::Http,
+    clock, config,
+    domain::id::ExecutorId,
+    executor::{Connector, Executor, Identity},
+    plan::Plan,
+    reconcile::Controller,
+    rehearsal::{self, Rehearsal},
+    store::{
+        Purpose, Store,
+        embedded::{Durability, Embedded},
+    },
+};
+
+/// Longer than the grace of every loop; what is not done by then is left.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(4500);
+/// Longer than a client waits for an answer.
+const REHEARSAL_HANG: Duration = Duration::from_secs(30);
+
+/// Which database a command uses.
+#[derive(Clone, Debug)]
+pub enum DatabaseChoice {
+    Url(String),
+    Embedded { data: PathBuf },
+}
+
+impl DatabaseChoice {
+    /// The flag, then the environment, then the private server of the tasks folder.
+    pub fn of(flag: Option<String>, tasks: &Path) -> Self {
+        match flag.or_else(config::database_url) {
+            Some(url) => Self::Url(url),
+            None => Self::Embedded { data: config::data_folder(tasks) },
+        }
+    }
+}
+
+/// An open database; the embedded server stays as long as this value.
+#[derive(Debug)]
+pub struct Database {
+    pub store: Store,
+    /// Where the embedded server keeps its data.
+    pub data: Option<PathBuf>,
+    _embedded: Option<Embedded>,
+}
+
+impl Database {
+    pub async fn open(choice: &DatabaseChoice) -> anyhow::Result<Self> {
+        match choice {
+            DatabaseChoice::Url(url) => {
+                let store = Store::connect(Store::parse_url(url)?).await?;
+                Ok(Self { store, data: None, _embedded: None })
+            }
+            DatabaseChoice::Embedded { data } => {
+                let program = std::env::current_exe().context("this program has no path")?;
+                let embedded = Embedded::open(
+                    data,
+                    &program,
+                    &config::search_path(),
+                    Durability::Durable,
+                )
+                .await?;
+                let store = Store::connect(embedded.options()).await?;
+                Ok(Self { store, data: Some(data.clone()), _embedded: Some(embedded) })
+            }
+        }
+    }
+}
+
+/// What `watch` runs with.
+pub struct WatchOptions {
+    pub tasks: PathBuf,
+    pub rehearse: bool,
+    /// Where a rehearsal writes what its providers saw.
+    pub journal: PathBuf,
+    pub by: String,
+    pub on_plan: Box<dyn Fn(&Plan) + Send>,
+}
+
+/// Runs the controller and the executor until `shutdown`; `force` skips the grace period.
+pub async fn watch(
+    database: Database,
+    options: WatchOptions,
+    shutdown: CancellationToken,
+    force: CancellationToken,
+) -> anyhow::Result<()> {
+    let WatchOptions { tasks, rehearse, journal, by, on_plan } = options;
+    let store = database.store.clone();
+    store.claim_purpose(if rehearse { Purpose::Rehearsal } else { Purpose::Live }).await?;
+
+    let tracker = TaskTracker::new();
+    // The providers of a rehearsal outlast the loops that call them.
+    let providers_end = CancellationToken::new();
+    let rehearsal = if rehearse {
+        let options = rehearsal::Options {
+            faults: true,
+            hang_for: REHEARSAL_HANG,
+            answer_delay: Duration::ZERO,
+            journal: Some(journal.clone()),
+            clock: clock::now,
+        };
+        let started = rehearsal::start(options, providers_end.clone(), &tracker).await;
+        let started = started.with_context(|| {
+            format!("the rehearsal cannot keep its journal in `{}`", journal.display())
+        })?;
+        info!(journal = %journal.display(), "rehearsal: nothing leaves this machine");
+        Some(started)
+    } else {
+        None
+    };
+
+    let executor = Executor::new(store.clone(), connector(rehearsal)?, identity());
+    let controller = Controller::new(store.clone(), tasks, by, on_plan);
+    let loops = TaskTracker::new();
+    loops.spawn(controller.run(shutdown.clone()));
+    loops.spawn(executor.run(shutdown.clone()));
+    loops.close();
+    tracker.close();
+
+    shutdown.cancelled().await;
+    info!("leaving: running calls may finish");
+    tokio::select! {
+        () = loops.wait() => {}
+        () = force.cancelled() => {}
+        () = tokio::time::sleep(SHUTDOWN_DEADLINE) => {}
+    }
+    providers_end.cancel();
+    // Connections in use by a loop that was left behind would hold the close up.
+    drop(tokio::time::timeout(Duration::from_millis(300), store.close()).await);
+    Ok(())
+}
+
+fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
+    let http = Http::new()?;
+    Ok(match rehearsal {
+        Some(rehearsal) => Connector {
+            http,
+            find_secret: Arc::new(|channel, credential, _| {
+                Ok(Rehearsal::secret(channel.as_str(), credential))
+            }),
+            find_endpoint: Arc::new(move |kind| rehearsal.endpoint(kind)),
+        },
+        None => Connector {
+            http,
+            find_secret: Arc::new(|_, _, reference| {
+                config::secret(reference).map_err(|missing| missing.to_string())
+            }),
+            find_endpoint: Arc::new(|_| None),
+        },
+    })
+}
+
+fn identity() -> Identity {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Identity { host, pid: std::process::id(), new_id: || ExecutorId(Uuid::now_v7()) }
+}

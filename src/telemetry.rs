@@ -1,0 +1,36 @@
+//! Logs: on stderr, for people or as JSON lines.
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+/// Starts the log. `filter` is `NUNCIO_LOG`, in the syntax of `RUST_LOG`.
+pub fn start(filter: Option<String>, format: LogFormat, quiet: bool, color: bool) {
+    let fallback = if quiet { "warn" } else { "nuncio=info,warn" };
+    let filter = filter
+        .and_then(|filter| EnvFilter::try_new(filter).ok())
+        .unwrap_or_else(|| EnvFilter::new(fallback));
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match format {
+        LogFormat::Human => registry
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(color)
+                    .with_target(false)
+                    .compact(),
+            )
+            .try_init(),
+        LogFormat::Json => {
+            registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()
+        }
+    };
+    // A second start in one process, as in tests, keeps the first.
+    drop(started);
+}
