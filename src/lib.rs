@@ -1,3 +1,4 @@
 //! nuncio: a declarative reconciler for the tasks of a virtual sales department.
 
 pub mod domain;
+pub mod manifest;
