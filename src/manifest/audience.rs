@@ -196,7 +196,7 @@ fn csv_reader<R: Read>(reader: R) -> csv::Reader<R> {
 
 fn at(code: Code, file: &Arc<str>, line: u64, message: impl Into<String>) -> Diagnostic {
     let line = u32::try_from(line).unwrap_or(u32::MAX);
-    Diagnostic::error(code, Place { file: Arc::clone(file), line, column: 1 }, 1, message)
+    Diagnostic::error(code, Place { file: Arc::clone(file), line, column: 1 }, u32::MAX, message)
 }
 
 /// Hashes what passes through it.
@@ -327,7 +327,7 @@ impl<'a> Reader<'a> {
         let mut row = csv::ByteRecord::new();
         let mut width = None;
         while rows.read_byte_record(&mut row).map_err(io::Error::other)? {
-            let number = row.position().map_or(0, csv::Position::line);
+            let number = line_of(&row, &rows);
             if row.as_slice().len() > LINE_BYTES_MAX {
                 let message =
                     format!("the row is longer than {LINE_BYTES_MAX} bytes; is a quote left open?");
@@ -463,10 +463,21 @@ fn is_identifier(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// The line that a row begins in. The csv crate's own position is that of the blank lines above it.
+fn line_of<R: Read>(row: &csv::ByteRecord, rows: &csv::Reader<Quotes<R>>) -> u64 {
+    let Quotes { bytes, ends_line, .. } = rows.get_ref();
+    let after = rows.position();
+    let inside = row.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+    let ended = after.byte() < *bytes || *ends_line;
+    after.line().saturating_sub(inside + u64::from(ended)).max(1)
+}
+
 /// Watches the quotes that pass: the csv crate takes the rest of a file for one cell when a quote is
-/// never closed, and says nothing.
+/// never closed, and says nothing. It also takes out carriage returns, which confuse the counting of lines.
 struct Quotes<R> {
     inner: R,
+    bytes: u64,
+    ends_line: bool,
     line: u64,
     /// The line of the quote that is open.
     open: Option<u64>,
@@ -475,7 +486,7 @@ struct Quotes<R> {
 
 impl<R: Read> Quotes<R> {
     fn new(inner: R) -> Self {
-        Self { inner, line: 1, open: None, bytes_in_quotes: 0 }
+        Self { inner, bytes: 0, ends_line: false, line: 1, open: None, bytes_in_quotes: 0 }
     }
 
     /// A quote that the end of the file, or [`LINE_BYTES_MAX`], found open.
@@ -487,10 +498,24 @@ impl<R: Read> Quotes<R> {
 impl<R: Read> Read for Quotes<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // The csv crate would gather an unclosed cell in memory up to the end of the file.
-        if self.bytes_in_quotes > LINE_BYTES_MAX {
+        if self.bytes_in_quotes > LINE_BYTES_MAX || buffer.is_empty() {
             return Ok(0);
         }
-        let count = self.inner.read(buffer)?;
+        let mut count = 0;
+        while count == 0 {
+            let read = self.inner.read(buffer)?;
+            if read == 0 {
+                return Ok(0);
+            }
+            for index in 0..read {
+                if buffer[index] != b'\r' {
+                    buffer[count] = buffer[index];
+                    count += 1;
+                }
+            }
+        }
+        self.bytes += count as u64;
+        self.ends_line = buffer[count - 1] == b'\n';
         for byte in &buffer[..count] {
             match (byte, self.open) {
                 (b'"', None) => self.open = Some(self.line),
@@ -506,5 +531,98 @@ impl<R: Read> Read for Quotes<R> {
             }
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fields::Digest as Sha;
+    use MessengerType::{Telegram, Vkontakte};
+
+    fn read(name: &str, bytes: &[u8], messenger: MessengerType) -> (AudienceReading, Vec<Contact>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let source = AudienceSource::File { path, shown: name.into() };
+        let mut contacts = Vec::new();
+        let mut sink = |contact| {
+            contacts.push(contact);
+            ControlFlow::Continue(())
+        };
+        let reading = read_audience(&source, messenger, &"a.yaml".into(), &mut sink).unwrap();
+        assert_eq!(reading.digest, digest_audience(&source).unwrap());
+        (reading, contacts)
+    }
+
+    fn told(name: &str, bytes: &[u8], messenger: MessengerType) -> String {
+        super::super::render_concise(&read(name, bytes, messenger).0.diagnostics)
+    }
+
+    #[test]
+    fn lines_and_columns_become_contacts() {
+        let plain = b"\xef\xbb\xbf# who\r\n\r\n@Anna_P\r\n+79123456789";
+        let (reading, contacts) = read("a.txt", plain, Telegram);
+        assert_eq!((reading.total, reading.diagnostics.len()), (2, 0));
+        assert_eq!(contacts[0].address.as_str(), "@anna_p");
+        let csv = "\u{feff}who,name,note\n@anna_p,Anna,\"a, \"\"b\"\"\nc\"\n\n@boris,,\n";
+        let (reading, contacts) = read("a.csv", csv.as_bytes(), Telegram);
+        assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
+        assert_eq!(contacts[0].variables["note"], "a, \"b\"\nc");
+        let name = &reading.columns[0];
+        assert_eq!((name.name.as_str(), name.empty, name.first_empty_line), ("name", 1, Some(5)));
+    }
+
+    #[test]
+    fn every_fault_has_its_line() {
+        for (name, bytes, messenger, wanted) in [
+            ("a.txt", &b"@anna_p\n\nx\n"[..], Telegram, "a.txt:3:1: bad-address"),
+            ("a.txt", b"@anna_p\n\xff\n", Telegram, "a.txt:2:1: not-utf8"),
+            ("a.csv", b"a,b\n@anna_p,x\n@boris\n", Telegram, "a.csv:3:1: audience-format"),
+            (
+                "a.csv",
+                b"a,b\n@anna_p,x\n@boris,\"y\n@claire,z\n",
+                Telegram,
+                "a.csv:3:1: audience-format a quote",
+            ),
+            (
+                "a.csv",
+                b"a,b\r\n@anna_p,x\r\n\r\n@boris,y\r\nz,x",
+                Telegram,
+                "a.csv:5:1: bad-address",
+            ),
+            ("a.csv", b"a,b c\n@anna_p,x\n", Telegram, "a.csv:1:1: audience-format"),
+            ("a.csv", b"a,b,b\n@anna_p,x,y\n", Telegram, "a.csv:1:1: audience-format two columns"),
+            ("a.csv", b"@anna_p,b\n", Telegram, "a.csv:1:1: audience-format the first row"),
+            ("a.csv", b"a;b\n1;2\n", Vkontakte, "a.csv:1:1: audience-format the cells"),
+            ("a.csv", b"a,b\n@anna_p,\xff\n", Telegram, "a.csv:2:1: not-utf8"),
+            ("a.txt", b"-1\n-2\n3\n", Vkontakte, "a.txt:3:1: mixed-signs"),
+            ("a.txt", b"1\n-2\n3\n", Vkontakte, "a.txt:2:1: mixed-signs"),
+            ("a.txt", b"1\n2\n 1 \n", Vkontakte, "a.txt:3:1: duplicate-address"),
+            ("a.txt", &[b'1'; LINE_BYTES_MAX + 5], Vkontakte, "a.txt:1:1: too-large"),
+        ] {
+            let told = told(name, bytes, messenger);
+            assert!(told.contains(wanted), "wanted {wanted}, told {told}");
+        }
+    }
+
+    #[test]
+    fn findings_are_few_however_many_faults() {
+        let (reading, _) = read("a.txt", "x\n".repeat(1000).as_bytes(), Telegram);
+        assert_eq!(reading.diagnostics.len(), FINDINGS_MAX + 1);
+        assert!(reading.diagnostics.last().unwrap().message.starts_with("and 980 more"));
+    }
+
+    #[test]
+    fn a_sink_may_break_off_and_the_digest_is_still_that_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        std::fs::write(&path, "1\n2\n3\n".repeat(10_000)).unwrap();
+        let source = AudienceSource::File { path, shown: "a.txt".into() };
+        let mut sink = |_| ControlFlow::Break(());
+        let reading = read_audience(&source, Vkontakte, &"a".into(), &mut sink).unwrap();
+        assert_eq!((reading.total, reading.digest), (1, digest_audience(&source).unwrap()));
+        let AudienceDigest(Sha(bytes)) = reading.digest;
+        assert_ne!(bytes, [0; 32]);
     }
 }

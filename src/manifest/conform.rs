@@ -77,7 +77,8 @@ pub(super) fn conform(root: &mut Node, kind: DocumentKind, findings: &mut Findin
         judge.tell(error, &unknown, findings, &mut pruned);
     }
     // From the end, so that an index in a path is still right when it is used.
-    pruned.sort();
+    pruned.sort_by_key(|path| path.iter().map(|part| format!("{part:0>8}")).collect::<Vec<_>>());
+    pruned.dedup();
     for path in pruned.iter().rev() {
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         root.remove(&parts);

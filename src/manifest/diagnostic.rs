@@ -1,10 +1,15 @@
 //! What is wrong in manifests, where, and how it is shown.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::domain::{place::Place, word::words};
+use crate::domain::{kind::KINDS, place::Place, word::words};
 
 /// Characters of a source line that are shown: what a terminal holds without wrapping.
 const LINE_SHOWN_MAX: usize = 120;
@@ -44,7 +49,8 @@ pub struct Diagnostic {
     pub severity: Severity,
     pub code: Code,
     pub place: Place,
-    /// Characters that are marked from the place on; 0 where the file as a whole is meant.
+    /// Characters that are marked from the place on: 0 where the file as a whole is meant, and
+    /// [`u32::MAX`] for the rest of the line.
     pub length: u32,
     pub message: String,
     pub hint: Option<String>,
@@ -120,6 +126,11 @@ impl Sources {
 pub fn render_human(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
+    let secret_lines: BTreeSet<(&Arc<str>, u32)> = diagnostics
+        .iter()
+        .filter(|found| found.code == Code::LiteralSecret)
+        .map(|found| (&found.place.file, found.place.line))
+        .collect();
     for diagnostic in diagnostics {
         let Diagnostic { severity, code, place, length, message, hint } = diagnostic;
         let level = match severity {
@@ -127,20 +138,27 @@ pub fn render_human(diagnostics: &[Diagnostic], sources: &Sources, color: bool) 
             Severity::Warning => Level::WARNING,
         };
         let file = clean(&place.file);
-        let mut origin = Origin::path(file.as_str());
-        if *length > 0 {
-            origin = origin.line(place.line as usize).char_column(place.column as usize);
-        }
-        let mut group: Group<'_> =
-            level.primary_title(message.as_str()).id(code.as_str()).element(origin);
-        // A secret that stands in a manifest must not reach a log by way of its own error.
-        let shown = (*length > 0 && *code != Code::LiteralSecret)
+        // A secret that stands in a manifest must not reach a log by way of an error.
+        let hidden = secret_lines.contains(&(&place.file, place.line));
+        let line = (*length > 0 && !hidden)
             .then(|| sources.line(place))
             .flatten()
-            .map(|line| window(line, place.column as usize - 1, *length as usize));
+            .filter(|line| !may_hold_secret(line));
+        let shown = line.map(|line| window(line, place.column as usize - 1, *length as usize));
+        let mut group = Group::with_title(level.primary_title(message.as_str()).id(code.as_str()));
+        let whole_line = line.is_some_and(|line| line.chars().count() <= LINE_SHOWN_MAX);
+        if !whole_line {
+            // A place in a part of a line cannot be reckoned from the part.
+            let mut origin = Origin::path(file.as_str());
+            if *length > 0 {
+                origin = origin.line(place.line as usize).char_column(place.column as usize);
+            }
+            group = group.element(origin);
+        }
         if let Some((line, mark)) = &shown {
             group = group.element(
                 Snippet::source(line.as_str())
+                    .path(whole_line.then_some(file.as_str()))
                     .line_start(place.line as usize)
                     .annotation(AnnotationKind::Primary.span(mark.clone())),
             );
@@ -168,7 +186,10 @@ pub fn render_concise(diagnostics: &[Diagnostic]) -> String {
 /// The visible part of a line, and the bytes of it that are marked.
 fn window(line: &str, start: usize, length: usize) -> (String, std::ops::Range<usize>) {
     let total = line.chars().count();
-    let start = start.min(total);
+    let end = start.saturating_add(length).min(line.trim_end().chars().count());
+    let blank = line.chars().take_while(|c| c.is_whitespace()).count();
+    // A line is marked without its indentation.
+    let start = if end > blank { start.max(blank) } else { start }.min(total);
     let first = if total > LINE_SHOWN_MAX { start.saturating_sub(LINE_BEFORE_MARK) } else { 0 };
     let mut shown = String::new();
     if first > 0 {
@@ -180,7 +201,7 @@ fn window(line: &str, start: usize, length: usize) -> (String, std::ops::Range<u
             mark.start = shown.len();
         }
         shown.push(visible(c));
-        if index < start + length {
+        if (start..end).contains(&index) {
             mark.end = shown.len();
         }
     }
@@ -192,6 +213,31 @@ fn window(line: &str, start: usize, length: usize) -> (String, std::ops::Range<u
         mark = shown.len()..shown.len();
     }
     (shown, mark)
+}
+
+/// Whether a credential's name is followed by something else than a reference. Syntax errors and keys
+/// that stand twice show lines that nobody could read as a reference or a literal.
+fn may_hold_secret(line: &str) -> bool {
+    let names = KINDS.iter().flat_map(|facts| facts.credentials).map(|credential| credential.name);
+    names.chain(["secret", "apiKey", "url", "env"]).any(|name| {
+        line.match_indices(name).any(|(at, _)| {
+            let rest = line[at + name.len()..].trim_start_matches(['"', '\'']).trim_start();
+            let value = rest.strip_prefix(':').map(str::trim_start);
+            match name {
+                "env" => value.is_some_and(|value| !value.is_empty() && !is_variable(value)),
+                _ => value.is_some_and(|value| {
+                    !value.is_empty() && !value.starts_with(['{', '#', '|', '>'])
+                }),
+            }
+        })
+    })
+}
+
+/// The name of an environment variable, up to the end of the map or the line.
+fn is_variable(value: &str) -> bool {
+    let name = value.split(['}', ',', ' ', '#']).next().unwrap_or_default();
+    let name = name.trim_matches(['"', '\'']);
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// A terminal must not be steered by what stands in a file: no escapes, no turned direction.
@@ -283,5 +329,14 @@ mod tests {
     fn a_secret_is_not_shown_by_its_own_error() {
         let secret = Diagnostic { code: Code::LiteralSecret, ..at(1, 8, 6) };
         assert!(!shown(secret, "token: s3cr3t").contains("s3cr3t"));
+        for line in [
+            "token: \"s3cr3t",
+            "  apiKey : s3cr3t",
+            "a: {'token': s3cr3t}",
+            "token: {env: s3-s3cr3t}",
+        ] {
+            assert!(!shown(at(1, 1, 5), line).contains("s3cr3t"), "{line}");
+        }
+        assert!(shown(at(1, 1, 5), "token: {env: TOKEN}").contains("TOKEN"));
     }
 }

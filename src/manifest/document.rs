@@ -21,6 +21,8 @@ fn words<T: ToString>(all: &[T]) -> Vec<String> {
 /// The pattern of `metadata.name`, for editors; the loader's words are those of the domain.
 pub(super) const NAME_PATTERN: &str = "^[a-z][a-z0-9-]{0,62}$";
 
+const DURATION_PATTERN: &str = "^\\s*(\\d+\\s*[smh]\\s*)+$";
+
 /// A number that is kept as it is written.
 #[derive(Debug, Deserialize)]
 pub(super) struct Digits(pub(super) String);
@@ -65,7 +67,7 @@ impl JsonSchema for SecretSource {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "Where the secret is found at run time. The secret itself never stands in a manifest.",
-            "examples": [{"env": "TG_TOKEN"}, {"file": "/run/secrets/token"}],
+            "examples": [{"env": "MY_TOKEN"}, {"file": "/run/secrets/token"}],
             "type": "object",
             "properties": {
                 "env": {"type": "string", "description": "The name of an environment variable."},
@@ -153,7 +155,7 @@ pub(super) struct OutgoingDocument {
     #[schemars(required, example = 30)]
     pub(super) daily_limit_per_channel: Option<Count>,
     /// The time between two openings on a channel, at least 3s.
-    #[schemars(required, example = &"45s", extend("pattern" = "^\\s*(\\d+\\s*[smh]\\s*)+$"))]
+    #[schemars(required, example = &"45s", extend("pattern" = DURATION_PATTERN))]
     pub(super) pause_between_dialogues: Option<String>,
     /// What is said first: exactly one of `text`, `template` and `writtenBy`.
     #[schemars(required, extend("minProperties" = 1, "maxProperties" = 1))]
@@ -307,7 +309,7 @@ pub(super) struct PricesDocument {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ReminderDocument {
     /// The silence, in s, m or h.
-    #[schemars(required, example = &"24h")]
+    #[schemars(required, example = &"24h", extend("pattern" = DURATION_PATTERN))]
     pub(super) after: Option<String>,
     /// The text.
     #[schemars(required, length(min = 1))]

@@ -29,6 +29,17 @@ impl Ground {
             return Err(format!("`{named}` is not relative to this manifest"));
         }
         let path = self.directory.join(relative);
+        // Judged before the file is looked for: what stands outside is not even said to exist.
+        let mut around = fs::canonicalize(&self.directory).map_err(|error| why(named, &error))?;
+        for part in relative.components() {
+            match part {
+                Component::ParentDir => drop(around.pop()),
+                part => around.push(part),
+            }
+            if !around.starts_with(folder) {
+                return Err(format!("`{named}` leads out of the tasks folder"));
+            }
+        }
         let resolved = fs::canonicalize(&path).map_err(|error| why(named, &error))?;
         if !resolved.starts_with(folder) {
             return Err(format!("`{named}` leads out of the tasks folder"));

@@ -27,7 +27,7 @@ use super::{
     },
     findings::Findings,
     ground::{Ground, why},
-    yaml::{Node, Span, Style, Value},
+    yaml::{Node, Span, Value},
 };
 use crate::domain::{
     address::Address,
@@ -512,7 +512,7 @@ impl Lowering<'_> {
             if let Err((code, message)) = judged {
                 let line = u32::try_from(number).unwrap_or(u32::MAX);
                 let place = Place { file: Arc::clone(&shown), line, column: 1 };
-                wrong.push(Diagnostic::error(code, place, 1, message));
+                wrong.push(Diagnostic::error(code, place, u32::MAX, message));
             }
             let enough = wrong.len() >= super::audience::FINDINGS_MAX || all.len() > SUPPRESSED_MAX;
             if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -565,10 +565,7 @@ fn inline_lines(node: &Node) -> Vec<(u32, String)> {
             }
         }
         Value::Scalar(scalar) => {
-            // The lines of a block begin below its `|`.
-            let first =
-                if scalar.style == Style::Block { node.span.line + 1 } else { node.span.line };
-            for (line, text) in (first..).zip(scalar.text.lines()) {
+            for (line, text) in (node.span.line..).zip(scalar.text.lines()) {
                 take(line, text);
             }
         }

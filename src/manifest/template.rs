@@ -80,8 +80,8 @@ fn mentions(line: &str, name: &str) -> bool {
 fn line_of(node: &Node, style: Style, line: usize) -> Span {
     match (style, u32::try_from(line)) {
         (Style::Block, Ok(line)) => {
-            let line = node.span.line + line;
-            Span { line, column: 1, end_line: line, end_column: 1 }
+            let line = (node.span.line + line).saturating_sub(1);
+            Span { line, column: 1, end_line: line, end_column: u32::MAX }
         }
         _ => node.span,
     }

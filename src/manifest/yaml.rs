@@ -29,9 +29,11 @@ pub struct Span {
 }
 
 impl Span {
-    /// Characters on the first line; what goes over several lines is marked at its beginning only.
+    /// Characters on the first line, or [`u32::MAX`] for all that follow; what goes over several lines is marked at its beginning only.
     pub fn length(&self) -> u32 {
-        if self.end_line == self.line {
+        if self.end_column == u32::MAX {
+            u32::MAX
+        } else if self.end_line == self.line {
             self.end_column.saturating_sub(self.column).max(1)
         } else {
             1
@@ -185,10 +187,9 @@ impl Node {
             }
             (Value::List(items), _) => {
                 let index = part.parse::<usize>().ok();
-                match (index.and_then(|index| items.get_mut(index)), rest) {
-                    // Its neighbours keep their indices, which other findings name.
-                    (Some(item), []) => item.value = Value::Map(Vec::new()),
-                    (Some(item), _) => item.remove(rest),
+                match (index.filter(|index| *index < items.len()), rest) {
+                    (Some(index), []) => drop(items.remove(index)),
+                    (Some(index), _) => items[index].remove(rest),
                     (None, _) => {}
                 }
             }
@@ -538,6 +539,11 @@ mod tests {
         };
         assert_eq!(at("ключ.0"), (2, 5, 5));
         assert_eq!(at("ключ.1.б.в"), (3, 12, 1));
+        for (text, line) in
+            [("a: |  # why\n\n  x\n  y\n", 2), ("a: |\n  x\n", 2), ("a: >-\n\n\n  x", 2)]
+        {
+            assert_eq!(one(text).at("a").unwrap().span.line, line, "{text}");
+        }
         let key = &node.entry("ключ").unwrap().0.span;
         assert_eq!((key.line, key.column, key.length()), (1, 1, 4));
     }
