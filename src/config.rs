@@ -116,13 +116,3 @@ pub fn no_color() -> bool {
 pub fn force_color() -> bool {
     text("CLICOLOR_FORCE").is_some_and(|value| value != "0")
 }
-
-/// `NO_COLOR` with any value: no colour, whatever else is said.
-pub fn no_color() -> bool {
-    text("NO_COLOR").is_some()
-}
-
-/// `CLICOLOR_FORCE` other than `0`: colour also where no terminal is.
-pub fn force_color() -> bool {
-    text("CLICOLOR_FORCE").is_some_and(|value| value != "0")
-}

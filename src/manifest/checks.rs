@@ -1,0 +1,259 @@
+//! What holds between documents: names, references, suitable channels, templates and variables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    audience::columns_of,
+    diagnostic::{Code, Diagnostic, listed, suggestion},
+    reading::{Lowered, ReadDocument, ReadFile},
+    schema::DocumentKind,
+    template::{self, Problem},
+    yaml::Span,
+};
+use crate::domain::{
+    desired::AudienceSource,
+    kind::{ChannelKind, Format, KindFacts, MessengerType, Opens},
+    place::Place,
+    resource::Resource,
+};
+
+/// What the checks need of the documents that others refer to.
+struct Index {
+    places: BTreeMap<(DocumentKind, String), Place>,
+    channels: BTreeMap<String, Channel>,
+    /// A document whose name is unknown may be the one that is missed.
+    has_unnamed: bool,
+}
+
+struct Channel {
+    kind: ChannelKind,
+    daily_limit: Option<u32>,
+}
+
+pub(super) fn check(files: &mut [ReadFile]) {
+    let mut index = Index {
+        places: BTreeMap::new(),
+        channels: BTreeMap::new(),
+        has_unnamed: files.iter().any(|file| file.unnamed),
+    };
+    for document in files.iter_mut().flat_map(|file| &mut file.documents) {
+        let key = (document.kind, document.name.clone());
+        let place = document.findings.place(document.name_span);
+        if let Some(first) = index.places.get(&key) {
+            let message = format!("the {} `{}` exists already: first at {first}", key.0, key.1);
+            document.findings.error(Code::DuplicateName, document.name_span, message);
+            continue;
+        }
+        index.places.insert(key, place);
+        if document.kind == DocumentKind::Channel
+            && let Some(kind) = document.text("kind").and_then(|kind| kind.parse().ok())
+        {
+            let daily_limit = match &document.lowered {
+                Lowered::Resource(Some(resource)) => match resource.as_ref() {
+                    Resource::Channel(channel) => channel.daily_limit,
+                    _ => None,
+                },
+                _ => None,
+            };
+            index.channels.insert(document.name.clone(), Channel { kind, daily_limit });
+        }
+    }
+    for document in files.iter_mut().flat_map(|file| &mut file.documents) {
+        match document.kind {
+            DocumentKind::Task => {
+                let found = check_task(document, &index);
+                document.findings.list.extend(found);
+            }
+            DocumentKind::SuppressionList if document.text("tasks").is_none() => {
+                let mut found = Vec::new();
+                refer(document, &index, "tasks", DocumentKind::Task, &mut found);
+                document.findings.list.extend(found);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn refer(
+    document: &ReadDocument,
+    index: &Index,
+    path: &str,
+    kind: DocumentKind,
+    found: &mut Vec<Diagnostic>,
+) {
+    if index.has_unnamed {
+        return;
+    }
+    for (name, span) in document.texts(path) {
+        if index.places.contains_key(&(kind, name.to_owned())) {
+            continue;
+        }
+        let known: Vec<&str> = index
+            .places
+            .keys()
+            .filter(|(other, _)| *other == kind)
+            .map(|(_, name)| name.as_str())
+            .collect();
+        let hint = match known.as_slice() {
+            [] => Some(format!("no document of kind {kind} stands in the folder")),
+            known => suggestion(name, known),
+        };
+        let message = format!("`{path}`: there is no {kind} named `{name}`");
+        found.push(error(document, Code::UnknownReference, span, message).hint_if(hint));
+    }
+}
+
+fn error(document: &ReadDocument, code: Code, span: Span, message: String) -> Diagnostic {
+    Diagnostic::error(code, document.findings.place(span), span.length(), message)
+}
+
+fn warning(document: &ReadDocument, code: Code, span: Span, message: String) -> Diagnostic {
+    Diagnostic::warning(code, document.findings.place(span), span.length(), message)
+}
+
+fn check_task(task: &ReadDocument, index: &Index) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (path, kind) in [
+        ("channels", DocumentKind::Channel),
+        ("managers", DocumentKind::Manager),
+        ("ai", DocumentKind::Ai),
+        ("integration", DocumentKind::Integration),
+    ] {
+        refer(task, index, path, kind, &mut found);
+    }
+    let format: Option<Format> = task.text("format").and_then(|text| text.parse().ok());
+    if format == Some(Format::Incoming) {
+        let message = "this version does not answer incoming messages yet: the task will wait";
+        found.push(warning(task, Code::NotSupported, task.span("format"), message.to_owned()));
+    }
+    let suitable = check_channels(task, format, index, &mut found);
+    if format == Some(Format::IncomingAndOutgoing) {
+        check_opening(task, &suitable, &mut found);
+        if let Some(audience) = &task.audience
+            && let AudienceSource::Inline(lines) = &audience.source
+            && lines.is_empty()
+        {
+            let message = "the audience is empty: the task will write to nobody".to_owned();
+            let span = task.span("outgoing.targetAudience");
+            found.push(warning(task, Code::AudienceEmpty, span, message));
+        }
+    }
+    found
+}
+
+/// The channels that the task can use, each with the place where it is named.
+fn check_channels<'a>(
+    task: &'a ReadDocument,
+    format: Option<Format>,
+    index: &Index,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<(&'a str, Span, &'static KindFacts)> {
+    let messenger: Option<MessengerType> = task.text("type").and_then(|text| text.parse().ok());
+    let limit =
+        task.text("outgoing.dailyLimitPerChannel").and_then(|text| text.parse::<u32>().ok());
+    let mut suitable = Vec::new();
+    for (name, span) in task.texts("channels") {
+        let Some(Channel { kind, daily_limit }) = index.channels.get(name) else { continue };
+        let facts = kind.facts();
+        let would_do = |messenger: MessengerType| {
+            let kinds: Vec<ChannelKind> = messenger
+                .kinds()
+                .map(|facts| facts.kind)
+                .filter(|kind| format.is_none_or(|format| kind.formats().contains(&format)))
+                .collect();
+            (!kinds.is_empty()).then(|| format!("these kinds would do: {}", listed(kinds)))
+        };
+        if let Some(messenger) = messenger
+            && facts.messenger != messenger
+        {
+            let message = format!(
+                "channel `{name}` is of kind `{kind}`, which belongs to type `{}`; the task is of type `{messenger}`",
+                facts.messenger
+            );
+            found.push(
+                error(task, Code::UnsuitableChannel, span, message).hint_if(would_do(messenger)),
+            );
+            continue;
+        }
+        if let (Some(Format::IncomingAndOutgoing), Opens::No(why)) = (format, facts.opens) {
+            // Where no kind of the type can open, the format itself was told to be wrong.
+            if facts.messenger.kinds().any(|facts| facts.kind.can_open()) {
+                let message = format!(
+                    "channel `{name}` is of kind `{kind}`, which cannot open a dialogue: {why}"
+                );
+                let hint = would_do(facts.messenger);
+                found.push(error(task, Code::UnsuitableChannel, span, message).hint_if(hint));
+            }
+            continue;
+        }
+        if format == Some(Format::IncomingAndOutgoing) {
+            if !facts.has_driver {
+                let message =
+                    format!("this version does not speak `{kind}` yet: the task will wait");
+                found.push(warning(task, Code::NoDriver, span, message));
+            }
+            if let (Some(limit), Some(cap)) = (limit, *daily_limit)
+                && limit > cap
+            {
+                let message = format!(
+                    "{limit} openings a day are asked for, but channel `{name}` has a limit of {cap} over all tasks, which wins"
+                );
+                let span = task.span("outgoing.dailyLimitPerChannel");
+                found.push(warning(task, Code::CappedByChannel, span, message));
+            }
+        }
+        suitable.push((name, span, facts));
+    }
+    suitable
+}
+
+fn check_opening(
+    task: &ReadDocument,
+    channels: &[(&str, Span, &'static KindFacts)],
+    found: &mut Vec<Diagnostic>,
+) {
+    let opening = "outgoing.opening";
+    let by_ai = format!("{opening}.writtenBy");
+    if task.text(&by_ai).is_some() {
+        let message = format!("`{by_ai}: ai` is not supported by this version");
+        let hint = "write the `text` yourself".to_owned();
+        found.push(error(task, Code::NotSupported, task.span(&by_ai), message).hint(hint));
+        return;
+    }
+    let text = format!("{opening}.text");
+    let template = format!("{opening}.template");
+    let spec = task.root.at("spec");
+    let has_text = task.text(&text).is_some();
+    let has_template = spec.and_then(|spec| spec.at(&template)).is_some();
+    for (name, span, facts) in channels {
+        let kind = facts.kind;
+        if has_text && facts.opens == Opens::WithTemplate {
+            let message = format!(
+                "channel `{name}` is of kind `{kind}`, which opens only with an approved template"
+            );
+            let hint = format!("write `{opening}.template` with its name, language and variables");
+            found.push(error(task, Code::TemplateNeeded, *span, message).hint(hint));
+        }
+        if has_template && facts.opens == Opens::WithText {
+            let message = format!("channel `{name}` is of kind `{kind}`, which knows no templates");
+            found.push(
+                error(task, Code::TemplateForbidden, *span, message)
+                    .hint("write `outgoing.opening.text`"),
+            );
+        }
+    }
+    let columns = task.audience.as_ref().map(|audience| columns_of(&audience.source));
+    let columns: Option<BTreeSet<String>> =
+        columns.and_then(Result::ok).map(|columns| columns.into_iter().collect());
+    let mut parts: Vec<&str> = vec![&text];
+    let variables = format!("{template}.variables");
+    let items = spec.and_then(|spec| spec.at(&variables)).map_or(0, |node| node.items().len());
+    let variables: Vec<String> = (0..items).map(|item| format!("{variables}.{item}")).collect();
+    parts.extend(variables.iter().map(String::as_str));
+    for path in parts {
+        let Some(node) = spec.and_then(|spec| spec.at(path)) else { continue };
+        for Problem { code, span, message, hint } in template::check(node, path, columns.as_ref()) {
+            found.push(error(task, code, span, message).hint_if(hint));
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Loads a folder of manifests: everything that it asks for, and every problem at once.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    num::NonZero,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    audience::{AudienceReading, Column, read_audience},
+    checks::check,
+    diagnostic::{Code, Diagnostic, Sources, settle},
+    findings::Findings,
+    folder::{Entry, find},
+    ground::Ground,
+    reading::{Lowered, ReadDocument, ReadFile, read_text},
+    schema::DocumentKind,
+    template::variables_of,
+    yaml::FILE_BYTES_MAX,
+};
+use crate::domain::{
+    desired::{Desired, DesiredResource, DesiredTask},
+    id::{ResourceName, TaskName},
+    place::Place,
+    resource::{ResourceKey, ResourceKind},
+    task::Opening,
+};
+
+/// A folder as it was read.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub desired: Desired,
+    /// Sorted by place.
+    pub diagnostics: Vec<Diagnostic>,
+    pub sources: Sources,
+    pub counts: Counts,
+}
+
+/// How much was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub files: usize,
+    pub documents: usize,
+    pub tasks: usize,
+}
+
+impl Loaded {
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|found| found.severity == super::Severity::Error)
+    }
+}
+
+/// The folder itself could not be read: this is not the same as an empty one.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the tasks folder `{folder}`")]
+pub struct LoadError {
+    pub folder: String,
+    #[source]
+    pub source: io::Error,
+}
+
+/// Loads every manifest of a folder; `shown_as` is how the user calls it.
+pub fn load(folder: &Path, shown_as: &str) -> Result<Loaded, LoadError> {
+    let fail = |source| LoadError { folder: shown_as.to_owned(), source };
+    let resolved = fs::canonicalize(folder).map_err(fail)?;
+    let (entries, faults) = find(folder, &resolved, shown_as).map_err(fail)?;
+    let next = AtomicUsize::new(0);
+    let threads =
+        std::thread::available_parallelism().map_or(1, NonZero::get).min(entries.len().max(1));
+    let mut read: Vec<(usize, ReadFile, Option<Arc<str>>)> = std::thread::scope(|scope| {
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(entry) = entries.get(index) else { return done };
+                let (file, text) = read_entry(entry, &resolved);
+                done.push((index, file, text));
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(join).collect()
+    });
+    read.sort_by_key(|(index, ..)| *index);
+    let mut sources = Sources::default();
+    let mut files = Vec::new();
+    for (_, file, text) in read {
+        if let Some(text) = text {
+            sources.insert(Arc::clone(&file.file), text);
+        }
+        files.push(file);
+    }
+    Ok(assemble(files, faults, sources))
+}
+
+/// Loads manifests that stand in no folder, such as the standard input.
+pub fn load_text(name: &str, text: &str) -> Loaded {
+    let file: Arc<str> = name.into();
+    let ground = Ground { folder: None, directory: PathBuf::new(), shown: String::new() };
+    let mut sources = Sources::default();
+    sources.insert(Arc::clone(&file), text.into());
+    let read = read_text(&file, text, &ground);
+    assemble(vec![read], Vec::new(), sources)
+}
+
+/// Reads every audience to its end. [`load`] only digests them; this finds what is wrong inside.
+pub fn check_audiences(loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for task in loaded.desired.tasks.values() {
+        let (Some(audience), Some(outgoing)) = (&task.audience, &task.spec.outgoing) else {
+            continue;
+        };
+        let manifest = &task.places.document.file;
+        let place = task.places.of("outgoing.targetAudience.file").clone();
+        let mut ignore = |_| ControlFlow::Continue(());
+        match read_audience(&audience.source, task.spec.messenger, manifest, &mut ignore) {
+            Err(error) => {
+                let message = format!("the audience cannot be read: {error}");
+                found.push(Diagnostic::error(Code::AudienceFile, place, 1, message));
+            }
+            Ok(AudienceReading { total, columns, diagnostics, .. }) => {
+                let inline =
+                    matches!(&audience.source, crate::domain::desired::AudienceSource::Inline(_));
+                if total == 0 && diagnostics.is_empty() && !inline {
+                    let message = "the audience is empty: the task will write to nobody";
+                    found.push(Diagnostic::warning(Code::AudienceEmpty, place.clone(), 1, message));
+                }
+                found.extend(diagnostics);
+                found.extend(empty_variables(
+                    &outgoing.opening,
+                    &columns,
+                    &audience.source,
+                    &place,
+                ));
+            }
+        }
+    }
+    settle(&mut found);
+    found
+}
+
+fn empty_variables(
+    opening: &Opening,
+    columns: &[Column],
+    source: &crate::domain::desired::AudienceSource,
+    place: &Place,
+) -> Vec<Diagnostic> {
+    let texts: Vec<&String> = match opening {
+        Opening::Text(text) => vec![text],
+        Opening::Template { variables, .. } => variables.iter().collect(),
+        Opening::WrittenByAi => Vec::new(),
+    };
+    let used: Vec<String> = texts.iter().flat_map(|text| variables_of(text)).collect();
+    let mut found = Vec::new();
+    for Column { name, empty, first_empty_line } in columns {
+        let Some(line) = first_empty_line.filter(|_| used.contains(name)) else { continue };
+        let file = match source {
+            crate::domain::desired::AudienceSource::File { shown, .. } => Arc::clone(shown),
+            crate::domain::desired::AudienceSource::Inline(_) => Arc::clone(&place.file),
+        };
+        let place = Place { file, line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 };
+        let message =
+            format!("the opening uses `{name}`, which is empty in {empty} rows, first here");
+        found.push(Diagnostic::warning(Code::EmptyVariable, place, 1, message));
+    }
+    found
+}
+
+fn read_entry(entry: &Entry, folder: &Path) -> (ReadFile, Option<Arc<str>>) {
+    let Entry { path, shown } = entry;
+    let file: Arc<str> = shown.as_str().into();
+    let refused = |code, line, message: String| {
+        let mut findings = Findings::of(&file);
+        let place = Place { file: Arc::clone(&file), line, column: 1 };
+        findings.list.push(Diagnostic::error(
+            code,
+            place,
+            u32::from(code == Code::NotUtf8),
+            message,
+        ));
+        ReadFile { file: Arc::clone(&file), documents: Vec::new(), findings, unnamed: true }
+    };
+    let too_large = || {
+        let mebibytes = FILE_BYTES_MAX / 1024 / 1024;
+        refused(
+            Code::TooLarge,
+            1,
+            format!(
+                "the file is larger than {mebibytes} MiB; move its audience to a file of its own"
+            ),
+        )
+    };
+    let text = match read_capped(path) {
+        Ok(Some(bytes)) => String::from_utf8(bytes),
+        Ok(None) => return (too_large(), None),
+        Err(error) => {
+            return (
+                refused(Code::Unreadable, 1, format!("the file cannot be read: {error}")),
+                None,
+            );
+        }
+    };
+    let text: Arc<str> = match text {
+        Ok(text) => text.into(),
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let breaks = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
+            let line = u32::try_from(breaks + 1).unwrap_or(u32::MAX);
+            return (
+                refused(Code::NotUtf8, line, "the file is not UTF-8 from this line on".to_owned()),
+                None,
+            );
+        }
+    };
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let shown_directory = shown.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+    let ground = Ground { folder: Some(folder.to_owned()), directory, shown: shown_directory };
+    (read_text(&file, &text, &ground), Some(text))
+}
+
+/// `None` for a file that is too large: its length is looked at first, and no more is read than fits.
+fn read_capped(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = fs::File::open(path)?;
+    if file.metadata()?.len() > FILE_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= FILE_BYTES_MAX).then_some(bytes))
+}
+
+fn assemble(mut files: Vec<ReadFile>, faults: Vec<Diagnostic>, sources: Sources) -> Loaded {
+    check(&mut files);
+    let mut loaded = Loaded { sources, ..Loaded::default() };
+    for fault in &faults {
+        loaded.desired.unreadable.files.insert(Arc::clone(&fault.place.file));
+    }
+    loaded.diagnostics = faults;
+    loaded.counts.files = files.len();
+    // Two documents of one name: neither is known to be the meant one.
+    let mut names: BTreeMap<(DocumentKind, String), usize> = BTreeMap::new();
+    for document in files.iter().flat_map(|file| &file.documents) {
+        *names.entry((document.kind, document.name.clone())).or_default() += 1;
+    }
+    for ReadFile { file, documents, mut findings, unnamed } in files {
+        if unnamed {
+            loaded.desired.unreadable.files.insert(file);
+        }
+        loaded.diagnostics.append(&mut findings.list);
+        for document in documents {
+            loaded.counts.documents += 1;
+            loaded.counts.tasks += usize::from(document.kind == DocumentKind::Task);
+            let unique = names[&(document.kind, document.name.clone())] == 1;
+            place(document, unique, &mut loaded);
+        }
+    }
+    settle(&mut loaded.diagnostics);
+    loaded
+}
+
+fn place(document: ReadDocument, unique: bool, loaded: &mut Loaded) {
+    let ReadDocument { kind, name, places, lowered, audience, mut findings, .. } = document;
+    let good = unique && !findings.has_errors();
+    loaded.diagnostics.append(&mut findings.list);
+    let desired = &mut loaded.desired;
+    let resource_kind = match kind {
+        DocumentKind::Task => {
+            let name: TaskName = name.parse().expect("the name was parsed when it was read");
+            match lowered {
+                Lowered::Task(Some(spec)) if good => {
+                    let fields = spec.fields();
+                    let digest = fields.digest();
+                    let task = DesiredTask { spec: *spec, fields, digest, audience, places };
+                    desired.tasks.insert(name, task);
+                }
+                _ => drop(desired.unreadable.tasks.insert(name)),
+            }
+            return;
+        }
+        DocumentKind::Channel => ResourceKind::Channel,
+        DocumentKind::Manager => ResourceKind::Manager,
+        DocumentKind::Ai => ResourceKind::Ai,
+        DocumentKind::Integration => ResourceKind::Integration,
+        DocumentKind::SuppressionList => ResourceKind::SuppressionList,
+    };
+    let name: ResourceName = name.parse().expect("the name was parsed when it was read");
+    let key = ResourceKey::new(resource_kind, &name);
+    match lowered {
+        Lowered::Resource(Some(resource)) if good => {
+            let fields = resource.fields();
+            let digest = fields.digest();
+            desired
+                .resources
+                .insert(key, DesiredResource { resource: *resource, fields, digest, places });
+        }
+        _ => drop(desired.unreadable.resources.insert(key)),
+    }
+}

@@ -1,0 +1,29 @@
+//! Manifests: text becomes what is desired, and every problem is told at once.
+
+mod diagnostic;
+mod yaml;
+mod read;
+mod document;
+mod schema;
+mod findings;
+mod conform;
+mod ground;
+mod lower;
+mod reading;
+mod template;
+mod checks;
+mod audience;
+mod folder;
+mod load;
+
+pub use audience::{
+    AudienceReading, COLUMNS_MAX, Column, DUPLICATES_SHOWN_MAX, Duplicates, FINDINGS_MAX,
+    LINE_BYTES_MAX, digest_audience, read_audience,
+};
+pub use diagnostic::{Code, Diagnostic, Severity, Sources, render_concise, render_human};
+pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_text};
+pub use schema::{API_VERSION, DocumentKind, manifest_schema};
+pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
+
+#[cfg(test)]
+mod tests;
