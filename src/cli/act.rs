@@ -11,7 +11,7 @@ use crate::{
     },
     manifest,
     service::Database,
-    store::Acted,
+    store::{Acted, Wake},
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ pub(super) async fn delete(
     }
     let mut writing = store.begin_writing(LOCK_PATIENCE).await?;
     writing.delete_task(name, task.id, task.generation).await?;
-    writing.commit().await?;
+    writing.commit(Wake::Others).await?;
     output.note(&format!("task `{name}` is deleted; who it has written to stays on record"));
     Ok(ExitStatus::Success)
 }

@@ -99,8 +99,8 @@ impl Output {
             .or_else(|| find::<EmbeddedError>(error).map(EmbeddedError::hint));
         if let Some(hint) = hint {
             self.hint(hint);
-        } else if let Some(hint) = find::<LoadError>(error).or_else(|| folder_error(error)) {
-            self.hint(hint.hint());
+        } else if find::<LoadError>(error).or_else(|| folder_error(error)).is_some() {
+            self.hint("name the folder of the manifests with --tasks DIR");
         }
         match store {
             Some(StoreError::Locked { .. }) => ExitStatus::Locked,

@@ -2,6 +2,8 @@
 
 use std::{io::Read as _, path::PathBuf};
 
+use anyhow::Context as _;
+
 use super::{Common, ExitStatus, output::Output};
 use crate::manifest::{self, Severity};
 
@@ -32,13 +34,14 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
         let mut bytes = Vec::new();
         std::io::stdin().lock().take(STDIN_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         anyhow::ensure!(bytes.len() as u64 <= STDIN_BYTES_MAX, "standard input is over 16 MiB");
-        manifest::load_text("<stdin>", &bytes)
+        manifest::load_text("<stdin>", &String::from_utf8(bytes).context("standard input is not UTF-8")?)
     } else {
         manifest::load(path)?
     };
     let found = manifest::check_audiences(&loaded);
     loaded.diagnostics.extend(found);
-    manifest::settle(&mut loaded.diagnostics);
+    loaded.diagnostics.sort();
+    loaded.diagnostics.dedup();
     let diagnostics = &loaded.diagnostics;
     match args.output {
         Form::Human => {
@@ -48,8 +51,8 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
     }
     let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let (n_errors, n_warnings) = (count(Severity::Error), count(Severity::Warning));
-    let n_documents = loaded.n_documents;
-    let n_files = loaded.n_files;
+    let n_documents = loaded.counts.documents;
+    let n_files = loaded.counts.files;
     let found = format!(
         "{}, {} in {}",
         counted(n_errors, "error"),

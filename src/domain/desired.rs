@@ -10,7 +10,7 @@ use super::{
     contact::AudienceDigest,
     fields::{Digest, Fields},
     id::TaskName,
-    place::Places,
+    place::{Place, Places},
     resource::{Resource, ResourceKey},
     task::TaskSpec,
 };
@@ -18,6 +18,8 @@ use super::{
 /// Everything that the folder asks for, and what of it could not be read.
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
+    /// The folder as the user names it: every place begins with it.
+    pub folder: Arc<str>,
     pub tasks: BTreeMap<TaskName, DesiredTask>,
     pub resources: BTreeMap<ResourceKey, DesiredResource>,
     pub unreadable: Unreadable,
@@ -50,10 +52,28 @@ pub struct DesiredTask {
     pub places: Places,
 }
 
-impl DesiredTask {
-    /// The place of `state`: git owns the run state, and says so there.
-    pub fn state_place(&self) -> Option<String> {
-        self.spec.state.map(|_| self.places.of("state").to_string())
+/// Where an applied document came from, below the folder: the same whatever the folder is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub file: String,
+    pub line: u32,
+}
+
+impl Desired {
+    pub fn origin(&self, place: &Place) -> Origin {
+        let inside = place.file.strip_prefix(&*self.folder).unwrap_or(&place.file);
+        Origin { file: inside.trim_start_matches('/').to_owned(), line: place.line }
+    }
+
+    /// A file of an origin, as the user names it.
+    pub fn shown(&self, file: &str) -> String {
+        if self.folder.is_empty() { file.to_owned() } else { format!("{}/{file}", self.folder) }
+    }
+
+    /// The origin of a task's `state`: then git owns the run state, and says so there.
+    pub fn state_origin(&self, task: &DesiredTask) -> Option<String> {
+        let Origin { file, line } = self.origin(task.places.of("state"));
+        task.spec.state.map(|_| format!("{file}:{line}"))
     }
 }
 

@@ -66,8 +66,10 @@ pub struct LoadError {
     pub source: io::Error,
 }
 
-/// Loads every manifest of a folder; `shown_as` is how the user calls it.
-pub fn load(folder: &Path, shown_as: &str) -> Result<Loaded, LoadError> {
+/// Loads every manifest of a folder; places are shown below the folder as the caller writes it.
+pub fn load(folder: &Path) -> Result<Loaded, LoadError> {
+    let shown_as = folder.to_string_lossy();
+    let shown_as = shown_as.trim_start_matches("./").trim_end_matches('/');
     let fail = |source| LoadError { folder: shown_as.to_owned(), source };
     let resolved = fs::canonicalize(folder).map_err(fail)?;
     let (entries, faults) = find(folder, &resolved, shown_as).map_err(fail)?;
@@ -99,7 +101,9 @@ pub fn load(folder: &Path, shown_as: &str) -> Result<Loaded, LoadError> {
         }
         files.push(file);
     }
-    Ok(assemble(files, faults, sources))
+    let mut loaded = assemble(files, faults, sources);
+    loaded.desired.folder = shown_as.into();
+    Ok(loaded)
 }
 
 /// Loads manifests that stand in no folder, such as the standard input.

@@ -151,8 +151,8 @@ impl Pass<'_> {
         let audience = self.audiences.get(name).filter(|change| !is_same(change)).cloned();
         if fields.is_empty() && audience.is_none() && phase.is_none() {
             self.plan.n_unchanged += 1;
-            let moved = actual.file != *task.places.document.file
-                || actual.state_place != task.state_place()
+            let moved = actual.file != self.desired.origin(&task.places.document).file
+                || actual.state_place != self.desired.state_origin(task)
                 || actual.audience != task.audience.as_ref().map(|audience| audience.digest);
             if moved {
                 let (id, from) = (actual.id, actual.generation);
@@ -201,17 +201,18 @@ impl Pass<'_> {
     fn task_without_manifest(&mut self, name: &TaskName, task: &ActualTask) {
         let subject = Subject::Task(name.clone());
         let unreadable = &self.desired.unreadable;
-        if unreadable.tasks.contains(name) || unreadable.files.contains(task.file.as_str()) {
+        let shown = self.desired.shown(&task.file);
+        if unreadable.tasks.contains(name) || unreadable.files.contains(shown.as_str()) {
             self.staying.insert(name.clone());
             self.plan.held.push(Held {
                 subject,
-                file: task.file.clone(),
+                file: shown,
                 message: "its manifest cannot be read; it goes on as it was applied".to_owned(),
             });
             return;
         }
         let details = task.details.clone().unwrap_or_default();
-        let place = Place { file: task.file.as_str().into(), line: 1, column: 1 };
+        let place = Place { file: shown.as_str().into(), line: 1, column: 1 };
         if let Some(rejection) = reject_protected(name, &details, "deleted", place) {
             self.staying.insert(name.clone());
             self.plan.rejections.push(rejection);
@@ -230,7 +231,7 @@ impl Pass<'_> {
         self.staying.insert(name.clone());
         self.plan.blocked.push(Blocked {
             subject,
-            file: task.file.clone(),
+            file: shown,
             message: format!(
                 "its manifest is gone, and only a completed task can be deleted: it is {}",
                 task.phase.shown()
@@ -252,16 +253,17 @@ impl Pass<'_> {
             }
             let subject = Subject::Resource(key.clone());
             let unreadable = &self.desired.unreadable;
+            let shown = self.desired.shown(&resource.file);
             if unreadable.resources.contains(key)
-                || unreadable.files.contains(resource.file.as_str())
+                || unreadable.files.contains(shown.as_str())
             {
                 let message = "its manifest cannot be read; it goes on as it was applied";
-                let (file, message) = (resource.file.clone(), message.to_owned());
+                let (file, message) = (shown, message.to_owned());
                 self.plan.held.push(Held { subject, file, message });
             } else if let Some(task) = used.get(key) {
                 self.plan.blocked.push(Blocked {
                     subject,
-                    file: resource.file.clone(),
+                    file: shown,
                     message: format!("its manifest is gone, and task `{task}` still uses it"),
                     consequences: None,
                     remedies: vec![format!("end or change task `{task}` first")],

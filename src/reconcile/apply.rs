@@ -15,7 +15,7 @@ use crate::{
     },
     manifest::{self, Severity},
     plan::{Change, Plan, Summary},
-    store::{PhaseChange, Store, StoreError, Writing},
+    store::{PhaseChange, Store, StoreError, Wake, Writing},
 };
 
 /// Contacts that travel together from the reader to the writer.
@@ -64,15 +64,16 @@ pub async fn apply(
         application.change(change).await?;
     }
     for refresh in &plan.refreshes {
-        let task = application.task(&refresh.name);
-        application.writing.refresh_task(refresh.id, refresh.from, &refresh.name, task).await?;
+        let desired = &survey.desired;
+        application.writing.refresh_task(refresh.id, refresh.from, &refresh.name, desired).await?;
     }
     // Channels last: their lanes stay locked until the commit, and a large audience takes seconds.
     for change in plan.changes.iter().filter(is_resource) {
         application.change(change).await?;
     }
     let Application { writing, contacts, .. } = application;
-    writing.commit().await?;
+    // Notes for ourselves wake nobody: two programs that call the folder differently would never rest.
+    writing.commit(if plan.has_changes() { Wake::Others } else { Wake::Nobody }).await?;
     Ok(Applied { summary: plan.summary(), contacts })
 }
 
@@ -96,9 +97,8 @@ impl<'a> Application<'a> {
     async fn change(&mut self, change: &Change) -> Result<(), ApplyError> {
         match change {
             Change::CreateResource { key, .. } | Change::UpdateResource { key, .. } => {
-                let resource = &self.survey.desired.resources[key];
                 let from = self.survey.actual.resources.get(key);
-                self.writing.write_resource(key, from, resource).await?;
+                self.writing.write_resource(key, from, &self.survey.desired).await?;
             }
             Change::DeleteResource { key, from } => {
                 self.writing.delete_resource(key, *from).await?;
@@ -107,8 +107,8 @@ impl<'a> Application<'a> {
             Change::UpdateTask { name, id, from, fields, audience, phase, .. } => {
                 let mut generation = *from;
                 if !fields.is_empty() || audience.is_some() {
-                    let task = self.task(name);
-                    generation = self.writing.update_task(*id, generation, name, task).await?;
+                    let desired = &self.survey.desired;
+                    generation = self.writing.update_task(*id, generation, name, desired).await?;
                 }
                 if audience.is_some() {
                     self.update_audience(name, *id).await?;
@@ -147,7 +147,8 @@ impl<'a> Application<'a> {
     async fn create(&mut self, name: &TaskName, phase: Phase) -> Result<(), ApplyError> {
         let task = self.task(name);
         let id = TaskId(Uuid::now_v7());
-        self.writing.create_task(id, name, task, self.phase(phase)).await?;
+        let phase = self.phase(phase);
+        self.writing.create_task(id, name, &self.survey.desired, phase).await?;
         if task.audience.is_none() {
             return Ok(());
         }

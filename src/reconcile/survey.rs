@@ -88,7 +88,8 @@ pub async fn survey(
     survey.hold_unknown_timezones(store).await?;
     survey.read_details(store).await?;
     survey.compare_audiences(store, recreate).await?;
-    manifest::settle(&mut survey.diagnostics);
+    survey.diagnostics.sort();
+    survey.diagnostics.dedup();
     Ok(survey)
 }
 
@@ -260,7 +261,7 @@ fn compare(
                 column: 1,
             };
             let message = format!("the audience cannot be read: {error}");
-            return (difference, vec![Diagnostic::error(Code::Unreadable, place, 0, message)]);
+            return (difference, vec![Diagnostic::error(Code::AudienceFile, place, 0, message)]);
         }
     };
     difference.removed = stored.values().map(|(position, _)| *position).collect();

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     actual::ActualResource,
-    desired::{DesiredResource, DesiredTask},
+    desired::Desired,
     id::{Generation, TaskId, TaskName},
     phase::{Act, Phase, Transition},
     resource::{Resource, ResourceKey},
@@ -25,6 +25,13 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 /// A plan being written. Dropped without a commit it changes nothing.
 pub struct Writing {
     transaction: Transaction<'static, Postgres>,
+}
+
+/// Whether the other programs on the database are told to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    Others,
+    Nobody,
 }
 
 /// A change of a task's phase, and who caused it.
@@ -145,7 +152,7 @@ impl Store {
             Transition::To(to) => {
                 let change = PhaseChange { to, by };
                 writing.set_phase(task, TaskId(row.id), Generation(row.generation), change).await?;
-                writing.commit().await?;
+                writing.commit(Wake::Others).await?;
                 Ok(Acted::Done { from, to })
             }
         }
@@ -177,9 +184,10 @@ fn seconds_of(minute: u16) -> i32 {
 }
 
 impl Writing {
-    /// Commits everything, and tells the other programs.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
-        sqlx::query("SELECT pg_notify('nuncio', '')").execute(&mut *self.transaction).await?;
+    pub async fn commit(mut self, wake: Wake) -> Result<(), StoreError> {
+        if wake == Wake::Others {
+            sqlx::query("SELECT pg_notify('nuncio', '')").execute(&mut *self.transaction).await?;
+        }
         self.transaction.commit().await?;
         Ok(())
     }
@@ -189,10 +197,13 @@ impl Writing {
         &mut self,
         id: TaskId,
         name: &TaskName,
-        task: &DesiredTask,
+        desired: &Desired,
         phase: PhaseChange<'_>,
     ) -> Result<(), StoreError> {
+        let task = &desired.tasks[name];
         let outgoing = task.spec.outgoing.as_ref();
+        let (origin, origin_of_state) =
+            (desired.origin(&task.places.document), desired.state_origin(task));
         let created = sqlx::query!(
             "INSERT INTO tasks (id, name, phase, phase_by, fields, digest, audience_digest, file, line,
                 state_place, outgoing, hours_from_s, hours_to_s, timezone, daily_limit, pause_ms, opening)
@@ -205,9 +216,9 @@ impl Writing {
             fields_to_json(&task.fields),
             &task.digest.0[..],
             task.audience.as_ref().map(|audience| audience.digest.0.0.to_vec()),
-            &*task.places.document.file,
-            i32::try_from(task.places.document.line).unwrap_or(0),
-            task.state_place(),
+            origin.file,
+            i32::try_from(origin.line).unwrap_or(0),
+            origin_of_state,
             outgoing.is_some(),
             outgoing.map(|o| seconds_of(o.working_hours.from_minute())),
             outgoing.map(|o| seconds_of(o.working_hours.to_minute())),
@@ -238,9 +249,12 @@ impl Writing {
         id: TaskId,
         from: Generation,
         name: &TaskName,
-        task: &DesiredTask,
+        desired: &Desired,
     ) -> Result<Generation, StoreError> {
+        let task = &desired.tasks[name];
         let outgoing = task.spec.outgoing.as_ref();
+        let (origin, origin_of_state) =
+            (desired.origin(&task.places.document), desired.state_origin(task));
         let updated = sqlx::query!(
             "UPDATE tasks SET generation = generation + 1, fields = $3, digest = $4, audience_digest = $5,
                 file = $6, line = $7, state_place = $8, hours_from_s = $9, hours_to_s = $10, timezone = $11,
@@ -251,9 +265,9 @@ impl Writing {
             fields_to_json(&task.fields),
             &task.digest.0[..],
             task.audience.as_ref().map(|audience| audience.digest.0.0.to_vec()),
-            &*task.places.document.file,
-            i32::try_from(task.places.document.line).unwrap_or(0),
-            task.state_place(),
+            origin.file,
+            i32::try_from(origin.line).unwrap_or(0),
+            origin_of_state,
             outgoing.map(|o| seconds_of(o.working_hours.from_minute())),
             outgoing.map(|o| seconds_of(o.working_hours.to_minute())),
             outgoing.map(|o| o.timezone.name()),
@@ -273,17 +287,20 @@ impl Writing {
         id: TaskId,
         from: Generation,
         name: &TaskName,
-        task: &DesiredTask,
+        desired: &Desired,
     ) -> Result<(), StoreError> {
+        let task = &desired.tasks[name];
+        let (origin, origin_of_state) =
+            (desired.origin(&task.places.document), desired.state_origin(task));
         let updated = sqlx::query!(
             "UPDATE tasks SET audience_digest = $3, file = $4, line = $5, state_place = $6
             WHERE id = $1 AND generation = $2 AND deleted_at IS NULL",
             id.0,
             from.0,
             task.audience.as_ref().map(|audience| audience.digest.0.0.to_vec()),
-            &*task.places.document.file,
-            i32::try_from(task.places.document.line).unwrap_or(0),
-            task.state_place()
+            origin.file,
+            i32::try_from(origin.line).unwrap_or(0),
+            origin_of_state
         )
         .execute(&mut *self.transaction)
         .await?;
@@ -399,8 +416,10 @@ impl Writing {
         &mut self,
         key: &ResourceKey,
         from: Option<&ActualResource>,
-        resource: &DesiredResource,
+        desired: &Desired,
     ) -> Result<(), StoreError> {
+        let resource = &desired.resources[key];
+        let origin = desired.origin(&resource.places.document);
         let written = sqlx::query!(
             "INSERT INTO resources AS old (kind, name, fields, digest, file, line)
             VALUES ($1, $2, $3, $4, $5, $6)
@@ -412,8 +431,8 @@ impl Writing {
             key.name,
             fields_to_json(&resource.fields),
             &resource.digest.0[..],
-            &*resource.places.document.file,
-            i32::try_from(resource.places.document.line).unwrap_or(0),
+            origin.file,
+            i32::try_from(origin.line).unwrap_or(0),
             from.map_or(0, |from| from.generation.0)
         )
         .execute(&mut *self.transaction)
