@@ -65,13 +65,9 @@ impl Database {
             }
             DatabaseChoice::Embedded { data } => {
                 let program = std::env::current_exe().context("this program has no path")?;
-                let embedded = Embedded::open(
-                    data,
-                    &program,
-                    &config::search_path(),
-                    Durability::Durable,
-                )
-                .await?;
+                let embedded =
+                    Embedded::open(data, &program, &config::search_path(), Durability::Durable)
+                        .await?;
                 let store = Store::connect(embedded.options()).await?;
                 Ok(Self { store, data: Some(data.clone()), _embedded: Some(embedded) })
             }

@@ -50,7 +50,8 @@ pub(super) async fn run(
             Ok(ExitStatus::Rejected)
         }
         Acted::OwnedByGit { place } => {
-            output.error(&format!("the run state of task `{name}` belongs to its manifest: {place}"));
+            output
+                .error(&format!("the run state of task `{name}` belongs to its manifest: {place}"));
             output.hint("change `state` there, or remove it to let operators decide");
             Ok(ExitStatus::Rejected)
         }
@@ -72,12 +73,14 @@ pub(super) async fn delete(
     let loaded = manifest::load(&common.tasks)?;
     let place = loaded.desired.tasks.get(name).map(|task| task.places.document.to_string());
     if let Some(place) = place {
-        output.error(&format!("task `{name}` has a manifest, which would create it again: {place}"));
+        output
+            .error(&format!("task `{name}` has a manifest, which would create it again: {place}"));
         output.hint("remove the manifest and run `nuncio apply`");
         return Ok(ExitStatus::Rejected);
     }
     if !loaded.desired.unreadable.is_empty() {
-        output.error("a manifest cannot be read, and may be this task's; `nuncio validate` names it");
+        output
+            .error("a manifest cannot be read, and may be this task's; `nuncio validate` names it");
         return Ok(ExitStatus::Error);
     }
     let database = Database::open(&common.database()).await?;

@@ -69,7 +69,13 @@ struct Cli {
 #[command(next_help_heading = "Everywhere")]
 struct Common {
     /// The folder of the manifests
-    #[arg(long, global = true, value_name = "DIR", env = "NUNCIO_TASKS", default_value = "tasks.d")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "NUNCIO_TASKS",
+        default_value = "tasks.d"
+    )]
     tasks: PathBuf,
     /// The Postgres server, as `postgres://user@host/database`. A password belongs into
     /// `NUNCIO_DATABASE_URL`. Without either, a private server is used
@@ -155,11 +161,7 @@ fn run(arguments: Vec<OsString>) -> ExitStatus {
     ended.unwrap_or_else(|error| output.fail(&error))
 }
 
-async fn dispatch(
-    common: Common,
-    command: Command,
-    output: Output,
-) -> anyhow::Result<ExitStatus> {
+async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
     match command {
         Command::Validate(args) => validate::run(&common, &args, output),
         Command::Plan(args) => plan::run(&common, &args, output).await,

@@ -34,7 +34,10 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
         let mut bytes = Vec::new();
         std::io::stdin().lock().take(STDIN_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         anyhow::ensure!(bytes.len() as u64 <= STDIN_BYTES_MAX, "standard input is over 16 MiB");
-        manifest::load_text("<stdin>", &String::from_utf8(bytes).context("standard input is not UTF-8")?)
+        manifest::load_text(
+            "<stdin>",
+            &String::from_utf8(bytes).context("standard input is not UTF-8")?,
+        )
     } else {
         manifest::load(path)?
     };

@@ -22,11 +22,7 @@ pub(super) struct Args {
     journal: Option<PathBuf>,
 }
 
-pub(super) async fn run(
-    common: &Common,
-    args: Args,
-    output: Output,
-) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::Result<ExitStatus> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let database = Database::open(&common.database()).await?;

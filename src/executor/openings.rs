@@ -23,9 +23,9 @@ use crate::{
     channels::OpeningCall,
     domain::{
         attempt::{Outcome, OutcomeClass, Permit},
-        id::{AttemptId, ChannelName, ExecutorId, Fence},
+        id::{AttemptId, ChannelName, ExecutorId, Fence, TaskName},
     },
-    store::{Finished, Store, StoreError, Sweep, Wakeups},
+    store::{Finished, Presence, Store, StoreError, Sweep, Wakeups},
 };
 
 /// Four of them fit into a lease, so that one that is lost or late costs nothing.
@@ -48,6 +48,14 @@ pub struct Identity {
     pub new_id: fn() -> ExecutorId,
 }
 
+/// What is known of a call while it runs.
+#[derive(Clone, Debug)]
+struct Call {
+    attempt: AttemptId,
+    task: TaskName,
+    channel: ChannelName,
+}
+
 /// The sender of openings.
 #[derive(Debug)]
 pub struct Executor {
@@ -59,10 +67,11 @@ pub struct Executor {
     drivers: Drivers,
     calls: JoinSet<Outcome>,
     /// Attempts whose call runs.
-    calling: HashMap<tokio::task::Id, (AttemptId, ChannelName)>,
-    /// Attempts that ended and are not recorded yet.
-    ended: Vec<(AttemptId, ChannelName, Outcome)>,
-    registered: bool,
+    calling: HashMap<tokio::task::Id, Call>,
+    /// Calls that ended and are not recorded yet.
+    ended: Vec<(Call, Outcome)>,
+    /// The session that shows others that we live; absent before the registration.
+    presence: Option<Presence>,
     next_heartbeat: Instant,
     next_reconnect: Instant,
     next_housekeeping: Instant,
@@ -81,7 +90,7 @@ impl Executor {
             calls: JoinSet::new(),
             calling: HashMap::new(),
             ended: Vec::new(),
-            registered: false,
+            presence: None,
             next_heartbeat: now,
             next_reconnect: now,
             next_housekeeping: now + HOUSEKEEPING,
@@ -141,17 +150,17 @@ impl Executor {
     }
 
     async fn keep_lanes(&mut self) -> Result<(), StoreError> {
-        if !self.registered {
+        if self.presence.is_none() {
             let Identity { host, pid, .. } = &self.identity;
-            self.store.register_executor(self.id, host, *pid).await?;
-            self.registered = true;
+            self.presence = Some(self.store.register_executor(self.id, host, *pid).await?);
         }
         let held = match self.store.sweep_lanes(self.id).await? {
             Sweep::Holds(lanes) => lanes,
             Sweep::Expired => {
                 // Others may hold the lanes by now. Under a new name everything is leased anew.
+                warn!("the lease was lost; the lanes are leased anew");
                 self.id = (self.identity.new_id)();
-                self.registered = false;
+                self.presence = None;
                 self.lanes.clear();
                 self.next_heartbeat = Instant::now();
                 return Ok(());
@@ -182,7 +191,7 @@ impl Executor {
         let known: Vec<AttemptId> = self
             .calling
             .values()
-            .map(|call| call.0)
+            .map(|call| call.attempt)
             .chain(self.ended.iter().map(|e| e.0))
             .collect();
         let abandoned = self.store.list_abandoned(self.id, &known).await?;
@@ -222,26 +231,21 @@ impl Executor {
         let finished: Vec<Finished> = self
             .ended
             .iter()
-            .filter_map(|(attempt, channel, outcome)| {
+            .filter_map(|(call, outcome)| {
                 Some(Finished {
-                    attempt: *attempt,
-                    channel: channel.clone(),
-                    fence: *self.lanes.get(channel)?,
+                    attempt: call.attempt,
+                    channel: call.channel.clone(),
+                    fence: *self.lanes.get(&call.channel)?,
                     outcome: outcome.clone(),
                 })
             })
             .collect();
         let recorded: HashSet<AttemptId> =
             self.store.record_outcomes(&finished).await?.into_iter().collect();
-        for Finished { attempt, channel, outcome, .. } in &finished {
-            report(*attempt, channel, outcome, recorded.contains(attempt));
-        }
-        let tried: HashSet<AttemptId> = finished.iter().map(|finished| finished.attempt).collect();
         // What has no lane any more is settled by whoever has it.
-        let lanes = &self.lanes;
-        self.ended.retain(|(attempt, channel, _)| {
-            !tried.contains(attempt) && lanes.contains_key(channel)
-        });
+        for (call, outcome) in self.ended.drain(..) {
+            report(&call, &outcome, recorded.contains(&call.attempt));
+        }
         Ok(())
     }
 
@@ -261,7 +265,11 @@ impl Executor {
 
     fn call(&mut self, permit: Permit, asked_at: Instant) {
         let driver = self.drivers.get(&permit.channel);
-        let (attempt, channel) = (permit.attempt, permit.channel.clone());
+        let known = Call {
+            attempt: permit.attempt,
+            task: permit.task.clone(),
+            channel: permit.channel.clone(),
+        };
         debug!(task = %permit.task, channel = %permit.channel, attempt = %permit.attempt, "permit");
         let call = self.calls.spawn(async move {
             let Permit { attempt, address, key, valid_for, .. } = &permit;
@@ -283,7 +291,7 @@ impl Executor {
                 }
             }
         });
-        self.calling.insert(call.id(), (attempt, channel));
+        self.calling.insert(call.id(), known);
     }
 
     fn take(&mut self, joined: Result<(tokio::task::Id, Outcome), JoinError>) {
@@ -295,8 +303,8 @@ impl Executor {
                 (error.id(), outcome)
             }
         };
-        if let Some((attempt, channel)) = self.calling.remove(&call) {
-            self.ended.push((attempt, channel, outcome));
+        if let Some(call) = self.calling.remove(&call) {
+            self.ended.push((call, outcome));
         }
     }
 
@@ -359,13 +367,14 @@ fn without_rest(outcome: Outcome) -> Outcome {
     Outcome { after: Some(Duration::ZERO), ..outcome }
 }
 
-fn report(attempt: AttemptId, channel: &ChannelName, outcome: &Outcome, recorded: bool) {
+fn report(call: &Call, outcome: &Outcome, recorded: bool) {
+    let Call { attempt, task, channel } = call;
     let Outcome { class, reason, .. } = outcome;
     if !recorded {
-        warn!(%attempt, %channel, %class, "the lane moved on before the outcome was recorded");
+        warn!(%task, %channel, %attempt, %class, "the lane moved on before the outcome was recorded");
     } else if *class == OutcomeClass::Sent {
-        info!(%attempt, %channel, "sent");
+        info!(%task, %channel, %attempt, "sent");
     } else {
-        warn!(%attempt, %channel, %class, "{reason}");
+        warn!(%task, %channel, %attempt, %class, "{reason}");
     }
 }

@@ -254,9 +254,7 @@ impl Pass<'_> {
             let subject = Subject::Resource(key.clone());
             let unreadable = &self.desired.unreadable;
             let shown = self.desired.shown(&resource.file);
-            if unreadable.resources.contains(key)
-                || unreadable.files.contains(shown.as_str())
-            {
+            if unreadable.resources.contains(key) || unreadable.files.contains(shown.as_str()) {
                 let message = "its manifest cannot be read; it goes on as it was applied";
                 let (file, message) = (shown, message.to_owned());
                 self.plan.held.push(Held { subject, file, message });

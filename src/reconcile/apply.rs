@@ -57,7 +57,9 @@ pub async fn apply(
     let is_resource = |change: &&Change| {
         matches!(
             change,
-            Change::CreateResource { .. } | Change::UpdateResource { .. } | Change::DeleteResource { .. }
+            Change::CreateResource { .. }
+                | Change::UpdateResource { .. }
+                | Change::DeleteResource { .. }
         )
     };
     for change in plan.changes.iter().filter(|change| !is_resource(change)) {
@@ -224,9 +226,8 @@ impl<'a> Application<'a> {
             (self.on_progress)(self.contacts);
         }
         let last = writer.finish().await?;
-        let reading = reader
-            .await?
-            .map_err(|source| ApplyError::Audience { task: name.clone(), source })?;
+        let reading =
+            reader.await?.map_err(|source| ApplyError::Audience { task: name.clone(), source })?;
         let broken = reading.diagnostics.iter().any(|d| d.severity == Severity::Error);
         if broken || reading.digest != expected {
             return Err(ApplyError::AudienceChanged(name.clone()));

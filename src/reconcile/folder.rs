@@ -42,14 +42,15 @@ impl Folder {
         }
         self.watched = None;
         let changed = Arc::clone(&self.changed);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is an event too, and our own reading must not wake us. An error is an overflow
-            // or a lost watch: look again.
-            if event.is_ok_and(|event| event.kind.is_access()) {
-                return;
-            }
-            changed.notify_one();
-        })?;
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // Reading is an event too, and our own reading must not wake us. An error is an overflow
+                // or a lost watch: look again.
+                if event.is_ok_and(|event| event.kind.is_access()) {
+                    return;
+                }
+                changed.notify_one();
+            })?;
         watcher.watch(&target, RecursiveMode::Recursive)?;
         // The parent of the name (a symlink is swapped there) and of the folder itself.
         let name = std::path::absolute(&self.path)?;

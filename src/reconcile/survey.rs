@@ -255,11 +255,8 @@ fn compare(
     let reading = match reading {
         Ok(reading) => reading,
         Err(error) => {
-            let place = crate::domain::place::Place {
-                file: Arc::clone(manifest_file),
-                line: 1,
-                column: 1,
-            };
+            let place =
+                crate::domain::place::Place { file: Arc::clone(manifest_file), line: 1, column: 1 };
             let message = format!("the audience cannot be read: {error}");
             return (difference, vec![Diagnostic::error(Code::AudienceFile, place, 0, message)]);
         }

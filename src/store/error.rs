@@ -78,10 +78,7 @@ impl StoreError {
             Self::Migration(_) => {
                 Some("a newer version may have used this database; use that version")
             }
-            Self::TooOld(_)
-            | Self::WrongPurpose(_)
-            | Self::Unreadable(_)
-            | Self::Failed(_) => None,
+            Self::TooOld(_) | Self::WrongPurpose(_) | Self::Unreadable(_) | Self::Failed(_) => None,
         }
     }
 }

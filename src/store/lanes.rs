@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::types::PgInterval;
+use sqlx::{PgConnection, postgres::types::PgInterval};
 
 use super::{connect::Store, encoding::parsed, error::StoreError};
 use crate::domain::id::{ChannelName, ExecutorId, Fence};
@@ -10,6 +10,16 @@ use crate::domain::id::{ChannelName, ExecutorId, Fence};
 /// Long enough to survive a slow heartbeat, short enough that the lanes of a killed executor move on
 /// in well under 15 s.
 const LEASE: Duration = Duration::from_secs(8);
+
+/// The class of the advisory locks by which sessions of executors show that they live; the view
+/// `living_executors` knows it too.
+const PRESENCE_LOCK_CLASS: i32 = 28277;
+
+/// The session that shows that an executor lives: the server drops its lock when the process dies.
+#[derive(Debug)]
+pub struct Presence {
+    _session: PgConnection,
+}
 
 /// A lane that an executor holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,29 +44,38 @@ pub(super) fn interval(duration: Duration) -> PgInterval {
 }
 
 impl Store {
+    /// Makes an executor known, alive as long as the session that is given back.
     pub async fn register_executor(
         &self,
         executor: ExecutorId,
         host: &str,
         pid: u32,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
+    ) -> Result<Presence, StoreError> {
+        let mut session = self.pool.acquire().await?.detach();
+        let lock_id = sqlx::query_scalar!(
             "WITH dead AS (DELETE FROM executors WHERE alive_until < now() - interval '1 hour')
-            INSERT INTO executors (id, host, pid, alive_until) VALUES ($1, $2, $3, now() + $4)",
+            INSERT INTO executors (id, host, pid, alive_until) VALUES ($1, $2, $3, now() + $4)
+            RETURNING lock_id",
             executor.0,
             host,
             i32::try_from(pid).unwrap_or(0),
             interval(LEASE)
         )
-        .execute(&self.pool)
+        .fetch_one(&mut session)
         .await?;
-        Ok(())
+        sqlx::query("SELECT pg_advisory_lock($1, $2)")
+            .bind(PRESENCE_LOCK_CLASS)
+            .bind(lock_id)
+            .execute(&mut session)
+            .await?;
+        Ok(Presence { _session: session })
     }
 
     /// Renews the lease and takes free lanes, up to a fair share of all; gives back what is above it.
     pub async fn sweep_lanes(&self, executor: ExecutorId) -> Result<Sweep, StoreError> {
         let renewed = sqlx::query!(
-            "UPDATE executors SET alive_until = now() + $2 WHERE id = $1 AND alive_until > now()",
+            "UPDATE executors SET alive_until = now() + $2
+            WHERE id = $1 AND id IN (SELECT id FROM living_executors)",
             executor.0,
             interval(LEASE)
         )
@@ -67,7 +86,7 @@ impl Store {
         }
         sqlx::query!(
             r#"WITH alive AS (
-                SELECT id FROM executors WHERE alive_until > now()
+                SELECT id FROM living_executors
             ), share AS (
                 SELECT ceil((SELECT count(*) FROM lanes)::numeric
                         / greatest(1, (SELECT count(*) FROM alive)))::bigint AS lanes,

@@ -21,6 +21,6 @@ pub use audience::{AudienceWriter, StoredContact};
 pub use connect::{Store, Wakeups};
 pub use error::StoreError;
 pub use held_back::HeldBack;
-pub use lanes::{LeasedLane, Sweep};
+pub use lanes::{LeasedLane, Presence, Sweep};
 pub use overview::{ChannelOverview, TaskOverview};
 pub use writing::{Acted, PhaseChange, Purpose, Wake, Writing};

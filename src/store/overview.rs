@@ -87,7 +87,7 @@ impl Store {
                 tu.until, l.blocked_reason, e.id IS NOT NULL AS "led!"
             FROM turns tu
             JOIN lanes l ON l.channel = tu.channel
-            LEFT JOIN executors e ON e.id = l.owner AND e.alive_until > now()
+            LEFT JOIN living_executors e ON e.id = l.owner
             ORDER BY tu.task, tu.channel"#
         )
         .fetch_all(&self.pool)

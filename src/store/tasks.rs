@@ -72,7 +72,10 @@ impl Store {
 
     /// Which of these time zones the server does not know. Permits are decided by its own table, which
     /// may be older than ours.
-    pub async fn list_unknown_timezones(&self, zones: &[String]) -> Result<Vec<String>, StoreError> {
+    pub async fn list_unknown_timezones(
+        &self,
+        zones: &[String],
+    ) -> Result<Vec<String>, StoreError> {
         let unknown = sqlx::query_scalar!(
             r#"SELECT zone AS "zone!" FROM unnest($1::text[]) zone
             WHERE zone <> 'UTC' AND zone NOT IN (SELECT name FROM pg_timezone_names)"#,

@@ -1,8 +1,11 @@
 -- Lanes: the one way through which a channel's openings leave. Leased by one executor at a time.
 
--- Running executors. An executor's lease of all its lanes is this one row, renewed by a heartbeat.
+-- Running executors. An executor's lease of all its lanes is this one row, renewed by a heartbeat, and
+-- an advisory lock that its session holds: the lock falls at once when the process dies, the lease runs
+-- out when it hangs. It is alive while it has both.
 CREATE TABLE executors (
     id uuid PRIMARY KEY,
+    lock_id integer GENERATED ALWAYS AS IDENTITY,
     host text NOT NULL,
     pid integer NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
@@ -45,6 +48,13 @@ CREATE TABLE lanes (
     CONSTRAINT block_ends_only_if_there_is_one CHECK (blocked_until IS NULL OR blocked_class IS NOT NULL),
     CONSTRAINT day_count_is_not_negative CHECK (day_count >= 0)
 ) WITH (fillfactor = 50);
+
+CREATE VIEW living_executors AS
+SELECT e.id FROM executors e
+JOIN pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+    AND l.classid = 28277 AND l.objid = e.lock_id::oid
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+WHERE e.alive_until > now();
 
 -- A task on one of its channels. Written only by the executor that holds the channel's lane.
 CREATE TABLE task_channels (
