@@ -467,7 +467,7 @@ fn is_identifier(name: &str) -> bool {
 fn line_of<R: Read>(row: &csv::ByteRecord, rows: &csv::Reader<Quotes<R>>) -> u64 {
     let Quotes { bytes, ends_line, .. } = rows.get_ref();
     let after = rows.position();
-    let inside = row.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+    let inside = row.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1;
     let ended = after.byte() < *bytes || *ends_line;
     after.line().saturating_sub(inside + u64::from(ended)).max(1)
 }
@@ -599,7 +599,7 @@ mod tests {
             ("a.txt", b"-1\n-2\n3\n", Vkontakte, "a.txt:3:1: mixed-signs"),
             ("a.txt", b"1\n-2\n3\n", Vkontakte, "a.txt:2:1: mixed-signs"),
             ("a.txt", b"1\n2\n 1 \n", Vkontakte, "a.txt:3:1: duplicate-address"),
-            ("a.txt", &[b'1'; LINE_BYTES_MAX + 5], Vkontakte, "a.txt:1:1: too-large"),
+            ("a.txt", &vec![b'1'; LINE_BYTES_MAX + 5], Vkontakte, "a.txt:1:1: too-large"),
         ] {
             let told = told(name, bytes, messenger);
             assert!(told.contains(wanted), "wanted {wanted}, told {told}");
@@ -611,6 +611,30 @@ mod tests {
         let (reading, _) = read("a.txt", "x\n".repeat(1000).as_bytes(), Telegram);
         assert_eq!(reading.diagnostics.len(), FINDINGS_MAX + 1);
         assert!(reading.diagnostics.last().unwrap().message.starts_with("and 980 more"));
+    }
+
+    /// Alone in its process, for the peak is the process's:
+    /// `cargo test --lib manifest:: -- --ignored --exact manifest::audience::tests::a_million_lines_need_little_memory`
+    #[test]
+    #[ignore = "measures the whole process"]
+    fn a_million_lines_need_little_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let mut file = io::BufWriter::new(File::create(&path).unwrap());
+        io::Write::write_all(&mut file, b"id,name\n").unwrap();
+        for id in 1..=1_000_000 {
+            io::Write::write_fmt(&mut file, format_args!("{id},Somebody\n")).unwrap();
+        }
+        io::Write::flush(&mut file).unwrap();
+        let source = AudienceSource::File { path, shown: "a.csv".into() };
+        let mut sink = |_| ControlFlow::Continue(());
+        let reading = read_audience(&source, Vkontakte, &"a".into(), &mut sink).unwrap();
+        assert_eq!(reading.total, 1_000_000);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        let kibibytes: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(kibibytes < 80 * 1024, "{peak}");
+        assert!(kibibytes > 0);
     }
 
     #[test]

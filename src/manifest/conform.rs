@@ -32,13 +32,13 @@ pub(super) fn kind_of(root: &Node, findings: &mut Findings) -> Option<DocumentKi
             );
             None
         }
-        Some(node) => match node.text() {
-            Some(text) => Some((text, node.span)),
-            None => {
+        Some(node) => {
+            let text = node.text();
+            if text.is_none() {
                 findings.error(Code::WrongType, node.span, format!("`{field}` must be a text"));
-                None
             }
-        },
+            text.map(|text| (text, node.span))
+        }
     };
     let (version, span) = word("apiVersion", API_VERSION)?;
     if version != API_VERSION {
@@ -163,7 +163,8 @@ impl Judge<'_> {
             ValidationErrorKind::Enum { options } => {
                 let known: Vec<&str> =
                     options.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-                let hint = suggestion(text, &known);
+                let hint = nearest(text, known.iter().copied())
+                    .map(|word| format!("did you mean `{word}`?"));
                 bad(
                     Code::BadValue,
                     format!("{name}: `{text}` is none of {}", listed(&known)),
@@ -194,7 +195,7 @@ impl Judge<'_> {
                 pruned.push(path);
             }
             other => {
-                bad(Code::BadValue, format!("{name}: does not fit (`{}`)", other.keyword()), None)
+                bad(Code::BadValue, format!("{name}: does not fit (`{}`)", other.keyword()), None);
             }
         }
     }

@@ -38,10 +38,6 @@ impl Findings {
         self.list.push(found.hint_if(hint));
     }
 
-    pub(super) fn warning(&mut self, code: Code, span: Span, message: impl Into<String>) {
-        self.list.push(Diagnostic::warning(code, self.place(span), span.length(), message));
-    }
-
     pub(super) fn problem(&mut self, problem: Problem) {
         let Problem { code, span, message, hint } = problem;
         self.error_with(code, span, message, hint);

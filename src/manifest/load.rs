@@ -213,8 +213,8 @@ fn read_entry(entry: &Entry, folder: &Path) -> (ReadFile, Option<Arc<str>>) {
         Ok(text) => text.into(),
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
-            let breaks = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
-            let line = u32::try_from(breaks + 1).unwrap_or(u32::MAX);
+            let lines = error.as_bytes()[..good].split(|byte| *byte == b'\n').count();
+            let line = u32::try_from(lines).unwrap_or(u32::MAX);
             return (
                 refused(Code::NotUtf8, line, "the file is not UTF-8 from this line on".to_owned()),
                 None,

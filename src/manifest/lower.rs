@@ -392,7 +392,7 @@ impl Lowering<'_> {
             let after = self.duration(&format!("reminders.{index}.after"), after.as_deref());
             match (after, text) {
                 (Some(after), Some(text)) => {
-                    all_reminders.push(Reminder { after, text: text.clone() })
+                    all_reminders.push(Reminder { after, text: text.clone() });
                 }
                 _ => whole = false,
             }

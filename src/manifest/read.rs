@@ -27,7 +27,7 @@ impl ReadError {
     }
 }
 
-pub fn read<T: de::DeserializeOwned>(node: &Node) -> Result<T, ReadError> {
+pub(super) fn read<T: de::DeserializeOwned>(node: &Node) -> Result<T, ReadError> {
     T::deserialize(node)
 }
 

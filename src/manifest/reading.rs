@@ -96,7 +96,9 @@ pub(super) fn read_text(file: &Arc<str>, text: &str, ground: &Ground) -> ReadFil
             continue;
         }
         let mut findings = Findings::of(file);
-        problems.into_iter().for_each(|problem| findings.problem(problem));
+        for problem in problems {
+            findings.problem(problem);
+        }
         match read_document(root, ground, findings) {
             Ok(document) => read.documents.push(document),
             Err(mut findings) => {
@@ -174,7 +176,7 @@ fn lower(
 fn typed<T: serde::de::DeserializeOwned>(node: &Node, findings: &mut Findings) -> Option<T> {
     read(node)
         .map_err(|error| {
-            findings.error(Code::WrongType, error.span.unwrap_or(node.span), error.message)
+            findings.error(Code::WrongType, error.span.unwrap_or(node.span), error.message);
         })
         .ok()
 }

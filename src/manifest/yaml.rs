@@ -219,7 +219,7 @@ impl Node {
 
 /// What the loader objects to.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     pub code: Code,
     pub span: Span,
     pub message: String,
@@ -228,20 +228,20 @@ pub struct Problem {
 
 /// One document and the keys that stand in it twice (the first of them counts).
 #[derive(Debug)]
-pub struct Document {
+pub(super) struct Document {
     pub root: Node,
     pub problems: Vec<Problem>,
 }
 
 /// The documents of one text, as far as it could be read.
 #[derive(Debug, Default)]
-pub struct Parsed {
+pub(super) struct Parsed {
     pub documents: Vec<Document>,
     /// Reading stopped here.
     pub stopped: Option<Problem>,
 }
 
-pub fn parse(text: &str) -> Parsed {
+pub(super) fn parse(text: &str) -> Parsed {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::default();
     let mut parsed = Parsed::default();
@@ -316,6 +316,11 @@ impl Builder {
                     Some(tag) if is_core(&tag, "str") => style,
                     Some(_) => return Err(tagged(span)),
                 };
+                // The scanner begins a block at its first line that is not blank.
+                let blank = text.chars().take_while(|c| *c == '\n').count();
+                let blank =
+                    if style == Style::Block { u32::try_from(blank).unwrap_or(0) } else { 0 };
+                let span = Span { line: span.line.saturating_sub(blank).max(1), ..span };
                 self.count(span)?;
                 let node =
                     Node { value: Value::Scalar(Scalar { text: text.into_owned(), style }), span };
@@ -431,7 +436,7 @@ impl Builder {
             OpenKind::Map { entries, seen, key } => match key.take() {
                 None => match node.value {
                     Value::Scalar(Scalar { text, .. }) => {
-                        *key = Some(Key { text, span: node.span })
+                        *key = Some(Key { text, span: node.span });
                     }
                     Value::List(_) | Value::Map(_) => {
                         return Err(problem(Code::Syntax, node.span, "a key must be a text"));
@@ -494,6 +499,8 @@ fn span_of(raw: &RawSpan) -> Span {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -561,7 +568,7 @@ mod tests {
         let mut text = "a0: &a0 [lol, lol]\n".to_owned();
         for level in 1..30 {
             let repeated = vec![format!("*a{}", level - 1); 10].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{repeated}]\n"));
+            writeln!(text, "a{level}: &a{level} [{repeated}]").unwrap();
         }
         assert_eq!(stopped(&text).code, Code::AliasLimit);
         assert_eq!(stopped("a: &a [*a]").code, Code::AliasLimit);
