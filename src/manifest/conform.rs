@@ -14,6 +14,9 @@ use super::{
 };
 use crate::domain::kind::ChannelKind;
 
+/// Differences of one document that are told: a long list of wrong items is one mistake.
+const DIFFERENCES_MAX: usize = 100;
+
 /// The kind of a document; without one there is one error and nothing else to say about it.
 pub(super) fn kind_of(root: &Node, findings: &mut Findings) -> Option<DocumentKind> {
     let Value::Map(_) = &root.value else {
@@ -61,7 +64,8 @@ pub(super) fn kind_of(root: &Node, findings: &mut Findings) -> Option<DocumentKi
 pub(super) fn conform(root: &mut Node, kind: DocumentKind, findings: &mut Findings) {
     let KindSchema { schema, validator } = of(kind);
     let json = root.to_json();
-    let errors: Vec<ValidationError<'_>> = validator.iter_errors(&json).collect();
+    let errors: Vec<ValidationError<'_>> =
+        validator.iter_errors(&json).take(DIFFERENCES_MAX).collect();
     let judge = Judge { root, schema, kind };
     // An unknown key that resembles a missing one is one mistake, told at the key.
     let unknown: Vec<(Vec<String>, String)> = errors

@@ -239,7 +239,7 @@ fn read_capped(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn assemble(mut files: Vec<ReadFile>, faults: Vec<Diagnostic>, sources: Sources) -> Loaded {
-    check(&mut files);
+    check(&mut files, !faults.is_empty());
     let mut loaded = Loaded { sources, ..Loaded::default() };
     for fault in &faults {
         loaded.desired.unreadable.files.insert(Arc::clone(&fault.place.file));

@@ -451,12 +451,17 @@ impl Lowering<'_> {
     pub(super) fn suppression(&mut self, document: &SuppressionDocument) -> Option<Resource> {
         let SuppressionDocument { entries, file, tasks: _ } = document;
         let mut all = BTreeSet::new();
+        let mut wrong = 0;
         for (index, entry) in entries.iter().flatten().enumerate() {
             match Address::parse_any(&entry.0) {
                 Ok(addresses) => all.extend(addresses),
                 Err(error) => {
                     let span = self.span(&format!("entries.{index}"));
                     self.findings.error(Code::BadAddress, span, error.to_string());
+                    wrong += 1;
+                    if wrong >= super::audience::FINDINGS_MAX {
+                        break;
+                    }
                 }
             }
         }

@@ -23,7 +23,7 @@ pub use audience::{
 pub use diagnostic::{Code, Diagnostic, Severity, Sources, render_concise, render_human};
 pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_text};
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
-pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
+pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};
 
 #[cfg(test)]
 mod tests;

@@ -172,11 +172,17 @@ fn lower(
     }
 }
 
-/// What the schema let pass is what the types read; this tells the exception, if there is one.
+/// What the schema let pass is what the types read. This tells the exception, if there is one; of a
+/// document that was pruned in part only, enough was told.
 fn typed<T: serde::de::DeserializeOwned>(node: &Node, findings: &mut Findings) -> Option<T> {
-    read(node)
-        .map_err(|error| {
-            findings.error(Code::WrongType, error.span.unwrap_or(node.span), error.message);
-        })
-        .ok()
+    match read(node) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            if !findings.has_errors() {
+                let span = error.span.unwrap_or(node.span);
+                findings.error(Code::WrongType, span, error.message);
+            }
+            None
+        }
+    }
 }

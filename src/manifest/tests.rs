@@ -214,6 +214,17 @@ fn what_has_an_error_is_named_as_unreadable_and_the_rest_is_desired() {
 }
 
 #[test]
+fn ten_thousand_wrong_items_are_told_in_few_words() {
+    let items = vec!["{a: 1}"; 10_000].join(", ");
+    let text = MANAGER.replace("kind: Manager", "kind: SuppressionList");
+    let text = text.replace("{fullName: Anna, persona: b}", &format!("{{entries: [{items}]}}"));
+    let told = load_text("a.yaml", &text).diagnostics.len();
+    assert!((1..=100).contains(&told), "{told}");
+    let loaded = load_text("a.yaml", &text.replace("{a: 1}", "x"));
+    assert!(loaded.diagnostics.len() <= FINDINGS_MAX);
+}
+
+#[test]
 fn every_field_has_its_place() {
     let loaded = load(&samples("valid"), "t").unwrap();
     let task = loaded.desired.tasks.values().find(|task| task.spec.state.is_some()).unwrap();

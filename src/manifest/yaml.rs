@@ -19,6 +19,9 @@ pub const NODES_MAX: usize = 500_000;
 /// Nodes that all aliases of one file may stand for: "a billion laughs" is refused before it grows.
 pub const ALIAS_NODES_MAX: usize = 20_000;
 
+/// Keys of one map: the longest are labels. Looking a key up walks over all of them.
+pub const KEYS_MAX: usize = 1_000;
+
 /// A stretch of text; lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
@@ -443,6 +446,10 @@ impl Builder {
                     }
                 },
                 Some(key) => {
+                    if entries.len() >= KEYS_MAX || self.problems.len() >= KEYS_MAX {
+                        let message = format!("a map holds more than {KEYS_MAX} keys");
+                        return Err(problem(Code::TooManyNodes, key.span, message));
+                    }
                     if seen.insert(key.text.clone()) {
                         entries.push((key, node));
                     } else {
@@ -581,6 +588,9 @@ mod tests {
         assert_eq!(stopped(&"[".repeat(100)).code, Code::TooDeep);
         assert_eq!(stopped(&"- ".repeat(10_000)).code, Code::TooDeep);
         assert_eq!(stopped(&format!("[{}]", "1,".repeat(NODES_MAX))).code, Code::TooManyNodes);
+        let keys: String = (0..=KEYS_MAX).map(|key| format!("k{key}: 1\n")).collect();
+        assert_eq!(stopped(&keys).code, Code::TooManyNodes);
+        assert_eq!(stopped(&"k: 1\n".repeat(KEYS_MAX + 2)).code, Code::TooManyNodes);
         assert_eq!(stopped("a: !ruby/object 1").code, Code::Syntax);
         assert_eq!(stopped("? [a]\n: b").code, Code::Syntax);
         assert_eq!(stopped("a: 'b").code, Code::Syntax);
