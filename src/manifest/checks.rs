@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     audience::columns_of,
     diagnostic::{Code, Diagnostic, listed, suggestion},
+    node::Span,
     reading::{Lowered, ReadDocument, ReadFile},
     schema::DocumentKind,
     template::{self, Problem},
-    yaml::Span,
 };
 use crate::domain::{
     desired::AudienceSource,

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::{
     diagnostic::{Code, listed, nearest, suggestion},
     findings::Findings,
+    node::{Meaning, Node, Span, Value},
     schema::{API_VERSION, DocumentKind, KindSchema, of},
-    yaml::{Meaning, Node, Span, Value},
 };
 use crate::domain::kind::ChannelKind;
 

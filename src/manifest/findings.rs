@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     diagnostic::{Code, Diagnostic, Severity},
-    yaml::{Problem, Span},
+    node::Span,
+    yaml::Problem,
 };
 use crate::domain::place::Place;
 

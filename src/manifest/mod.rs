@@ -1,6 +1,7 @@
 //! Manifests: text becomes what is desired, and every problem is told at once.
 
 mod diagnostic;
+mod node;
 mod yaml;
 mod read;
 mod document;
@@ -9,9 +10,13 @@ mod findings;
 mod conform;
 mod ground;
 mod lower;
+mod lower_task;
+mod lower_resource;
+mod places;
 mod reading;
 mod template;
 mod checks;
+mod rows;
 mod audience;
 mod folder;
 mod load;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Deserializer, IntoDeserializer as _, Visitor};
 
-use super::yaml::{Key, Meaning, Node, Span, Value};
+use super::node::{Key, Meaning, Node, Span, Value};
 
 /// Why a node is not what a type expects, and the innermost node that is at fault.
 #[derive(Debug, thiserror::Error)]

@@ -11,10 +11,13 @@ use super::{
     },
     findings::Findings,
     ground::Ground,
-    lower::{Lowering, manager, places},
+    lower::Lowering,
+    lower_resource::manager,
+    node::{Meaning, Node, Span, Value},
+    places::places,
     read::read,
     schema::DocumentKind,
-    yaml::{self, Meaning, Node, Span, Value},
+    yaml::{self},
 };
 use crate::domain::{
     desired::DesiredAudience,
