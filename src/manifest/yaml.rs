@@ -393,8 +393,8 @@ mod tests {
         assert_eq!(stopped(&"[".repeat(100)).code, Code::TooDeep);
         assert_eq!(stopped(&"- ".repeat(10_000)).code, Code::TooDeep);
         assert_eq!(stopped(&format!("[{}]", "1,".repeat(NODES_MAX))).code, Code::TooManyNodes);
-        let keys: String = (0..=KEYS_MAX).map(|key| format!("k{key}: 1\n")).collect();
-        assert_eq!(stopped(&keys).code, Code::TooManyNodes);
+        let keys: Vec<String> = (0..=KEYS_MAX).map(|key| format!("k{key}: 1")).collect();
+        assert_eq!(stopped(&keys.join("\n")).code, Code::TooManyNodes);
         assert_eq!(stopped(&"k: 1\n".repeat(KEYS_MAX + 2)).code, Code::TooManyNodes);
         assert_eq!(stopped("a: !ruby/object 1").code, Code::Syntax);
         assert_eq!(stopped("? [a]\n: b").code, Code::Syntax);
