@@ -36,6 +36,9 @@ pub const FINDINGS_MAX: usize = 20;
 /// Duplicates that are shown with their lines.
 pub const DUPLICATES_SHOWN_MAX: usize = 5;
 
+/// Enough that the growing of one shard is little beside all of them.
+const SEEN_SHARDS: usize = 32;
+
 /// What was found in an audience that was read to its end.
 #[derive(Debug)]
 pub struct AudienceReading {
@@ -232,7 +235,8 @@ struct Reader<'a> {
     file: Arc<str>,
     sink: &'a mut dyn FnMut(Contact) -> ControlFlow<()>,
     /// Half of a SHA-256 of each address: 16 bytes a contact, however long addresses are.
-    seen: HashSet<u128>,
+    /// In shards, for a set that grows holds its old table and its new one for a while.
+    seen: Vec<HashSet<u128>>,
     total: u64,
     duplicates: Duplicates,
     columns: Vec<Column>,
@@ -260,7 +264,7 @@ impl<'a> Reader<'a> {
             messenger,
             file,
             sink,
-            seen: HashSet::new(),
+            seen: vec![HashSet::new(); SEEN_SHARDS],
             total: 0,
             duplicates: Duplicates::default(),
             columns: Vec::new(),
@@ -300,7 +304,7 @@ impl<'a> Reader<'a> {
         };
         let hash = Sha256::digest(address.as_str().as_bytes());
         let half = u128::from_be_bytes(hash[..16].try_into().expect("a SHA-256 has 32 bytes"));
-        if !self.seen.insert(half) {
+        if !self.seen[usize::from(hash[16]) % SEEN_SHARDS].insert(half) {
             self.duplicates.count += 1;
             if self.duplicates.first_lines.len() < DUPLICATES_SHOWN_MAX {
                 self.duplicates.first_lines.push(number);
@@ -561,7 +565,7 @@ mod tests {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
         let kibibytes: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
-        assert!(kibibytes < 80 * 1024, "{peak}");
+        assert!(kibibytes < 60 * 1024, "{peak}");
         assert!(kibibytes > 0);
     }
 
