@@ -11,7 +11,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::diagnostic::{Code, Diagnostic};
+use super::{
+    diagnostic::{Code, Diagnostic},
+    rows::{Quotes, csv_reader, line_of},
+};
 use crate::domain::{
     address::Address,
     contact::{AudienceDigest, Contact},
@@ -32,6 +35,9 @@ pub const FINDINGS_MAX: usize = 20;
 
 /// Duplicates that are shown with their lines.
 pub const DUPLICATES_SHOWN_MAX: usize = 5;
+
+/// Enough that the growing of one shard is little beside all of them.
+const SEEN_SHARDS: usize = 32;
 
 /// What was found in an audience that was read to its end.
 #[derive(Debug)]
@@ -190,10 +196,6 @@ pub(super) fn for_each_line(
     }
 }
 
-fn csv_reader<R: Read>(reader: R) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader)
-}
-
 fn at(code: Code, file: &Arc<str>, line: u64, message: impl Into<String>) -> Diagnostic {
     let line = u32::try_from(line).unwrap_or(u32::MAX);
     Diagnostic::error(code, Place { file: Arc::clone(file), line, column: 1 }, u32::MAX, message)
@@ -233,7 +235,8 @@ struct Reader<'a> {
     file: Arc<str>,
     sink: &'a mut dyn FnMut(Contact) -> ControlFlow<()>,
     /// Half of a SHA-256 of each address: 16 bytes a contact, however long addresses are.
-    seen: HashSet<u128>,
+    /// In shards, for a set that grows holds its old table and its new one for a while.
+    seen: Vec<HashSet<u128>>,
     total: u64,
     duplicates: Duplicates,
     columns: Vec<Column>,
@@ -261,7 +264,7 @@ impl<'a> Reader<'a> {
             messenger,
             file,
             sink,
-            seen: HashSet::new(),
+            seen: vec![HashSet::new(); SEEN_SHARDS],
             total: 0,
             duplicates: Duplicates::default(),
             columns: Vec::new(),
@@ -301,7 +304,7 @@ impl<'a> Reader<'a> {
         };
         let hash = Sha256::digest(address.as_str().as_bytes());
         let half = u128::from_be_bytes(hash[..16].try_into().expect("a SHA-256 has 32 bytes"));
-        if !self.seen.insert(half) {
+        if !self.seen[usize::from(hash[16]) % SEEN_SHARDS].insert(half) {
             self.duplicates.count += 1;
             if self.duplicates.first_lines.len() < DUPLICATES_SHOWN_MAX {
                 self.duplicates.first_lines.push(number);
@@ -463,77 +466,6 @@ fn is_identifier(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The line that a row begins in. The csv crate's own position is that of the blank lines above it.
-fn line_of<R: Read>(row: &csv::ByteRecord, rows: &csv::Reader<Quotes<R>>) -> u64 {
-    let Quotes { bytes, ends_line, .. } = rows.get_ref();
-    let after = rows.position();
-    let inside = row.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-    let ended = after.byte() < *bytes || *ends_line;
-    after.line().saturating_sub(inside + u64::from(ended)).max(1)
-}
-
-/// Watches the quotes that pass: the csv crate takes the rest of a file for one cell when a quote is
-/// never closed, and says nothing. It also takes out carriage returns, which confuse the counting of lines.
-struct Quotes<R> {
-    inner: R,
-    bytes: u64,
-    ends_line: bool,
-    line: u64,
-    /// The line of the quote that is open.
-    open: Option<u64>,
-    bytes_in_quotes: usize,
-}
-
-impl<R: Read> Quotes<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, bytes: 0, ends_line: false, line: 1, open: None, bytes_in_quotes: 0 }
-    }
-
-    /// A quote that the end of the file, or [`LINE_BYTES_MAX`], found open.
-    fn fault(&self) -> Option<u64> {
-        self.open
-    }
-}
-
-impl<R: Read> Read for Quotes<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // The csv crate would gather an unclosed cell in memory up to the end of the file.
-        if self.bytes_in_quotes > LINE_BYTES_MAX || buffer.is_empty() {
-            return Ok(0);
-        }
-        let mut count = 0;
-        while count == 0 {
-            let read = self.inner.read(buffer)?;
-            if read == 0 {
-                return Ok(0);
-            }
-            for index in 0..read {
-                if buffer[index] != b'\r' {
-                    buffer[count] = buffer[index];
-                    count += 1;
-                }
-            }
-        }
-        self.bytes += count as u64;
-        self.ends_line = buffer[count - 1] == b'\n';
-        for byte in &buffer[..count] {
-            match (byte, self.open) {
-                (b'"', None) => self.open = Some(self.line),
-                (b'"', Some(_)) => {
-                    self.open = None;
-                    self.bytes_in_quotes = 0;
-                }
-                (b'\n', _) => self.line += 1,
-                _ => {}
-            }
-            if self.open.is_some() {
-                self.bytes_in_quotes += 1;
-            }
-        }
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -599,7 +531,7 @@ mod tests {
             ("a.txt", b"-1\n-2\n3\n", Vkontakte, "a.txt:3:1: mixed-signs"),
             ("a.txt", b"1\n-2\n3\n", Vkontakte, "a.txt:2:1: mixed-signs"),
             ("a.txt", b"1\n2\n 1 \n", Vkontakte, "a.txt:3:1: duplicate-address"),
-            ("a.txt", &[b'1'; LINE_BYTES_MAX + 5], Vkontakte, "a.txt:1:1: too-large"),
+            ("a.txt", &vec![b'1'; LINE_BYTES_MAX + 5], Vkontakte, "a.txt:1:1: too-large"),
         ] {
             let told = told(name, bytes, messenger);
             assert!(told.contains(wanted), "wanted {wanted}, told {told}");
@@ -611,6 +543,30 @@ mod tests {
         let (reading, _) = read("a.txt", "x\n".repeat(1000).as_bytes(), Telegram);
         assert_eq!(reading.diagnostics.len(), FINDINGS_MAX + 1);
         assert!(reading.diagnostics.last().unwrap().message.starts_with("and 980 more"));
+    }
+
+    /// Alone in its process, for the peak is the process's:
+    /// `cargo test --lib manifest:: -- --ignored --exact manifest::audience::tests::a_million_lines_need_little_memory`
+    #[test]
+    #[ignore = "measures the whole process"]
+    fn a_million_lines_need_little_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let mut file = io::BufWriter::new(File::create(&path).unwrap());
+        io::Write::write_all(&mut file, b"id,name\n").unwrap();
+        for id in 1..=1_000_000 {
+            io::Write::write_fmt(&mut file, format_args!("{id},Somebody\n")).unwrap();
+        }
+        io::Write::flush(&mut file).unwrap();
+        let source = AudienceSource::File { path, shown: "a.csv".into() };
+        let mut sink = |_| ControlFlow::Continue(());
+        let reading = read_audience(&source, Vkontakte, &"a".into(), &mut sink).unwrap();
+        assert_eq!(reading.total, 1_000_000);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+        let kibibytes: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(kibibytes < 60 * 1024, "{peak}");
+        assert!(kibibytes > 0);
     }
 
     #[test]

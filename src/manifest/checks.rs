@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     audience::columns_of,
     diagnostic::{Code, Diagnostic, listed, suggestion},
+    node::Span,
     reading::{Lowered, ReadDocument, ReadFile},
     schema::DocumentKind,
     template::{self, Problem},
-    yaml::Span,
 };
 use crate::domain::{
     desired::AudienceSource,
@@ -30,11 +30,12 @@ struct Channel {
     daily_limit: Option<u32>,
 }
 
-pub(super) fn check(files: &mut [ReadFile]) {
+/// `is_blind`: something in the folder could not even be looked at.
+pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
     let mut index = Index {
         places: BTreeMap::new(),
         channels: BTreeMap::new(),
-        has_unnamed: files.iter().any(|file| file.unnamed),
+        has_unnamed: is_blind || files.iter().any(|file| file.unnamed),
     };
     for document in files.iter_mut().flat_map(|file| &mut file.documents) {
         let key = (document.kind, document.name.clone());

@@ -9,10 +9,13 @@ use serde_json::Value as Json;
 use super::{
     diagnostic::{Code, listed, nearest, suggestion},
     findings::Findings,
+    node::{Meaning, Node, Span, Value},
     schema::{API_VERSION, DocumentKind, KindSchema, of},
-    yaml::{Meaning, Node, Span, Value},
 };
 use crate::domain::kind::ChannelKind;
+
+/// Differences of one document that are told: a long list of wrong items is one mistake.
+const DIFFERENCES_MAX: usize = 100;
 
 /// The kind of a document; without one there is one error and nothing else to say about it.
 pub(super) fn kind_of(root: &Node, findings: &mut Findings) -> Option<DocumentKind> {
@@ -32,13 +35,13 @@ pub(super) fn kind_of(root: &Node, findings: &mut Findings) -> Option<DocumentKi
             );
             None
         }
-        Some(node) => match node.text() {
-            Some(text) => Some((text, node.span)),
-            None => {
+        Some(node) => {
+            let text = node.text();
+            if text.is_none() {
                 findings.error(Code::WrongType, node.span, format!("`{field}` must be a text"));
-                None
             }
-        },
+            text.map(|text| (text, node.span))
+        }
     };
     let (version, span) = word("apiVersion", API_VERSION)?;
     if version != API_VERSION {
@@ -61,7 +64,8 @@ pub(super) fn kind_of(root: &Node, findings: &mut Findings) -> Option<DocumentKi
 pub(super) fn conform(root: &mut Node, kind: DocumentKind, findings: &mut Findings) {
     let KindSchema { schema, validator } = of(kind);
     let json = root.to_json();
-    let errors: Vec<ValidationError<'_>> = validator.iter_errors(&json).collect();
+    let errors: Vec<ValidationError<'_>> =
+        validator.iter_errors(&json).take(DIFFERENCES_MAX).collect();
     let judge = Judge { root, schema, kind };
     // An unknown key that resembles a missing one is one mistake, told at the key.
     let unknown: Vec<(Vec<String>, String)> = errors
@@ -163,7 +167,8 @@ impl Judge<'_> {
             ValidationErrorKind::Enum { options } => {
                 let known: Vec<&str> =
                     options.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
-                let hint = suggestion(text, &known);
+                let hint = nearest(text, known.iter().copied())
+                    .map(|word| format!("did you mean `{word}`?"));
                 bad(
                     Code::BadValue,
                     format!("{name}: `{text}` is none of {}", listed(&known)),
@@ -194,7 +199,7 @@ impl Judge<'_> {
                 pruned.push(path);
             }
             other => {
-                bad(Code::BadValue, format!("{name}: does not fit (`{}`)", other.keyword()), None)
+                bad(Code::BadValue, format!("{name}: does not fit (`{}`)", other.keyword()), None);
             }
         }
     }

@@ -98,7 +98,7 @@ impl Ord for Diagnostic {
 }
 
 /// Sorts by place and drops repeats: an alias shows one mistake at each of its uses.
-pub fn settle(diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn settle(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort();
     diagnostics.dedup();
 }

@@ -89,8 +89,10 @@ pub(super) struct Metadata {
     #[schemars(required, extend("pattern" = NAME_PATTERN), example = &"spring-renewals")]
     pub(super) name: Option<String>,
     /// Words to select documents by.
+    #[expect(dead_code, reason = "for people and tools; nothing here selects by them yet")]
     pub(super) labels: Option<BTreeMap<String, String>>,
     /// Notes for people and tools.
+    #[expect(dead_code, reason = "as above")]
     pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -197,7 +199,7 @@ pub(super) struct TemplateDocument {
 
 /// The members of an audience.
 #[derive(Debug, Deserialize)]
-pub(super) struct TargetAudience(#[expect(dead_code, reason = "see above")] IgnoredAny);
+pub(super) struct TargetAudience(IgnoredAny);
 
 impl JsonSchema for TargetAudience {
     fn schema_name() -> std::borrow::Cow<'static, str> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     diagnostic::{Code, Diagnostic, Severity},
-    yaml::{Problem, Span},
+    node::Span,
+    yaml::Problem,
 };
 use crate::domain::place::Place;
 
@@ -36,10 +37,6 @@ impl Findings {
     ) {
         let found = Diagnostic::error(code, self.place(span), span.length(), message);
         self.list.push(found.hint_if(hint));
-    }
-
-    pub(super) fn warning(&mut self, code: Code, span: Span, message: impl Into<String>) {
-        self.list.push(Diagnostic::warning(code, self.place(span), span.length(), message));
     }
 
     pub(super) fn problem(&mut self, problem: Problem) {

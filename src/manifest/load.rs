@@ -217,8 +217,8 @@ fn read_entry(entry: &Entry, folder: &Path) -> (ReadFile, Option<Arc<str>>) {
         Ok(text) => text.into(),
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
-            let breaks = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
-            let line = u32::try_from(breaks + 1).unwrap_or(u32::MAX);
+            let lines = error.as_bytes()[..good].split(|byte| *byte == b'\n').count();
+            let line = u32::try_from(lines).unwrap_or(u32::MAX);
             return (
                 refused(Code::NotUtf8, line, "the file is not UTF-8 from this line on".to_owned()),
                 None,
@@ -243,7 +243,7 @@ fn read_capped(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn assemble(mut files: Vec<ReadFile>, faults: Vec<Diagnostic>, sources: Sources) -> Loaded {
-    check(&mut files);
+    check(&mut files, !faults.is_empty());
     let mut loaded = Loaded { sources, ..Loaded::default() };
     for fault in &faults {
         loaded.desired.unreadable.files.insert(Arc::clone(&fault.place.file));

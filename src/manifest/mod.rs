@@ -1,6 +1,7 @@
 //! Manifests: text becomes what is desired, and every problem is told at once.
 
 mod diagnostic;
+mod node;
 mod yaml;
 mod read;
 mod document;
@@ -9,9 +10,13 @@ mod findings;
 mod conform;
 mod ground;
 mod lower;
+mod lower_task;
+mod lower_resource;
+mod places;
 mod reading;
 mod template;
 mod checks;
+mod rows;
 mod audience;
 mod folder;
 mod load;
@@ -23,7 +28,7 @@ pub use audience::{
 pub use diagnostic::{Code, Diagnostic, Severity, Sources, render_concise, render_human};
 pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_text};
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
-pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
+pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Deserializer, IntoDeserializer as _, Visitor};
 
-use super::yaml::{Key, Meaning, Node, Span, Value};
+use super::node::{Key, Meaning, Node, Span, Value};
 
 /// Why a node is not what a type expects, and the innermost node that is at fault.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ impl ReadError {
     }
 }
 
-pub fn read<T: de::DeserializeOwned>(node: &Node) -> Result<T, ReadError> {
+pub(super) fn read<T: de::DeserializeOwned>(node: &Node) -> Result<T, ReadError> {
     T::deserialize(node)
 }
 

@@ -11,10 +11,13 @@ use super::{
     },
     findings::Findings,
     ground::Ground,
-    lower::{Lowering, manager, places},
+    lower::Lowering,
+    lower_resource::manager,
+    node::{Meaning, Node, Span, Value},
+    places::places,
     read::read,
     schema::DocumentKind,
-    yaml::{self, Meaning, Node, Span, Value},
+    yaml::{self},
 };
 use crate::domain::{
     desired::DesiredAudience,
@@ -96,7 +99,9 @@ pub(super) fn read_text(file: &Arc<str>, text: &str, ground: &Ground) -> ReadFil
             continue;
         }
         let mut findings = Findings::of(file);
-        problems.into_iter().for_each(|problem| findings.problem(problem));
+        for problem in problems {
+            findings.problem(problem);
+        }
         match read_document(root, ground, findings) {
             Ok(document) => read.documents.push(document),
             Err(mut findings) => {
@@ -170,11 +175,17 @@ fn lower(
     }
 }
 
-/// What the schema let pass is what the types read; this tells the exception, if there is one.
+/// What the schema let pass is what the types read. This tells the exception, if there is one; of a
+/// document that was pruned in part only, enough was told.
 fn typed<T: serde::de::DeserializeOwned>(node: &Node, findings: &mut Findings) -> Option<T> {
-    read(node)
-        .map_err(|error| {
-            findings.error(Code::WrongType, error.span.unwrap_or(node.span), error.message)
-        })
-        .ok()
+    match read(node) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            if !findings.has_errors() {
+                let span = error.span.unwrap_or(node.span);
+                findings.error(Code::WrongType, span, error.message);
+            }
+            None
+        }
+    }
 }

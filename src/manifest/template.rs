@@ -6,7 +6,7 @@ use minijinja::{Environment, UndefinedBehavior};
 
 use super::{
     diagnostic::{Code, suggestion},
-    yaml::{Node, Span, Style, Value},
+    node::{Node, Span, Style, Value},
 };
 
 pub(super) use super::yaml::Problem;

@@ -214,6 +214,17 @@ fn what_has_an_error_is_named_as_unreadable_and_the_rest_is_desired() {
 }
 
 #[test]
+fn ten_thousand_wrong_items_are_told_in_few_words() {
+    let items = vec!["{a: 1}"; 10_000].join(", ");
+    let text = MANAGER.replace("kind: Manager", "kind: SuppressionList");
+    let text = text.replace("{fullName: Anna, persona: b}", &format!("{{entries: [{items}]}}"));
+    let told = load_text("a.yaml", &text).diagnostics.len();
+    assert!((1..=100).contains(&told), "{told}");
+    let loaded = load_text("a.yaml", &text.replace("{a: 1}", "x"));
+    assert!(loaded.diagnostics.len() <= FINDINGS_MAX);
+}
+
+#[test]
 fn every_field_has_its_place() {
     let loaded = load(&samples("valid"), "t").unwrap();
     let task = loaded.desired.tasks.values().find(|task| task.spec.state.is_some()).unwrap();
@@ -271,4 +282,23 @@ proptest! {
         }
         prop_assert_eq!((short.desired.tasks.len(), short.desired.resources.len()), (1, 3));
     }
+}
+
+/// `cargo test --release --lib manifest::tests::ten_thousand -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn ten_thousand_manifests_load_in_seconds() {
+    let folder = folder_of(&[]);
+    let text = fs::read_to_string(samples("valid").join("inline.yaml")).unwrap();
+    for index in 0..10_000 {
+        let text = ["by-whatsapp", "waba-work", "boris", "sales-en"]
+            .iter()
+            .fold(text.clone(), |text, name| text.replace(name, &format!("{name}-{index}")));
+        fs::write(folder.path().join(format!("{index}.yaml")), text).unwrap();
+    }
+    let begin = std::time::Instant::now();
+    let loaded = load(folder.path(), "t").unwrap();
+    let taken = begin.elapsed();
+    assert!(!loaded.has_errors());
+    assert!(taken.as_secs() < 20, "{taken:?}");
 }

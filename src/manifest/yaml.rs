@@ -1,10 +1,13 @@
-//! YAML as a tree of nodes that know where they stand and how they were written.
+//! Reads YAML into nodes, within limits: refused are tags, keys that stand twice and alias bombs.
 
 use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as RawSpan, Tag};
 
-use super::diagnostic::Code;
+use super::{
+    diagnostic::Code,
+    node::{Key, Node, Scalar, Span, Style, Value},
+};
 
 /// A manifest of this size holds an audience of a hundred thousand lines; a larger one belongs in a
 /// file of its own, which is streamed.
@@ -19,207 +22,12 @@ pub const NODES_MAX: usize = 500_000;
 /// Nodes that all aliases of one file may stand for: "a billion laughs" is refused before it grows.
 pub const ALIAS_NODES_MAX: usize = 20_000;
 
-/// A stretch of text; lines and columns count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span {
-    pub line: u32,
-    pub column: u32,
-    pub end_line: u32,
-    pub end_column: u32,
-}
-
-impl Span {
-    /// Characters on the first line, or [`u32::MAX`] for all that follow; what goes over several lines is marked at its beginning only.
-    pub fn length(&self) -> u32 {
-        if self.end_column == u32::MAX {
-            u32::MAX
-        } else if self.end_line == self.line {
-            self.end_column.saturating_sub(self.column).max(1)
-        } else {
-            1
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Node {
-    pub value: Value,
-    pub span: Span,
-}
-
-#[derive(Clone, Debug)]
-pub enum Value {
-    Scalar(Scalar),
-    List(Vec<Node>),
-    Map(Vec<(Key, Node)>),
-}
-
-#[derive(Clone, Debug)]
-pub struct Scalar {
-    /// As written, without quotes.
-    pub text: String,
-    pub style: Style,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Unquoted: the only style that may mean something else than text.
-    Plain,
-    Quoted,
-    /// `|` or `>`.
-    Block,
-}
-
-#[derive(Clone, Debug)]
-pub struct Key {
-    pub text: String,
-    pub span: Span,
-}
-
-/// What YAML 1.2 (core) takes a scalar for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Meaning<'a> {
-    Null,
-    Bool(bool),
-    Integer(&'a str),
-    Float(&'a str),
-    Text(&'a str),
-}
-
-impl Scalar {
-    pub fn meaning(&self) -> Meaning<'_> {
-        let text = self.text.as_str();
-        if self.style != Style::Plain {
-            return Meaning::Text(text);
-        }
-        match text {
-            "" | "~" | "null" => Meaning::Null,
-            "true" => Meaning::Bool(true),
-            "false" => Meaning::Bool(false),
-            _ => number(text).unwrap_or(Meaning::Text(text)),
-        }
-    }
-}
-
-/// `-?(0|[1-9][0-9]*)`, with a fraction or an exponent a float. Anything else (`010`, `+7…`, `0x1F`)
-/// stays text.
-fn number(text: &str) -> Option<Meaning<'_>> {
-    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let whole = digits(unsigned);
-    if whole == 0 || (whole > 1 && unsigned.starts_with('0')) {
-        return None;
-    }
-    let mut rest = &unsigned[whole..];
-    if rest.is_empty() {
-        return Some(Meaning::Integer(text));
-    }
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let count = digits(fraction);
-        if count == 0 {
-            return None;
-        }
-        rest = &fraction[count..];
-    }
-    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
-        let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-        let count = digits(exponent);
-        if count == 0 {
-            return None;
-        }
-        rest = &exponent[count..];
-    }
-    rest.is_empty().then_some(Meaning::Float(text))
-}
-
-impl Node {
-    /// The value of a key of a map.
-    pub fn get(&self, key: &str) -> Option<&Self> {
-        self.entry(key).map(|(_, node)| node)
-    }
-
-    pub fn entry(&self, key: &str) -> Option<&(Key, Self)> {
-        match &self.value {
-            Value::Map(entries) => entries.iter().find(|(found, _)| found.text == key),
-            Value::Scalar(_) | Value::List(_) => None,
-        }
-    }
-
-    pub fn items(&self) -> &[Self] {
-        match &self.value {
-            Value::List(items) => items,
-            Value::Scalar(_) | Value::Map(_) => &[],
-        }
-    }
-
-    /// The source text of a scalar.
-    pub fn text(&self) -> Option<&str> {
-        match &self.value {
-            Value::Scalar(scalar) => Some(&scalar.text),
-            Value::List(_) | Value::Map(_) => None,
-        }
-    }
-
-    pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.meaning() == Meaning::Null)
-    }
-
-    /// The node at a path such as `outgoing.opening.text` or `reminders.0.after`.
-    pub fn at(&self, path: &str) -> Option<&Self> {
-        path.split('.').filter(|part| !part.is_empty()).try_fold(self, |node, part| {
-            match &node.value {
-                Value::List(items) => items.get(part.parse::<usize>().ok()?),
-                Value::Map(_) => node.get(part),
-                Value::Scalar(_) => None,
-            }
-        })
-    }
-
-    /// Takes the node at a path of keys and indices out of the tree.
-    pub fn remove(&mut self, path: &[&str]) {
-        let Some((part, rest)) = path.split_first() else { return };
-        match (&mut self.value, rest) {
-            (Value::Map(entries), []) => entries.retain(|(key, _)| key.text != *part),
-            (Value::Map(entries), _) => {
-                if let Some((_, node)) = entries.iter_mut().find(|(key, _)| key.text == *part) {
-                    node.remove(rest);
-                }
-            }
-            (Value::List(items), _) => {
-                let index = part.parse::<usize>().ok();
-                match (index.filter(|index| *index < items.len()), rest) {
-                    (Some(index), []) => drop(items.remove(index)),
-                    (Some(index), _) => items[index].remove(rest),
-                    (None, _) => {}
-                }
-            }
-            (Value::Scalar(_), _) => {}
-        }
-    }
-
-    /// The view that a JSON schema judges.
-    pub fn to_json(&self) -> serde_json::Value {
-        use serde_json::Value as Json;
-        match &self.value {
-            Value::List(items) => items.iter().map(Self::to_json).collect(),
-            Value::Map(entries) => Json::Object(
-                entries.iter().map(|(key, node)| (key.text.clone(), node.to_json())).collect(),
-            ),
-            Value::Scalar(scalar) => match scalar.meaning() {
-                Meaning::Null => Json::Null,
-                Meaning::Bool(value) => Json::Bool(value),
-                Meaning::Integer(text) | Meaning::Float(text) => text
-                    .parse::<serde_json::Number>()
-                    .map_or_else(|_| Json::from(text), Json::Number),
-                Meaning::Text(text) => Json::from(text),
-            },
-        }
-    }
-}
+/// Keys of one map: the longest are labels. Looking a key up walks over all of them.
+pub const KEYS_MAX: usize = 1_000;
 
 /// What the loader objects to.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     pub code: Code,
     pub span: Span,
     pub message: String,
@@ -228,20 +36,20 @@ pub struct Problem {
 
 /// One document and the keys that stand in it twice (the first of them counts).
 #[derive(Debug)]
-pub struct Document {
+pub(super) struct Document {
     pub root: Node,
     pub problems: Vec<Problem>,
 }
 
 /// The documents of one text, as far as it could be read.
 #[derive(Debug, Default)]
-pub struct Parsed {
+pub(super) struct Parsed {
     pub documents: Vec<Document>,
     /// Reading stopped here.
     pub stopped: Option<Problem>,
 }
 
-pub fn parse(text: &str) -> Parsed {
+pub(super) fn parse(text: &str) -> Parsed {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::default();
     let mut parsed = Parsed::default();
@@ -316,6 +124,11 @@ impl Builder {
                     Some(tag) if is_core(&tag, "str") => style,
                     Some(_) => return Err(tagged(span)),
                 };
+                // The scanner begins a block at its first line that is not blank.
+                let blank = text.chars().take_while(|c| *c == '\n').count();
+                let blank =
+                    if style == Style::Block { u32::try_from(blank).unwrap_or(0) } else { 0 };
+                let span = Span { line: span.line.saturating_sub(blank).max(1), ..span };
                 self.count(span)?;
                 let node =
                     Node { value: Value::Scalar(Scalar { text: text.into_owned(), style }), span };
@@ -431,13 +244,17 @@ impl Builder {
             OpenKind::Map { entries, seen, key } => match key.take() {
                 None => match node.value {
                     Value::Scalar(Scalar { text, .. }) => {
-                        *key = Some(Key { text, span: node.span })
+                        *key = Some(Key { text, span: node.span });
                     }
                     Value::List(_) | Value::Map(_) => {
                         return Err(problem(Code::Syntax, node.span, "a key must be a text"));
                     }
                 },
                 Some(key) => {
+                    if entries.len() >= KEYS_MAX || self.problems.len() >= KEYS_MAX {
+                        let message = format!("a map holds more than {KEYS_MAX} keys");
+                        return Err(problem(Code::TooManyNodes, key.span, message));
+                    }
                     if seen.insert(key.text.clone()) {
                         entries.push((key, node));
                     } else {
@@ -494,6 +311,8 @@ fn span_of(raw: &RawSpan) -> Span {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -561,7 +380,7 @@ mod tests {
         let mut text = "a0: &a0 [lol, lol]\n".to_owned();
         for level in 1..30 {
             let repeated = vec![format!("*a{}", level - 1); 10].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{repeated}]\n"));
+            writeln!(text, "a{level}: &a{level} [{repeated}]").unwrap();
         }
         assert_eq!(stopped(&text).code, Code::AliasLimit);
         assert_eq!(stopped("a: &a [*a]").code, Code::AliasLimit);
@@ -574,6 +393,9 @@ mod tests {
         assert_eq!(stopped(&"[".repeat(100)).code, Code::TooDeep);
         assert_eq!(stopped(&"- ".repeat(10_000)).code, Code::TooDeep);
         assert_eq!(stopped(&format!("[{}]", "1,".repeat(NODES_MAX))).code, Code::TooManyNodes);
+        let keys: Vec<String> = (0..=KEYS_MAX).map(|key| format!("k{key}: 1")).collect();
+        assert_eq!(stopped(&keys.join("\n")).code, Code::TooManyNodes);
+        assert_eq!(stopped(&"k: 1\n".repeat(KEYS_MAX + 2)).code, Code::TooManyNodes);
         assert_eq!(stopped("a: !ruby/object 1").code, Code::Syntax);
         assert_eq!(stopped("? [a]\n: b").code, Code::Syntax);
         assert_eq!(stopped("a: 'b").code, Code::Syntax);
