@@ -192,7 +192,7 @@ impl Executor {
             .calling
             .values()
             .map(|call| call.attempt)
-            .chain(self.ended.iter().map(|e| e.0))
+            .chain(self.ended.iter().map(|(call, _)| call.attempt))
             .collect();
         let abandoned = self.store.list_abandoned(self.id, &known).await?;
         if abandoned.is_empty() {

@@ -69,7 +69,11 @@ pub struct LoadError {
 /// Loads every manifest of a folder; places are shown below the folder as the caller writes it.
 pub fn load(folder: &Path) -> Result<Loaded, LoadError> {
     let shown_as = folder.to_string_lossy();
-    let shown_as = shown_as.trim_start_matches("./").trim_end_matches('/');
+    load_as(folder, shown_as.trim_start_matches("./").trim_end_matches('/'))
+}
+
+/// Loads a folder that is called something else than its path.
+pub(super) fn load_as(folder: &Path, shown_as: &str) -> Result<Loaded, LoadError> {
     let fail = |source| LoadError { folder: shown_as.to_owned(), source };
     let resolved = fs::canonicalize(folder).map_err(fail)?;
     let (entries, faults) = find(folder, &resolved, shown_as).map_err(fail)?;

@@ -8,7 +8,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{load::load_as, *};
 
 fn samples(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests").join(kind)
@@ -26,7 +26,7 @@ fn sample_files(kind: &str) -> Vec<PathBuf> {
 
 /// What `validate` tells of a folder.
 fn told(folder: &Path) -> (Loaded, String) {
-    let mut loaded = load(folder, "tasks.d").unwrap();
+    let mut loaded = load_as(folder, "tasks.d").unwrap();
     loaded.diagnostics.extend(check_audiences(&loaded));
     let text = render_human(&loaded.diagnostics, &loaded.sources, false);
     (loaded, text)
@@ -153,11 +153,11 @@ fn text_that_is_not_utf8_is_told_with_its_line() {
 fn an_empty_folder_asks_for_nothing_and_a_missing_one_is_an_error() {
     let folder =
         folder_of(&[("_draft.yaml", "nonsense"), (".hidden/a.yaml", "nonsense"), ("a.txt", "x")]);
-    let loaded = load(folder.path(), "tasks.d").unwrap();
+    let loaded = load_as(folder.path(), "tasks.d").unwrap();
     assert!(loaded.diagnostics.is_empty() && loaded.desired.unreadable.is_empty());
-    let error = load(&folder.path().join("gone"), "gone").unwrap_err();
+    let error = load_as(&folder.path().join("gone"), "gone").unwrap_err();
     assert_eq!(error.to_string(), "cannot read the tasks folder `gone`");
-    load(&folder.path().join("a.txt"), "a.txt").unwrap_err();
+    load_as(&folder.path().join("a.txt"), "a.txt").unwrap_err();
 }
 
 #[test]
@@ -168,14 +168,14 @@ fn links_are_followed_inside_the_folder_only() {
     let at = |name: &str| folder.path().join(name);
     symlink("..2026", at("..data")).unwrap();
     symlink("..data/a.yaml", at("a.yaml")).unwrap();
-    let loaded = load(folder.path(), "t").unwrap();
+    let loaded = load_as(folder.path(), "t").unwrap();
     assert!(loaded.diagnostics.is_empty());
     assert_eq!(loaded.desired.resources.len(), 1);
     symlink(outside.path(), at("out")).unwrap();
     symlink(".", at("again")).unwrap();
     symlink("self.yaml", at("self.yaml")).unwrap();
     symlink("nowhere", at("broken.yaml")).unwrap();
-    let loaded = load(folder.path(), "t").unwrap();
+    let loaded = load_as(folder.path(), "t").unwrap();
     let told: Vec<String> = loaded
         .diagnostics
         .iter()
@@ -226,7 +226,7 @@ fn ten_thousand_wrong_items_are_told_in_few_words() {
 
 #[test]
 fn every_field_has_its_place() {
-    let loaded = load(&samples("valid"), "t").unwrap();
+    let loaded = load_as(&samples("valid"), "t").unwrap();
     let task = loaded.desired.tasks.values().find(|task| task.spec.state.is_some()).unwrap();
     let place = |path| task.places.of(path).to_string();
     assert_eq!(place("type"), "t/everything.yaml:9:9");
@@ -297,7 +297,7 @@ fn ten_thousand_manifests_load_in_seconds() {
         fs::write(folder.path().join(format!("{index}.yaml")), text).unwrap();
     }
     let begin = std::time::Instant::now();
-    let loaded = load(folder.path(), "t").unwrap();
+    let loaded = load_as(folder.path(), "t").unwrap();
     let taken = begin.elapsed();
     assert!(!loaded.has_errors());
     assert!(taken.as_secs() < 20, "{taken:?}");

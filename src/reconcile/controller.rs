@@ -37,7 +37,7 @@ pub struct Controller {
 /// What a pass did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Pass {
+enum Pass {
     Settled,
     /// Something changed under our hands: look again at once.
     Again,

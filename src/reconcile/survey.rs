@@ -190,7 +190,12 @@ impl Survey {
             let is_new = from.is_none();
             let compared =
                 spawn_blocking(move || compare(&source, messenger, &file, stored, is_new)).await?;
-            let (difference, diagnostics) = compared;
+            let (mut difference, diagnostics) = compared;
+            if let Some(id) = from {
+                let n_examples = difference.removed.len().min(AudienceChange::EXAMPLES_MAX);
+                let examples = &difference.removed[..n_examples];
+                difference.change.removed_examples = store.list_addresses(id, examples).await?;
+            }
             let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
             self.diagnostics.extend(diagnostics);
             if broken {

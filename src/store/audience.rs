@@ -164,6 +164,22 @@ pub(super) async fn recount(
 }
 
 impl Store {
+    /// The addresses at some positions, in their order.
+    pub async fn list_addresses(
+        &self,
+        task_id: TaskId,
+        positions: &[i64],
+    ) -> Result<Vec<Address>, StoreError> {
+        let addresses = sqlx::query_scalar!(
+            "SELECT address FROM contacts WHERE task_id = $1 AND position = ANY($2) ORDER BY position",
+            task_id.0,
+            positions
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(addresses.into_iter().map(Address::from_stored).collect())
+    }
+
     /// Reads every contact of a task, one after the other.
     pub async fn for_each_contact(
         &self,

@@ -1,0 +1,269 @@
+//! Executors that are killed, frozen and doubled; the providers' journal is the judge.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use nuncio::{domain::kind::ChannelKind, rehearsal::Entry};
+
+use crate::support::{
+    Folder, Program, Providers, Running, TestDatabase, channel, vk_task, wait_until,
+};
+
+const N_LANES: usize = 6;
+const PAUSE_MS: i64 = 60;
+
+/// Two running tasks, one on lanes of VKontakte and one on lanes of the WhatsApp Cloud API, which all
+/// share one credential name a channel.
+struct Arena {
+    folder: Folder,
+    database: TestDatabase,
+    providers: Providers,
+    n_contacts: usize,
+    daily_limit: usize,
+}
+
+impl Arena {
+    fn new(n_contacts: usize, daily_limit: usize, answer_delay: Duration) -> Self {
+        let folder = Folder::with_team();
+        let database = TestDatabase::new();
+        let providers = Providers::start(answer_delay, false);
+        let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for n in 0..N_LANES {
+            for (kind, more) in [("vk-user", ""), ("waba", "  phoneNumberId: 1\n")] {
+                let name = format!("{kind}-{n}");
+                let chosen = if kind == "waba" { ChannelKind::Waba } else { ChannelKind::VkUser };
+                let endpoint = providers.endpoint(chosen);
+                let token = format!("token: {{env: {}}}", variable(&name));
+                let more = format!("{more}  endpoint: {endpoint}\n  dailyLimit: {daily_limit}\n");
+                folder.write(&format!("{name}.yaml"), &channel(&name, kind, &token, &more));
+                names.entry(kind).or_default().push(name);
+            }
+        }
+        let people: Vec<String> = (0..n_contacts).map(|n| (1_000_000 + n).to_string()).collect();
+        let audience = format!("[{}]", people.join(", "));
+        folder.write(
+            "vk-task.yaml",
+            &vk_task("vk-task", &names["vk-user"].join(", "), &audience, "  state: running"),
+        );
+        let people: Vec<String> =
+            (0..n_contacts).map(|n| format!("\"+7916{:07}\"", 2_000_000 + n)).collect();
+        let audience = format!("[{}]", people.join(", "));
+        let waba = vk_task("waba-task", &names["waba"].join(", "), &audience, "  state: running")
+            .replace("type: vkontakte", "type: whatsapp")
+            .replace("{text: Hello!}", "{template: {name: hello, language: en, variables: []}}");
+        folder.write("waba-task.yaml", &waba);
+        let arena = Self { folder, database, providers, n_contacts, daily_limit };
+        let applied = arena.program(&["apply", "--auto-approve"]).run();
+        assert_eq!(applied.code, 0, "{}{}", applied.stdout, applied.stderr);
+        arena.database.run(&format!("UPDATE tasks SET pause_ms = {PAUSE_MS}"));
+        arena
+    }
+
+    fn program(&self, arguments: &[&str]) -> Program {
+        let mut program = Program::new(self.folder.root(), arguments).database(&self.database);
+        for n in 0..N_LANES {
+            for kind in ["vk-user", "waba"] {
+                let name = format!("{kind}-{n}");
+                program = program.env(&variable(&name), Providers::secret(&name, "token"));
+            }
+        }
+        program
+    }
+
+    fn watch(&self) -> Running {
+        self.program(&["watch"]).start()
+    }
+
+    fn count(&self, query: &str) -> usize {
+        self.database.value(query).parse().unwrap()
+    }
+
+    /// What must hold at any time, whatever was killed.
+    fn check_facts(&self) {
+        let deliveries = self.providers.deliveries();
+        let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+        for entry in &deliveries {
+            *seen.entry((&entry.provider, &entry.address)).or_default() += 1;
+        }
+        let doubled: Vec<_> = seen.iter().filter(|(_, n)| **n > 1).collect();
+        assert!(doubled.is_empty(), "written to twice: {doubled:?}");
+
+        let mut lanes: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+        for entry in &deliveries {
+            lanes.entry(&entry.channel).or_default().push(entry);
+        }
+        for (lane, mut entries) in lanes {
+            entries.sort_by_key(|entry| entry.at_ms);
+            let n = entries.len();
+            assert!(
+                n <= self.daily_limit,
+                "{lane} sent {n}, above its limit of {}",
+                self.daily_limit
+            );
+            for pair in entries.windows(2) {
+                let gap = pair[1].at_ms - pair[0].at_ms;
+                assert!(gap >= PAUSE_MS, "{lane}: a gap of {gap} ms");
+            }
+        }
+    }
+
+    /// Every contact is in exactly one of sent, failed, in doubt and waiting; what the journal has is
+    /// sent or in doubt, and what is sent is in the journal.
+    fn check_books(&self) {
+        let n_retries = self.count("SELECT count(*) FROM retries");
+        let fates = "WITH last AS (
+                SELECT DISTINCT ON (task_id, address) task_id, address, outcome FROM attempts
+                ORDER BY task_id, address, id DESC
+            ), fate AS (
+                SELECT c.task_id, c.address, CASE
+                    WHEN EXISTS (SELECT FROM retries r WHERE r.task_id = c.task_id AND r.address = c.address)
+                        THEN 'waiting'
+                    WHEN last.address IS NULL THEN 'waiting' ELSE last.outcome END AS fate
+                FROM contacts c LEFT JOIN last USING (task_id, address)
+            )";
+        let of = |fate: &str| {
+            self.count(&format!("{fates} SELECT count(*) FROM fate WHERE fate = '{fate}'"))
+        };
+        let (sent, doubt, waiting) = (of("sent"), of("in-doubt"), of("waiting"));
+        let total = self.n_contacts * 2;
+        assert_eq!(
+            sent + doubt + waiting,
+            total,
+            "sent {sent}, in doubt {doubt}, waiting {waiting}"
+        );
+        let remaining =
+            self.count("SELECT sum(waiting) + (SELECT count(*) FROM retries) FROM audiences");
+        assert_eq!(remaining, waiting, "the count of remaining is off; retries: {n_retries}");
+        let counted = self.count("SELECT sum(n_sent + n_in_doubt) FROM task_channels");
+        assert_eq!(counted, sent + doubt, "the counters are off");
+        let delivered = self.providers.deliveries().len();
+        assert!(
+            (sent..=sent + doubt + n_retries).contains(&delivered),
+            "{delivered} delivered, {sent} sent, {doubt} in doubt, {n_retries} to be repeated"
+        );
+    }
+
+    fn wait_until_settled(&self) {
+        wait_until("all attempts are settled", Duration::from_secs(60), || {
+            let open = self.count("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL");
+            let retries = self.count("SELECT count(*) FROM retries");
+            let left = self.count("SELECT count(*) FROM turns WHERE verdict NOT IN ('audience-exhausted', 'daily-limit')");
+            (open + retries + left == 0, (open, retries, left))
+        });
+    }
+}
+
+fn variable(channel: &str) -> String {
+    format!("TOKEN_{}", channel.replace('-', "_").to_uppercase())
+}
+
+/// A fixed sequence of pseudo-random numbers: the same moments in every run, as far as the machine lets.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[test]
+fn two_hundred_kills_double_nobody_and_lose_nobody() {
+    let arena = Arena::new(1500, 100_000, Duration::from_millis(5));
+    let mut dice = Dice(7);
+    let deadline = Instant::now() + Duration::from_secs(240);
+    let mut n_kills = 0;
+    while n_kills < 200 && Instant::now() < deadline {
+        let running = arena.watch();
+        // From before the first connection to well into the sending.
+        std::thread::sleep(Duration::from_millis(60 + dice.below(700)));
+        running.kill();
+        n_kills += 1;
+    }
+    assert_eq!(n_kills, 200, "the machine is too slow for this test");
+    arena.check_facts();
+
+    let last = arena.watch();
+    arena.wait_until_settled();
+    assert_eq!(last.interrupt(Duration::from_secs(5)).code, 130);
+    arena.check_facts();
+    arena.check_books();
+    // The same key was used again: on VKontakte nobody is lost, and nobody is in doubt.
+    let vk = arena.providers.deliveries().iter().filter(|e| e.provider == "vk-user").count();
+    assert_eq!(vk, arena.n_contacts);
+    let doubts = "SELECT sum(n_in_doubt) FROM task_channels WHERE channel LIKE 'vk-%'";
+    assert_eq!(arena.database.value(doubts), "0");
+    let n_doubts = arena.count("SELECT sum(n_in_doubt) FROM task_channels");
+    assert!(n_doubts > 0, "no kill hit a call: this test shows nothing");
+}
+
+#[test]
+fn two_executors_share_the_lanes_and_one_takes_over() {
+    let arena = Arena::new(2500, 150, Duration::from_millis(5));
+    let first = arena.watch();
+    let second = arena.watch();
+    let owners = || {
+        arena.count("SELECT count(DISTINCT owner) FROM lanes WHERE owner IN (SELECT id FROM living_executors)")
+    };
+    wait_until("both hold lanes", Duration::from_secs(20), || {
+        let n = owners();
+        (n == 2, n)
+    });
+    std::thread::sleep(Duration::from_secs(4));
+    arena.check_facts();
+    first.kill();
+    let killed = Instant::now();
+    wait_until("its lanes moved", Duration::from_secs(15), || {
+        let free = arena.count(
+            "SELECT count(*) FROM lanes WHERE owner IS NULL OR owner NOT IN (SELECT id FROM living_executors)",
+        );
+        (free == 0, free)
+    });
+    assert!(killed.elapsed() < Duration::from_secs(15));
+    arena.wait_until_settled();
+    drop(second);
+    arena.check_facts();
+    arena.check_books();
+}
+
+#[test]
+fn a_frozen_executor_wakes_and_harms_nobody() {
+    let arena = Arena::new(400, 100_000, Duration::from_millis(5));
+    let frozen = arena.watch();
+    wait_until("it sends", Duration::from_secs(20), || {
+        let n = arena.providers.deliveries().len();
+        (n > 50, n)
+    });
+    frozen.pause();
+    let second = arena.watch();
+    // The frozen one still has its session: only the end of its lease frees the lanes.
+    wait_until("the lanes moved", Duration::from_secs(20), || {
+        let n = arena
+            .count("SELECT count(*) FROM lanes WHERE owner IN (SELECT id FROM living_executors)");
+        (n == N_LANES * 2, n)
+    });
+    frozen.go_on();
+    arena.wait_until_settled();
+    drop((frozen, second));
+    arena.check_facts();
+    arena.check_books();
+}
+
+#[test]
+fn a_limit_of_the_day_holds_over_crashes() {
+    let arena = Arena::new(400, 9, Duration::from_millis(5));
+    let mut dice = Dice(11);
+    for _ in 0..15 {
+        let running = arena.watch();
+        std::thread::sleep(Duration::from_millis(150 + dice.below(400)));
+        running.kill();
+    }
+    let last = arena.watch();
+    arena.wait_until_settled();
+    drop(last);
+    arena.check_facts();
+    arena.check_books();
+}

@@ -1,0 +1,154 @@
+//! A database a test, from a template, on one server that all test processes share.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use nuncio::{
+    domain::fields::Digest,
+    store::{
+        Store,
+        embedded::{Durability, Embedded},
+    },
+};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use uuid::Uuid;
+
+/// The server of this test process: `TEST_DATABASE_URL`, or an embedded one without fsync.
+struct Server {
+    options: PgConnectOptions,
+    template: String,
+    _embedded: Option<Embedded>,
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        // On a thread of its own: a test may have a runtime already.
+        std::thread::spawn(|| blocking(start())).join().unwrap()
+    })
+}
+
+/// Runs a future to its end, outside any other runtime.
+pub(super) fn blocking<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+async fn start() -> Server {
+    let (options, embedded) = match std::env::var("TEST_DATABASE_URL") {
+        Ok(url) => (url.parse().unwrap(), None),
+        Err(_) => {
+            let user = rustix::process::getuid().as_raw();
+            let data = std::env::temp_dir().join(format!("nuncio-tests-{user}"));
+            let program = Path::new(env!("CARGO_BIN_EXE_nuncio"));
+            let path: Vec<PathBuf> =
+                std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
+            let embedded = Embedded::open(&data, program, &path, Durability::Fast).await.unwrap();
+            (embedded.options(), Some(embedded))
+        }
+    };
+    let options = options.disable_statement_logging();
+    let template = format!("template_{}", migrations_digest());
+    let mut admin = PgConnection::connect_with(&options).await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(77)").execute(&mut admin).await.unwrap();
+    let exists: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)",
+    )
+    .bind(&template)
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    if !exists {
+        execute(&mut admin, format!("DROP DATABASE IF EXISTS {template}")).await;
+        execute(&mut admin, format!("CREATE DATABASE {template}")).await;
+        Store::connect(options.clone().database(&template)).await.unwrap().close().await;
+        execute(&mut admin, format!("ALTER DATABASE {template} IS_TEMPLATE true")).await;
+    }
+    admin.close().await.unwrap();
+    Server { options, template, _embedded: embedded }
+}
+
+async fn execute(connection: &mut PgConnection, statement: String) {
+    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(connection).await.unwrap();
+}
+
+fn migrations_digest() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/migrations");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let all: Vec<u8> = files.iter().flat_map(|file| fs::read(file).unwrap()).collect();
+    Digest::of_bytes(&all).to_string()[..16].to_owned()
+}
+
+/// A database of its own; dropped with the value.
+pub(crate) struct TestDatabase {
+    name: String,
+}
+
+impl TestDatabase {
+    pub(crate) fn new() -> Self {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {}", server().template);
+        Self::admin(statement);
+        Self { name }
+    }
+
+    fn admin(statement: String) {
+        let options = server().options.clone();
+        let run = async move {
+            let mut admin = PgConnection::connect_with(&options).await.unwrap();
+            execute(&mut admin, statement).await;
+            admin.close().await.unwrap();
+        };
+        std::thread::spawn(|| blocking(run)).join().unwrap();
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        server().options.clone().database(&self.name)
+    }
+
+    /// The address for `NUNCIO_DATABASE_URL`.
+    pub(crate) fn url(&self) -> String {
+        let options = &server().options;
+        match options.get_socket() {
+            Some(socket) => {
+                let folder = socket.to_string_lossy().replace('/', "%2F");
+                format!("postgres://nuncio@{folder}/{}", self.name)
+            }
+            None => self.options().to_url_lossy().to_string(),
+        }
+    }
+
+    pub(crate) async fn store(&self) -> Store {
+        Store::connect(self.options()).await.unwrap()
+    }
+
+    /// A connection for what only a test looks at.
+    pub(crate) async fn connection(&self) -> PgConnection {
+        PgConnection::connect_with(&self.options()).await.unwrap()
+    }
+
+    /// Runs a statement, from outside any runtime.
+    pub(crate) fn run(&self, statement: &str) {
+        let statement = statement.to_owned();
+        blocking(async { execute(&mut self.connection().await, statement).await });
+    }
+
+    /// One value, as text.
+    pub(crate) fn value(&self, query: &str) -> String {
+        let query = format!("SELECT coalesce(({query})::text, 'NULL')");
+        blocking(async {
+            let mut connection = self.connection().await;
+            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap()
+        })
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        Self::admin(format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}

@@ -1,0 +1,31 @@
+//! What the tests share: a database each, folders of manifests, the program, the providers.
+
+mod database;
+mod folder;
+mod program;
+mod providers;
+
+pub(crate) use database::TestDatabase;
+pub(crate) use folder::{Folder, TEAM, channel, vk_task};
+pub(crate) use program::{Ended, Program, Running};
+pub(crate) use providers::Providers;
+
+use std::time::{Duration, Instant};
+
+/// Waits until a condition holds; the last thing that was seen is in the panic.
+#[track_caller]
+pub(crate) fn wait_until<T: std::fmt::Debug>(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> (bool, T),
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        let (done, seen) = look();
+        if done {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {patience:?}; last seen: {seen:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

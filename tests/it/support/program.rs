@@ -1,0 +1,119 @@
+//! The program, run as its users run it.
+
+use std::{
+    io::Read as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{TestDatabase, wait_until};
+
+/// A command to be run; its environment is empty but for what a test gives it.
+pub(crate) struct Program {
+    command: Command,
+}
+
+/// What a command left.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    pub(crate) fn new(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nuncio"));
+        command.current_dir(folder).args(arguments).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("USER", "tester");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command }
+    }
+
+    pub(crate) fn database(mut self, database: &TestDatabase) -> Self {
+        self.command.env("NUNCIO_DATABASE_URL", database.url());
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn run(mut self) -> Ended {
+        let output = self.command.output().unwrap();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts it; its output goes to nobody.
+    pub(crate) fn start(mut self) -> Running {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null());
+        Running { child: self.command.spawn().unwrap() }
+    }
+
+    /// Starts it, and keeps what it says.
+    pub(crate) fn start_heard(mut self) -> Running {
+        Running { child: self.command.spawn().unwrap() }
+    }
+}
+
+/// A program that runs; killed with the value.
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Asks it to leave, as Ctrl-C does, and gives its exit code.
+    pub(crate) fn interrupt(mut self, patience: Duration) -> Ended {
+        self.signal(Signal::INT);
+        let status = wait_until("the program leaves", patience, || {
+            let status = self.child.try_wait().unwrap();
+            (status.is_some(), status)
+        });
+        let mut ended = Ended {
+            code: status.unwrap().code().unwrap_or(-1),
+            stdout: String::new(),
+            stderr: String::new(),
+        };
+        if let Some(mut stdout) = self.child.stdout.take() {
+            stdout.read_to_string(&mut ended.stdout).unwrap();
+        }
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut ended.stderr).unwrap();
+        }
+        ended
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,147 @@
+//! `watch` follows the folder.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    time::{Duration, Instant},
+};
+
+use crate::support::{Folder, Program, Running, TestDatabase, vk_task, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn watch(folder: &Folder, database: &TestDatabase) -> Running {
+    Program::new(folder.root(), &["watch"]).database(database).start()
+}
+
+fn n_tasks(database: &TestDatabase) -> String {
+    database.value("SELECT count(*) FROM tasks WHERE deleted_at IS NULL")
+}
+
+#[track_caller]
+fn wait_for(database: &TestDatabase, query: &str, wanted: &str) {
+    wait_until(query, PATIENCE, || {
+        let value = database.value(query);
+        (value == wanted, value)
+    });
+}
+
+#[test]
+fn one_broken_manifest_stops_only_itself() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    for n in 0..100 {
+        folder.write(&format!("task-{n}.yaml"), &vk_task(&format!("task-{n}"), "vk", "[1]", ""));
+    }
+    let good = vk_task("task-7", "vk", "[1]", "");
+    let broken = good.replace("pauseBetweenDialogues: 3s", "pauseBetweenDialogues: 2s");
+    folder.write("task-7.yaml", &broken);
+    let run = |arguments: &[&str]| Program::new(folder.root(), arguments).database(&database).run();
+    for arguments in [&["validate"][..], &["plan"]] {
+        let ended = run(arguments);
+        assert_eq!(ended.code, 1);
+        assert!(ended.stderr.contains("tasks.d/task-7.yaml:14:28"), "{}", ended.stderr);
+        assert_eq!(ended.stderr.matches("-->").count(), 1, "{}", ended.stderr);
+    }
+    assert_eq!(n_tasks(&database), "0");
+
+    let running = watch(&folder, &database);
+    wait_until("99 are applied", PATIENCE, || {
+        let n = n_tasks(&database);
+        (n == "99", n)
+    });
+    let status = run(&["status"]);
+    assert!(status.stdout.contains("tasks.d/task-7.yaml:14:28"), "{}", status.stdout);
+
+    folder.write("task-7.yaml", &good);
+    let saved = Instant::now();
+    wait_until("the mended one is applied", PATIENCE, || {
+        let n = n_tasks(&database);
+        (n == "100", n)
+    });
+    // The promise is a second; the look itself takes time on a loaded machine.
+    assert!(saved.elapsed() < Duration::from_secs(3), "it took {:?}", saved.elapsed());
+
+    // Broken again, in its syntax now: the last good state goes on.
+    folder.write("task-7.yaml", "kind: [");
+    wait_until("it is said", PATIENCE, || {
+        let held = database.value("SELECT count(*) FROM held_back");
+        (held != "0", held)
+    });
+    assert_eq!(n_tasks(&database), "100");
+    assert_eq!(running.interrupt(Duration::from_secs(5)).code, 130);
+}
+
+#[test]
+fn a_rejected_edit_keeps_the_last_good_state_and_is_said() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    folder.write("a.yaml", &vk_task("renewals", "vk", "[1]", ""));
+    let _running = watch(&folder, &database);
+    wait_for(&database, "SELECT count(*) FROM tasks", "1");
+    let second = crate::support::channel("vk-two", "vk-user", "token: {env: T}", "");
+    folder.write("b.yaml", &second);
+    folder.write("a.yaml", &vk_task("renewals", "vk-two", "[1]", ""));
+    wait_for(
+        &database,
+        "SELECT string_agg(place || ' ' || message, '') FROM held_back",
+        "tasks.d/a.yaml:7:13 rejected: `channels` is fixed when a task is created [forbidden-edit]",
+    );
+    assert_eq!(database.value("SELECT channel FROM task_channels"), "vk");
+    folder.write("a.yaml", &vk_task("renewals", "vk", "[1]", "  title: Mended"));
+    wait_for(&database, "SELECT fields->>'title' FROM tasks", "Mended");
+    wait_for(&database, "SELECT count(*) FROM held_back", "0");
+}
+
+#[test]
+fn a_swapped_symlink_is_followed() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    folder.write("a.yaml", &vk_task("one", "vk", "[1]", ""));
+    // As configuration volumes do: `current` leads to a version, and is replaced by a rename.
+    let root = folder.root();
+    fs::rename(folder.tasks(), root.join("version-1")).unwrap();
+    symlink("version-1", folder.tasks()).unwrap();
+    let _running = watch(&folder, &database);
+    wait_for(&database, "SELECT count(*) FROM tasks", "1");
+
+    fs::create_dir(root.join("version-2")).unwrap();
+    for name in ["team.yaml", "vk.yaml", "a.yaml"] {
+        fs::copy(root.join("version-1").join(name), root.join("version-2").join(name)).unwrap();
+    }
+    fs::write(root.join("version-2/b.yaml"), vk_task("two", "vk", "[1]", "")).unwrap();
+    symlink("version-2", root.join("next")).unwrap();
+    fs::rename(root.join("next"), folder.tasks()).unwrap();
+    wait_for(&database, "SELECT count(*) FROM tasks", "2");
+    // And it is the new folder that is watched now.
+    fs::write(root.join("version-2/c.yaml"), vk_task("three", "vk", "[1]", "")).unwrap();
+    wait_for(&database, "SELECT count(*) FROM tasks", "3");
+}
+
+#[test]
+fn a_folder_that_vanishes_deletes_nothing() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    folder.write("a.yaml", &vk_task("one", "vk", "[1]", "  state: completed"));
+    let _running = watch(&folder, &database);
+    wait_for(&database, "SELECT count(*) FROM tasks WHERE phase = 'completed'", "1");
+    let aside = folder.root().join("aside");
+    fs::rename(folder.tasks(), &aside).unwrap();
+    wait_for(&database, "SELECT count(*) FROM held_back WHERE subject = 'folder'", "1");
+    assert_eq!(n_tasks(&database), "1");
+    fs::rename(aside, folder.tasks()).unwrap();
+    folder.write("b.yaml", &vk_task("two", "vk", "[1]", ""));
+    wait_for(&database, "SELECT count(*) FROM tasks WHERE deleted_at IS NULL", "2");
+    wait_for(&database, "SELECT count(*) FROM held_back", "0");
+}
+
+#[test]
+fn a_git_operation_is_waited_out() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    fs::create_dir(folder.root().join(".git")).unwrap();
+    let _running = watch(&folder, &database);
+    wait_for(&database, "SELECT count(*) FROM resources", "3");
+    fs::write(folder.root().join(".git/index.lock"), "").unwrap();
+    folder.write("a.yaml", &vk_task("one", "vk", "[1]", ""));
+    // Longer than the quiet time and the time of a pass together.
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!(n_tasks(&database), "0");
+    fs::remove_file(folder.root().join(".git/index.lock")).unwrap();
+    wait_for(&database, "SELECT count(*) FROM tasks", "1");
+}
