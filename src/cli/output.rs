@@ -1,5 +1,5 @@
 //! The one printer: data on stdout, everything else on stderr, colour where it is wanted.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one printer")]
+#![expect(clippy::print_stderr, reason = "this is the one printer")]
 
 use std::io::IsTerminal as _;
 
@@ -43,6 +43,7 @@ impl Output {
     }
 
     /// Prints what was asked for. A reader that has left is no error of ours.
+    #[expect(clippy::unused_self, reason = "whoever prints holds the printer")]
     pub(super) fn data(self, text: &str) {
         use std::io::Write as _;
         let mut stdout = std::io::stdout().lock();

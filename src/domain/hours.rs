@@ -32,6 +32,7 @@ impl WorkingHours {
     }
 
     /// The same hours on the clock of another zone on the day of `at`, for a reader's check.
+    #[must_use]
     pub fn shown_in(self, from_zone: Tz, to_zone: Tz, at: DateTime<Utc>) -> Self {
         if self == Self::always() {
             return self;

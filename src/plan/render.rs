@@ -9,6 +9,7 @@ use similar::{ChangeTag, TextDiff};
 use super::change::{Blocked, Change, Consequences, FieldChange, Held, Plan, Rejection, Subject};
 use super::recreate::contacts;
 use crate::domain::{
+    address::Address,
     contact::AudienceChange,
     fields::{FieldValue, Fields},
     hours::WorkingHours,
@@ -276,8 +277,8 @@ impl Page {
         let before = audience.total + audience.removed - audience.added;
         write!(self.text, "      {path:<FIELD_WIDTH$} {before} → {}", contacts(audience.total))?;
         self.duplicates(audience)?;
-        let examples = |all: &[crate::domain::address::Address], count: u64| {
-            let shown: Vec<&str> = all.iter().map(|address| address.as_str()).collect();
+        let examples = |all: &[Address], count: u64| {
+            let shown: Vec<&str> = all.iter().map(Address::as_str).collect();
             let more = if count > all.len() as u64 { ", …" } else { "" };
             format!("{count} ({}{more})", shown.join(", "))
         };

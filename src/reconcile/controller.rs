@@ -122,6 +122,7 @@ impl Controller {
                     message: problem.to_string(),
                     since: None,
                 };
+                self.last_report = None;
                 self.store.replace_held_back(&[held]).await?;
                 return Err(SurveyError::Folder(problem).into());
             }

@@ -77,7 +77,7 @@ fn escape(text: &str, into: &mut Vec<u8>) {
 }
 
 fn variables_json(variables: &BTreeMap<String, String>) -> serde_json::Value {
-    serde_json::Value::from_iter(variables.iter().map(|(k, v)| (k.clone(), v.clone())))
+    variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 pub(super) async fn copy_in(

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a real Postgres, the real program.
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+#![expect(clippy::disallowed_methods, reason = "the tests set the environment of the program")]
 
 mod architecture;
 mod chaos;

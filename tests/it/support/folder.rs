@@ -93,7 +93,7 @@ spec:
 {spec}
   outgoing:
     workingHours: \"00:00-24:00\"
-    dailyLimitPerChannel: 100000
+    dailyLimitPerChannel: 20
     pauseBetweenDialogues: 3s
     opening: {{text: Hello!}}
     targetAudience: {audience}

@@ -1,7 +1,6 @@
 //! The program, run as its users run it.
 
 use std::{
-    io::Read as _,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -58,11 +57,6 @@ impl Program {
         self.command.stdout(Stdio::null()).stderr(Stdio::null());
         Running { child: self.command.spawn().unwrap() }
     }
-
-    /// Starts it, and keeps what it says.
-    pub(crate) fn start_heard(mut self) -> Running {
-        Running { child: self.command.spawn().unwrap() }
-    }
 }
 
 /// A program that runs; killed with the value.
@@ -90,24 +84,13 @@ impl Running {
     }
 
     /// Asks it to leave, as Ctrl-C does, and gives its exit code.
-    pub(crate) fn interrupt(mut self, patience: Duration) -> Ended {
+    pub(crate) fn interrupt(mut self, patience: Duration) -> i32 {
         self.signal(Signal::INT);
         let status = wait_until("the program leaves", patience, || {
             let status = self.child.try_wait().unwrap();
             (status.is_some(), status)
         });
-        let mut ended = Ended {
-            code: status.unwrap().code().unwrap_or(-1),
-            stdout: String::new(),
-            stderr: String::new(),
-        };
-        if let Some(mut stdout) = self.child.stdout.take() {
-            stdout.read_to_string(&mut ended.stdout).unwrap();
-        }
-        if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut ended.stderr).unwrap();
-        }
-        ended
+        status.unwrap().code().unwrap_or(-1)
     }
 }
 
