@@ -3,7 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "the tests set the environment of the program")]
 
 mod architecture;
+mod bad_input;
 mod chaos;
 mod lifecycle;
+mod sending;
 mod support;
 mod watching;

@@ -1,0 +1,364 @@
+//! What decides whether an opening leaves, and what becomes of it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use nuncio::{domain::kind::ChannelKind, rehearsal::Entry};
+
+use crate::support::{
+    Folder, Program, Providers, Running, TestDatabase, channel, vk_task, wait_until,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder with `vk-user` channels, their providers and a database.
+struct Stage {
+    folder: Folder,
+    database: TestDatabase,
+    providers: Providers,
+    channels: Vec<&'static str>,
+}
+
+impl Stage {
+    fn new(channels: &[&'static str], faults: bool) -> Self {
+        let folder = Folder::with_team();
+        let providers = Providers::start(Duration::ZERO, faults);
+        for name in channels {
+            let token = format!("token: {{env: {}}}", variable(name));
+            let endpoint = format!("  endpoint: {}\n", providers.endpoint(ChannelKind::VkUser));
+            folder.write(&format!("{name}.yaml"), &channel(name, "vk-user", &token, &endpoint));
+        }
+        Self { folder, database: TestDatabase::new(), providers, channels: channels.to_vec() }
+    }
+
+    /// Applies a running task, and lets it pause for milliseconds.
+    fn apply(&self, file: &str, task: &str) {
+        self.folder.write(file, task);
+        let applied = self.program(&["apply", "--auto-approve"]).run();
+        assert_eq!(applied.code, 0, "{}{}", applied.stdout, applied.stderr);
+        self.database.run("UPDATE tasks SET pause_ms = 20");
+    }
+
+    fn program(&self, arguments: &[&str]) -> Program {
+        let mut program = Program::new(self.folder.root(), arguments).database(&self.database);
+        for name in &self.channels {
+            program = program.env(&variable(name), Providers::secret(name, "token"));
+        }
+        program
+    }
+
+    fn watch(&self) -> Running {
+        self.program(&["watch"]).start()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, query: &str, wanted: &str) {
+        wait_until(query, PATIENCE, || {
+            let value = self.database.value(query);
+            (value == wanted, value)
+        });
+    }
+
+    /// Deliveries by address.
+    fn delivered(&self) -> BTreeMap<String, usize> {
+        let mut all = BTreeMap::new();
+        for Entry { address, .. } in self.providers.deliveries() {
+            *all.entry(address).or_default() += 1;
+        }
+        all
+    }
+
+    fn outcomes(&self, address: &str) -> String {
+        self.database.value(&format!(
+            "SELECT string_agg(outcome, ', ' ORDER BY id) FROM attempts WHERE address = '{address}'"
+        ))
+    }
+}
+
+fn variable(channel: &str) -> String {
+    format!("TOKEN_{}", channel.replace('-', "_").to_uppercase())
+}
+
+fn running(name: &str, channels: &str, audience: &str) -> String {
+    vk_task(name, channels, audience, "  state: running")
+}
+
+const EXHAUSTED: &str = "SELECT bool_and(verdict = 'audience-exhausted') FROM turns";
+
+#[test]
+fn hours_are_half_open_wrap_midnight_and_follow_daylight_saving() {
+    let database = TestDatabase::new();
+    let hour = |h: i32, m: i32| h * 3600 + m * 60;
+    let (nine, six) = (hour(9, 0), hour(18, 0));
+    let (late, early) = (hour(23, 0), hour(8, 0));
+    for (from, to, zone, at, open) in [
+        (nine, six, "UTC", "2026-06-01 08:59:59.999Z", false),
+        (nine, six, "UTC", "2026-06-01 09:00Z", true),
+        (nine, six, "UTC", "2026-06-01 17:59:59.999Z", true),
+        (nine, six, "UTC", "2026-06-01 18:00Z", false),
+        (nine, six, "Europe/Moscow", "2026-06-01 06:00Z", true),
+        (nine, six, "Europe/Moscow", "2026-06-01 15:00Z", false),
+        (late, early, "UTC", "2026-06-01 23:00Z", true),
+        (late, early, "UTC", "2026-06-01 07:59Z", true),
+        (late, early, "UTC", "2026-06-01 08:00Z", false),
+        (0, hour(24, 0), "UTC", "2026-06-01 23:59:59.999Z", true),
+        // Berlin is UTC+1 in winter and UTC+2 in summer.
+        (nine, six, "Europe/Berlin", "2026-01-15 07:30Z", false),
+        (nine, six, "Europe/Berlin", "2026-07-15 07:30Z", true),
+    ] {
+        let seen = database.value(&format!("SELECT hours_open({from}, {to}, '{zone}', '{at}')"));
+        assert_eq!(seen, open.to_string(), "{from}-{to} {zone} at {at}");
+    }
+    for (from, zone, at, opens) in [
+        (nine, "UTC", "2026-06-01 18:00Z", "2026-06-02 09:00:00+00"),
+        (nine, "UTC", "2026-06-01 08:00Z", "2026-06-01 09:00:00+00"),
+        (nine, "Europe/Moscow", "2026-06-01 20:00Z", "2026-06-02 06:00:00+00"),
+        // The night in which Berlin's clocks go forward.
+        (nine, "Europe/Berlin", "2026-03-28 20:00Z", "2026-03-29 07:00:00+00"),
+    ] {
+        let seen = database.value(&format!("SELECT hours_open_at({from}, '{zone}', '{at}')"));
+        assert_eq!(seen, opens, "{from} {zone} at {at}");
+    }
+}
+
+#[test]
+fn nothing_leaves_outside_hours_and_the_rest_leaves_when_they_open() {
+    let stage = Stage::new(&["vk-a"], false);
+    stage.apply("a.yaml", &running("closed", "vk-a", "[1, 2, 3]"));
+    // Hours that opened twelve hours ago and closed an hour ago.
+    stage.database.run(
+        "UPDATE tasks SET
+            hours_from_s = (extract(epoch FROM (now() AT TIME ZONE 'UTC')::time)::int + 43200) % 86400,
+            hours_to_s = 1 + (extract(epoch FROM (now() AT TIME ZONE 'UTC')::time)::int + 82799) % 86400",
+    );
+    let watch = stage.watch();
+    stage.wait_for("SELECT count(*) FROM lanes WHERE channel = 'vk-a' AND owner IS NOT NULL", "1");
+    stage.wait_for("SELECT verdict FROM turns", "outside-working-hours");
+    let status = stage.program(&["status"]).run();
+    assert!(
+        status.stdout.contains("in progress: outside working hours; next opening"),
+        "{}",
+        status.stdout
+    );
+    assert!(stage.delivered().is_empty());
+    stage.database.run("UPDATE tasks SET hours_from_s = 0, hours_to_s = 86400");
+    stage.database.run("NOTIFY nuncio");
+    stage.wait_for(EXHAUSTED, "true");
+    drop(watch);
+    assert_eq!(stage.delivered().len(), 3);
+}
+
+#[test]
+fn every_fault_ends_as_its_class_says() {
+    let stage = Stage::new(&["vk-a"], true);
+    // Blocked, unknown, throttled once, away once, delivered without an answer, and two ordinary ones.
+    stage
+        .apply("a.yaml", &running("faults", "vk-a", "[10403, 10404, 10429, 10503, 11, 10504, 12]"));
+    let watch = stage.watch();
+    stage.wait_for(
+        "SELECT bool_and(verdict = 'audience-exhausted') AND
+            NOT EXISTS (SELECT FROM lanes WHERE in_flight IS NOT NULL) FROM turns",
+        "true",
+    );
+    drop(watch);
+    assert_eq!(stage.outcomes("10403"), "recipient-permanent");
+    assert_eq!(stage.outcomes("10404"), "recipient-permanent");
+    assert_eq!(stage.outcomes("10429"), "retry-after, sent");
+    assert_eq!(stage.outcomes("10503"), "in-doubt, sent");
+    assert_eq!(stage.outcomes("10504"), "in-doubt, sent");
+    let keys = "SELECT count(DISTINCT key) FROM attempts WHERE address = '10504'";
+    assert_eq!(stage.database.value(keys), "1");
+    let once: BTreeMap<String, usize> =
+        ["10429", "10503", "11", "10504", "12"].map(|who| (who.to_owned(), 1)).into();
+    assert_eq!(stage.delivered(), once);
+    // Who certainly was not written to is not in the ledger; everybody else is.
+    assert_eq!(stage.database.value("SELECT count(*) FROM ledger"), "5");
+    assert_eq!(
+        stage
+            .database
+            .value("SELECT n_sent || '/' || n_failed || '/' || n_in_doubt FROM task_channels"),
+        "5/2/0"
+    );
+    // Seven openings count against the day, however often they were tried.
+    assert_eq!(stage.database.value("SELECT day_count FROM lanes WHERE channel = 'vk-a'"), "7");
+}
+
+#[test]
+fn a_banned_account_stops_and_another_takes_its_contact_over() {
+    let stage = Stage::new(&["vk-a", "vk-banned"], true);
+    stage.apply("a.yaml", &running("both", "vk-a, vk-banned", "[1, 2, 3, 4, 5, 6]"));
+    let watch = stage.watch();
+    wait_until("everybody is written to", PATIENCE, || {
+        let n = stage.delivered().len();
+        (n == 6, n)
+    });
+    stage.wait_for("SELECT verdict FROM turns WHERE channel = 'vk-banned'", "channel-blocked");
+    let status = stage.program(&["status", "both"]).run();
+    assert!(
+        status
+            .stdout
+            .contains("channel vk-banned: channel `vk-banned` blocked: VKontakte error 37"),
+        "{}",
+        status.stdout
+    );
+    assert!(stage.delivered().values().all(|n| *n == 1));
+    // A person may let it try again; it is banned still, and one contact more is not lost by it.
+    assert_eq!(stage.program(&["unblock", "vk-banned"]).run().code, 0);
+    drop(watch);
+}
+
+#[test]
+fn a_suppressed_person_is_never_written_to() {
+    let stage = Stage::new(&["vk-a"], false);
+    stage.folder.write(
+        "stop.yaml",
+        "apiVersion: nuncio/v1
+kind: SuppressionList
+metadata: {name: everywhere}
+spec: {entries: [2]}
+---
+apiVersion: nuncio/v1
+kind: SuppressionList
+metadata: {name: elsewhere}
+spec: {entries: [3], tasks: [other]}
+",
+    );
+    stage.folder.write("b.yaml", &vk_task("other", "vk-a", "[1, 2, 3]", ""));
+    stage.apply("a.yaml", &running("one", "vk-a", "[1, 2, 3]"));
+    let watch = stage.watch();
+    stage.wait_for("SELECT verdict FROM turns WHERE task = 'one'", "audience-exhausted");
+    assert_eq!(stage.delivered().into_keys().collect::<Vec<_>>(), ["1", "3"]);
+    assert_eq!(stage.program(&["start", "other"]).run().code, 0);
+    stage.wait_for("SELECT verdict FROM turns WHERE task = 'other'", "audience-exhausted");
+    drop(watch);
+    // `1` belongs to two tasks; nobody else gained anything.
+    assert_eq!(stage.delivered(), [("1".to_owned(), 2), ("3".to_owned(), 1)].into());
+}
+
+#[test]
+fn the_lower_of_two_daily_limits_wins_and_holds_over_tasks() {
+    let stage = Stage::new(&["vk-a"], false);
+    let audience: Vec<String> = (1..=30).map(|n| n.to_string()).collect();
+    let audience = format!("[{}]", audience.join(", "));
+    stage.folder.write(
+        "b.yaml",
+        &running("second", "vk-a", &audience).replace("PerChannel: 20", "PerChannel: 7"),
+    );
+    stage.apply(
+        "a.yaml",
+        &running("first", "vk-a", &audience).replace("PerChannel: 20", "PerChannel: 200"),
+    );
+    let watch = stage.watch();
+    stage.wait_for("SELECT bool_and(verdict = 'daily-limit') FROM turns", "true");
+    let status = stage.program(&["status"]).run();
+    assert!(status.stdout.contains("daily limit reached; next opening"), "{}", status.stdout);
+    assert_eq!(stage.providers.deliveries().len(), 20, "the kind's default over all tasks");
+    let second =
+        "SELECT n_sent FROM task_channels JOIN tasks ON id = task_id WHERE name = 'second'";
+    assert_eq!(stage.database.value(second), "7");
+    // The next UTC day, everything may go on.
+    stage.database.run("UPDATE lanes SET day = day - 1; ");
+    stage.database.run("UPDATE task_channels SET day = day - 1");
+    stage.database.run("NOTIFY nuncio");
+    wait_until("the next day goes on", PATIENCE, || {
+        let n = stage.providers.deliveries().len();
+        (n == 40, n)
+    });
+    drop(watch);
+}
+
+#[test]
+fn a_channel_without_its_secret_waits_and_the_others_go_on() {
+    let stage = Stage::new(&["vk-a"], false);
+    let endpoint = format!("  endpoint: {}\n", stage.providers.endpoint(ChannelKind::VkUser));
+    let secret = stage.folder.root().join("secret");
+    let credential = format!("token: {{file: {}}}", secret.display());
+    stage.folder.write("c.yaml", &channel("vk-c", "vk-user", &credential, &endpoint));
+    stage.folder.write("b.yaml", &running("waits", "vk-c", "[7, 8]"));
+    stage.apply("a.yaml", &running("goes", "vk-a", "[1, 2, 3]"));
+    let watch = stage.watch();
+    stage.wait_for("SELECT verdict FROM turns WHERE task = 'goes'", "audience-exhausted");
+    stage.wait_for("SELECT verdict FROM turns WHERE task = 'waits'", "channel-blocked");
+    let status = stage.program(&["status"]).run();
+    assert!(
+        status.stdout.contains("channel `vk-c` blocked: `token`: the file"),
+        "{}",
+        status.stdout
+    );
+    std::fs::write(&secret, Providers::secret("vk-c", "token")).unwrap();
+    stage.database.run("NOTIFY nuncio");
+    stage.wait_for("SELECT verdict FROM turns WHERE task = 'waits'", "audience-exhausted");
+    drop(watch);
+    assert_eq!(stage.delivered().len(), 5);
+}
+
+#[test]
+fn an_operator_settles_what_is_in_doubt() {
+    let folder = Folder::with_team();
+    let database = TestDatabase::new();
+    let providers = Providers::start(Duration::ZERO, true);
+    let endpoint =
+        format!("  phoneNumberId: 1\n  endpoint: {}\n", providers.endpoint(ChannelKind::Waba));
+    folder.write("w.yaml", &channel("wa", "waba", "token: {env: TOKEN}", &endpoint));
+    let audience = "[\"+79161230504\", \"+79162230504\", \"+79163230504\"]";
+    let task = vk_task("doubts", "wa", audience, "  state: running")
+        .replace("vkontakte", "whatsapp")
+        .replace("{text: Hello!}", "{template: {name: hello, language: en, variables: []}}");
+    folder.write("a.yaml", &task);
+    let program = |arguments: &[&str]| {
+        Program::new(folder.root(), arguments)
+            .database(&database)
+            .env("TOKEN", Providers::secret("wa", "token"))
+    };
+    assert_eq!(program(&["apply", "--auto-approve"]).run().code, 0);
+    database.run("UPDATE tasks SET pause_ms = 20");
+    let watch = program(&["watch"]).start();
+    for n in 1..=3 {
+        // Each waits for the client's deadline, and the lane rests longer each time.
+        wait_until("one more is in doubt", Duration::from_secs(40), || {
+            let seen = database.value("SELECT count(*) FROM attempts WHERE outcome = 'in-doubt'");
+            (seen == n.to_string(), seen)
+        });
+        database.run("UPDATE lanes SET not_before = NULL");
+        database.run("NOTIFY nuncio");
+    }
+    let listed = program(&["resolve"]).run();
+    assert_eq!(listed.stdout.lines().count(), 3, "{}", listed.stdout);
+    let ids: Vec<String> =
+        listed.stdout.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    for (id, word) in ids.iter().zip(["sent", "retry", "drop"]) {
+        assert_eq!(program(&["resolve", id, word]).run().code, 0, "{word}");
+        assert_eq!(program(&["resolve", id, "sent"]).run().code, 3, "{word} is final");
+    }
+    // The retried one is written to again, because a person said that it did not arrive.
+    wait_until("the retry is sent", PATIENCE, || {
+        let sent = database
+            .value("SELECT n_sent || '/' || n_failed || '/' || n_in_doubt FROM task_channels");
+        (sent == "2/1/0", sent)
+    });
+    drop(watch);
+    assert!(program(&["resolve"]).run().stdout.is_empty());
+    assert_eq!(providers.deliveries().len(), 4);
+}
+
+#[test]
+fn cut_connections_are_survived() {
+    let stage = Stage::new(&["vk-a", "vk-b"], false);
+    let audience: Vec<String> = (1..=36).map(|n| n.to_string()).collect();
+    stage.apply("a.yaml", &running("cut", "vk-a, vk-b", &format!("[{}]", audience.join(", "))));
+    stage.database.run("UPDATE tasks SET pause_ms = 100");
+    let watch = stage.watch();
+    for n in [3, 9, 18] {
+        wait_until("some more are sent", PATIENCE, || {
+            let seen = stage.delivered().len();
+            (seen >= n, seen)
+        });
+        stage.database.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    }
+    stage.wait_for(EXHAUSTED, "true");
+    assert_eq!(watch.interrupt(Duration::from_secs(5)), 130);
+    assert_eq!(stage.delivered().len(), 36);
+    assert!(stage.delivered().values().all(|n| *n == 1), "{:?}", stage.delivered());
+}
