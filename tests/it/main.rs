@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod chaos;
+mod convergence;
 mod lifecycle;
 mod sending;
 mod support;
