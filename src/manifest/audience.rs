@@ -545,30 +545,6 @@ mod tests {
         assert!(reading.diagnostics.last().unwrap().message.starts_with("and 980 more"));
     }
 
-    /// Alone in its process, for the peak is the process's:
-    /// `cargo test --lib manifest:: -- --ignored --exact manifest::audience::tests::a_million_lines_need_little_memory`
-    #[test]
-    #[ignore = "measures the whole process"]
-    fn a_million_lines_need_little_memory() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.csv");
-        let mut file = io::BufWriter::new(File::create(&path).unwrap());
-        io::Write::write_all(&mut file, b"id,name\n").unwrap();
-        for id in 1..=1_000_000 {
-            io::Write::write_fmt(&mut file, format_args!("{id},Somebody\n")).unwrap();
-        }
-        io::Write::flush(&mut file).unwrap();
-        let source = AudienceSource::File { path, shown: "a.csv".into() };
-        let mut sink = |_| ControlFlow::Continue(());
-        let reading = read_audience(&source, Vkontakte, &"a".into(), &mut sink).unwrap();
-        assert_eq!(reading.total, 1_000_000);
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-        let kibibytes: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
-        assert!(kibibytes < 60 * 1024, "{peak}");
-        assert!(kibibytes > 0);
-    }
-
     #[test]
     fn a_sink_may_break_off_and_the_digest_is_still_that_of_the_file() {
         let folder = tempfile::tempdir().unwrap();

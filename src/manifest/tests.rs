@@ -283,22 +283,3 @@ proptest! {
         prop_assert_eq!((short.desired.tasks.len(), short.desired.resources.len()), (1, 3));
     }
 }
-
-/// `cargo test --release --lib manifest::tests::ten_thousand -- --ignored --nocapture`
-#[test]
-#[ignore = "measures"]
-fn ten_thousand_manifests_load_in_seconds() {
-    let folder = folder_of(&[]);
-    let text = fs::read_to_string(samples("valid").join("inline.yaml")).unwrap();
-    for index in 0..10_000 {
-        let text = ["by-whatsapp", "waba-work", "boris", "sales-en"]
-            .iter()
-            .fold(text.clone(), |text, name| text.replace(name, &format!("{name}-{index}")));
-        fs::write(folder.path().join(format!("{index}.yaml")), text).unwrap();
-    }
-    let begin = std::time::Instant::now();
-    let loaded = load_as(folder.path(), "t").unwrap();
-    let taken = begin.elapsed();
-    assert!(!loaded.has_errors());
-    assert!(taken.as_secs() < 20, "{taken:?}");
-}

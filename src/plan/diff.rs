@@ -125,17 +125,15 @@ impl Pass<'_> {
             compare(&details.fields, &task.fields)
         };
         let forbidden = forbidden(&fields);
-        let recreate = self.wishes.recreate.contains(name);
-        if !forbidden.is_empty() && !recreate {
+        let wished = self.wishes.recreate.contains(name);
+        if !forbidden.is_empty() && !wished {
             self.staying.insert(name.clone());
             let rejection = reject_edit(name, actual, &details, forbidden, &task.places);
             self.plan.rejections.push(rejection);
             return;
         }
         let transition = task.spec.state.map(|state| actual.phase.towards(state));
-        // Consent to a recreation is used only where one is needed: it is no wish to lose a task.
-        let dead_end = matches!(transition, Some(Transition::Refused(_)));
-        if recreate && (!forbidden.is_empty() || dead_end || actual.phase == Phase::Completed) {
+        if wished && needs_recreation(task, actual) {
             self.recreate(name, task, actual, &details, fields);
             return;
         }
@@ -317,6 +315,20 @@ const REFERENCES: &[(&str, ResourceKind)] = &[
     ("ai", ResourceKind::Ai),
     ("integration", ResourceKind::Integration),
 ];
+
+/// Whether the task can become what is desired only by being recreated. Consent to it is used only
+/// then: it is no wish to lose a task.
+pub fn needs_recreation(task: &DesiredTask, actual: &ActualTask) -> bool {
+    let transition = task.spec.state.map(|state| actual.phase.towards(state));
+    let forbidden = actual.digest != task.digest
+        && actual
+            .details
+            .as_ref()
+            .is_some_and(|details| !forbidden(&compare(&details.fields, &task.fields)).is_empty());
+    forbidden
+        || matches!(transition, Some(Transition::Refused(_)))
+        || actual.phase == Phase::Completed
+}
 
 fn first_phase(state: Option<RunState>) -> Phase {
     match state {

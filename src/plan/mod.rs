@@ -12,7 +12,7 @@ pub use change::{
     Blocked, Change, Consequences, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection,
     RejectionCode, Subject, Summary, Wishes,
 };
-pub use diff::plan;
+pub use diff::{needs_recreation, plan};
 pub use render::render_human;
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::{
         phase::Transition,
     },
     manifest::{self, Code, Diagnostic, LoadError, Severity, Sources},
+    plan::needs_recreation,
     store::{Store, StoreError},
 };
 
@@ -70,7 +71,8 @@ impl Survey {
 }
 
 /// Reads the folder and the database. What did not change is neither parsed into contacts nor read
-/// from the database; tasks named in `recreate` count as changed.
+/// from the database; the audience of a task that is
+/// recreated counts as new.
 pub async fn survey(
     folder: &Path,
     store: &Store,
@@ -86,7 +88,7 @@ pub async fn survey(
         sources: loaded.sources,
     };
     survey.hold_unknown_timezones(store).await?;
-    survey.read_details(store).await?;
+    survey.read_details(store, recreate).await?;
     survey.compare_audiences(store, recreate).await?;
     survey.diagnostics.sort();
     survey.diagnostics.dedup();
@@ -133,14 +135,19 @@ impl Survey {
         Ok(())
     }
 
-    async fn read_details(&mut self, store: &Store) -> Result<(), SurveyError> {
+    async fn read_details(
+        &mut self,
+        store: &Store,
+        recreate: &BTreeSet<TaskName>,
+    ) -> Result<(), SurveyError> {
         let Self { desired, actual, .. } = self;
         let all = !desired.unreadable.is_empty();
         let tasks: BTreeSet<TaskName> = actual
             .tasks
             .iter()
             .filter(|(name, task)| {
-                all || desired.tasks.get(*name).is_none_or(|wanted| differs(wanted, task))
+                all || recreate.contains(*name)
+                    || desired.tasks.get(*name).is_none_or(|wanted| differs(wanted, task))
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -171,7 +178,8 @@ impl Survey {
             let Some(audience) = &task.audience else { continue };
             let actual = self.actual.tasks.get(name);
             let stored = actual.and_then(|actual| actual.audience);
-            let again = recreate.contains(name);
+            let again = recreate.contains(name)
+                && actual.is_some_and(|actual| needs_recreation(task, actual));
             if stored == Some(audience.digest) && !again {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! A tour of bad input: one clear error each, the right exit code, nothing half-written.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
@@ -15,25 +16,21 @@ fn validate(folder: &Folder) -> Ended {
 
 /// The one problem of a folder, by its code; the file's own line where it has one.
 #[track_caller]
-fn assert_one_problem(folder: &Folder, place: &str, code: &str) {
+fn assert_one_problem(folder: &Folder, what: &str, place: &str, code: &str) {
     let ended = validate(folder);
     assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
     let lines: Vec<&str> = ended.stdout.lines().collect();
-    assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].starts_with(place) && lines[0].contains(code), "{lines:#?}");
+    assert_eq!(lines.len(), 1, "{what}: {lines:#?}");
+    assert!(lines[0].starts_with(place) && lines[0].contains(code), "{what}: {lines:#?}");
 }
 
 #[test]
 fn a_bad_file_is_one_problem_with_its_place() {
-    let bomb = format!(
-        "a: &a [x, x, x, x, x, x, x, x, x]\n{}",
-        ('b'..='i')
-            .map(|c| {
-                let before = char::from(u8::try_from(c).unwrap() - 1);
-                format!("{c}: &{c} [{}]\n", vec![format!("*{before}"); 9].join(", "))
-            })
-            .collect::<String>()
-    );
+    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (before, name) in "abcdefgh".chars().zip("bcdefghi".chars()) {
+        let nine = vec![format!("*{before}"); 9].join(", ");
+        writeln!(bomb, "{name}: &{name} [{nine}]").unwrap();
+    }
     let task = vk_task("one", "vk", "[1]", "");
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("syntax", b"kind: [".to_vec(), "syntax"),
@@ -73,8 +70,7 @@ fn a_bad_file_is_one_problem_with_its_place() {
     for (what, text, code) in cases {
         let folder = Folder::with_team();
         fs::write(folder.tasks().join("bad.yaml"), text).unwrap();
-        eprintln!("{what}");
-        assert_one_problem(&folder, "tasks.d/bad.yaml:", code);
+        assert_one_problem(&folder, what, "tasks.d/bad.yaml:", code);
     }
 }
 
@@ -82,7 +78,7 @@ fn a_bad_file_is_one_problem_with_its_place() {
 fn a_huge_file_is_refused_by_its_length() {
     let folder = Folder::with_team();
     File::create(folder.tasks().join("huge.yaml")).unwrap().set_len(100 * 1024 * 1024).unwrap();
-    assert_one_problem(&folder, "tasks.d/huge.yaml:1:1", "too-large");
+    assert_one_problem(&folder, "100 MB", "tasks.d/huge.yaml:1:1", "too-large");
 }
 
 #[test]

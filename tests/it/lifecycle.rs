@@ -366,3 +366,15 @@ fn every_default_written_out_is_no_change() {
     let plan = bench.run(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0, "{}{}", plan.stdout, plan.stderr);
 }
+
+#[test]
+fn consent_that_nothing_needs_changes_nothing() {
+    let bench = Bench::new();
+    bench.folder.write("a.yaml", &vk_task("renewals", "vk", "[100, 200]", "  state: running"));
+    bench.apply();
+    let ended = bench.run(&["apply", "--recreate", "renewals", "--auto-approve"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("Nothing to do"), "{}", ended.stdout);
+    assert_eq!(bench.database.value("SELECT count(*) FROM tasks"), "1");
+    assert_eq!(bench.run(&["plan", "--recreate", "nobody"]).code, 1);
+}
