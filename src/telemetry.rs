@@ -1,6 +1,22 @@
 //! Logs: on stderr, for people or as JSON lines.
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, format::Writer, time::FormatTime},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use crate::clock;
+
+/// The time of a line for people: UTC, to the millisecond.
+struct Timestamp;
+
+impl FormatTime for Timestamp {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", clock::now().format("%Y-%m-%d %H:%M:%S%.3fZ"))
+    }
+}
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +39,7 @@ pub fn start(filter: Option<String>, format: LogFormat, quiet: bool, color: bool
                 fmt::layer()
                     .with_writer(std::io::stderr)
                     .with_ansi(color)
+                    .with_timer(Timestamp)
                     .with_target(false)
                     .compact(),
             )

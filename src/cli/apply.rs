@@ -2,7 +2,8 @@
 
 use std::{
     io::{IsTerminal as _, stdin},
-    time::Duration,
+    sync::Mutex,
+    time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,12 +51,12 @@ pub(super) async fn run(
             return Ok(ExitStatus::Error);
         }
     }
-    let progress = progress(output);
-    let on_progress = |contacts: u64| progress.set_position(contacts);
+    let progress = Progress::start(output);
+    let on_progress = |contacts: u64| progress.show(contacts);
     let by = config::actor();
     let applied =
         apply(&plan, &survey, &database.store, &by, args.lock_timeout, &on_progress).await;
-    progress.finish_and_clear();
+    progress.bar.finish_and_clear();
     let applied = applied?;
     if plan.has_changes() {
         let contacts = match applied.contacts {
@@ -77,13 +78,31 @@ async fn confirm(output: Output) -> anyhow::Result<bool> {
     Ok(answer.await??.trim() == "yes")
 }
 
-/// A counter on a terminal; nothing elsewhere, where a load of a million ends within seconds.
-fn progress(output: Output) -> ProgressBar {
-    if !std::io::stderr().is_terminal() || !output.stderr_color {
-        return ProgressBar::hidden();
+/// How far a long load is: a counter on a terminal, a plain line every few seconds elsewhere.
+struct Progress {
+    output: Output,
+    bar: ProgressBar,
+    next_line: Mutex<Instant>,
+}
+
+const LINE_EVERY: Duration = Duration::from_secs(3);
+
+impl Progress {
+    fn start(output: Output) -> Self {
+        // Draws on a terminal only.
+        let bar = ProgressBar::new_spinner();
+        let style =
+            ProgressStyle::with_template("{spinner} {human_pos} contacts loaded, {per_sec}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        Self { output, bar, next_line: Mutex::new(Instant::now() + LINE_EVERY) }
     }
-    let bar = ProgressBar::new_spinner();
-    let style = ProgressStyle::with_template("{spinner} {human_pos} contacts loaded, {per_sec}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar
+
+    fn show(&self, contacts: u64) {
+        self.bar.set_position(contacts);
+        let Ok(mut next_line) = self.next_line.lock() else { return };
+        if self.bar.is_hidden() && Instant::now() >= *next_line {
+            *next_line = Instant::now() + LINE_EVERY;
+            self.output.note(&format!("{contacts} contacts loaded so far"));
+        }
+    }
 }
