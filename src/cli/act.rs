@@ -11,7 +11,7 @@ use crate::{
     },
     manifest,
     service::Database,
-    store::{Acted, Wake},
+    store::{Acted, Ownership, Wake},
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +36,12 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitStatus> {
     let database = Database::open(&common.database()).await?;
     let name = &args.name;
-    match database.store.act(name, act, &config::actor()).await? {
+    let by = config::actor();
+    let mut acted = database.store.act(name, act, &by, Ownership::OfManifest).await?;
+    if matches!(acted, Acted::OwnedByGit { .. }) && manifest_is_gone(common, name) {
+        acted = database.store.act(name, act, &by, Ownership::Released).await?;
+    }
+    match acted {
         Acted::Done { from, to } => {
             output.note(&format!("task `{name}`: {} → {}", from.shown(), to.shown()));
             Ok(ExitStatus::Success)
@@ -50,13 +55,23 @@ pub(super) async fn run(
             Ok(ExitStatus::Rejected)
         }
         Acted::OwnedByGit { place } => {
-            output
-                .error(&format!("the run state of task `{name}` belongs to its manifest: {place}"));
+            let place = common.tasks.join(place);
+            output.error(&format!(
+                "the run state of task `{name}` belongs to its manifest: {}",
+                place.display()
+            ));
             output.hint("change `state` there, or remove it to let operators decide");
             Ok(ExitStatus::Rejected)
         }
         Acted::NoSuchTask => no_such_task(name),
     }
+}
+
+/// Whether the folder surely has no manifest of the task.
+fn manifest_is_gone(common: &Common, name: &TaskName) -> bool {
+    manifest::load(&common.tasks).is_ok_and(|loaded| {
+        !loaded.desired.tasks.contains_key(name) && loaded.desired.unreadable.is_empty()
+    })
 }
 
 fn no_such_task(name: &TaskName) -> anyhow::Result<ExitStatus> {
@@ -109,6 +124,10 @@ pub(super) async fn unblock(
 ) -> anyhow::Result<ExitStatus> {
     let database = Database::open(&common.database()).await?;
     let channel = &args.channel;
+    anyhow::ensure!(
+        database.store.has_lane(channel).await?,
+        "no channel `{channel}` that opens dialogues was applied"
+    );
     match database.store.unblock_lane(channel).await? {
         Some(reason) => {
             database.store.wake_others().await?;

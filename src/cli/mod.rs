@@ -124,7 +124,8 @@ enum Command {
     Resolve(resolve::Args),
     /// Print the JSON Schema of the manifests
     Schema,
-    /// Set the database up
+    /// The database's own commands
+    #[command(hide = true)]
     Db(db::Args),
 }
 

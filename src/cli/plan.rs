@@ -1,11 +1,9 @@
 //! `nuncio plan`: what an apply would do, and what it would refuse.
 
-use std::collections::BTreeSet;
-
 use super::{Common, ExitStatus, output::Output};
 use crate::{
     clock,
-    domain::id::TaskName,
+    domain::{desired::Desired, id::TaskName},
     plan::{Plan, Wishes, plan, render_human},
     reconcile::{Survey, survey},
     service::Database,
@@ -51,16 +49,23 @@ pub(super) async fn make(
 ) -> anyhow::Result<Option<(Survey, Plan)>> {
     let wishes = consent.wishes();
     let survey = survey(&common.tasks, store, &wishes.recreate).await?;
-    if output.diagnostics(&survey.diagnostics, &survey.sources) {
-        output.error("the manifests are invalid; nothing was planned");
-        return Ok(None);
-    }
-    let unknown: BTreeSet<&TaskName> =
-        wishes.recreate.iter().filter(|name| !survey.desired.tasks.contains_key(*name)).collect();
-    if let Some(name) = unknown.first() {
+    let is_invalid = output.diagnostics(&survey.diagnostics, &survey.sources);
+    let unknown = wishes.recreate.iter().find(|name| {
+        let Desired { tasks, unreadable, .. } = &survey.desired;
+        !tasks.contains_key(*name) && !unreadable.tasks.contains_key(*name)
+    });
+    if let Some(name) = unknown
+        && !is_invalid
+    {
         anyhow::bail!("--recreate names the task `{name}`, and no manifest defines it");
     }
     let plan = plan(&survey.desired, &survey.actual, &survey.audience_changes(), &wishes);
+    let wishes_invalid =
+        wishes.recreate.iter().any(|name| survey.desired.unreadable.tasks.contains_key(name));
+    if is_invalid && (wishes_invalid || !survey.is_explained_by(&plan)) {
+        output.error("the manifests are invalid; nothing was planned");
+        return Ok(None);
+    }
     Ok(Some((survey, plan)))
 }
 

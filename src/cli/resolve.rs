@@ -58,7 +58,9 @@ pub(super) async fn run(
         output.note(&format!("attempt {attempt} is resolved"));
         return Ok(ExitStatus::Success);
     }
-    output.error(&format!("attempt {attempt} is not in doubt"));
+    output.error(&format!(
+        "attempt {attempt} is not in doubt, or its contact is not in the audience any more"
+    ));
     output.hint("`nuncio resolve` lists those that are");
     Ok(ExitStatus::Rejected)
 }

@@ -36,19 +36,17 @@ pub(super) async fn run(
         None => output.data(&table(&tasks)),
     }
     if !held.is_empty() {
-        output.data(&format!("\nNot applied:\n{}", held_lines(&held, output)));
+        output.data(&format!("\nNot applied:\n{}", held_lines(&held)));
     }
     Ok(ExitStatus::Success)
 }
 
-fn held_lines(held: &[HeldBack], _output: Output) -> String {
+fn held_lines(held: &[HeldBack]) -> String {
     let mut text = String::new();
     for HeldBack { subject, place, message, since } in held {
         let since = since.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string());
-        let subject = if subject.starts_with(place.as_str()) { "" } else { subject.as_str() };
-        let gap = if subject.is_empty() { "" } else { ": " };
         let since = since.unwrap_or_default();
-        writeln!(text, "  ! {place}{gap}{subject}{since}\n      {message}")
+        writeln!(text, "  ! {place}: {subject}{since}\n      {message}")
             .expect("a String takes all text");
     }
     text
@@ -73,11 +71,16 @@ fn table(tasks: &[TaskOverview]) -> String {
     text.push('\n');
     for (task, row) in tasks.iter().zip(&rows) {
         let TaskOverview { id, sent, failed, in_doubt, .. } = task;
+        // Suppressed, or written to by an earlier incarnation.
+        let passed_over = task.total.saturating_sub(task.remaining + sent + failed + in_doubt);
         write!(text, "{}\n  {}\n  id {id}", line(row), standing(task))
             .expect("a String takes all text");
         if task.outgoing {
             write!(text, "  {sent} sent, {failed} failed, {in_doubt} in doubt")
                 .expect("a String takes all text");
+            if passed_over > 0 {
+                write!(text, ", {passed_over} passed over").expect("a String takes all text");
+            }
         }
         text.push('\n');
     }
@@ -143,13 +146,18 @@ fn next_channel(task: &TaskOverview) -> Option<&ChannelOverview> {
 }
 
 fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
-    let ChannelOverview { channel: name, verdict, until, blocked_reason, led } = channel;
+    let ChannelOverview { channel: name, verdict, until, blocked_reason, connectable, led } =
+        channel;
     let reason = match verdict.as_str() {
         "channel-blocked" => {
             let reason = blocked_reason.as_deref().unwrap_or("no reason is known");
             return match until {
                 Some(until) => {
                     format!("channel `{name}` blocked: {reason}; {}", moves(*until, now))
+                }
+                // What is missing is looked for again and again; what a provider refused is not.
+                None if *connectable => {
+                    format!("channel `{name}` blocked: {reason}; resume: nuncio unblock {name}")
                 }
                 None => format!("channel `{name}` blocked: {reason}"),
             };
@@ -174,7 +182,7 @@ fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
 fn moves(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (until - now).num_seconds();
     match seconds {
-        ..=0 => "next opening now".to_owned(),
+        ..=0 => "next opening any moment".to_owned(),
         1..=120 => format!("next opening in {seconds} s"),
         _ if until.date_naive() == now.date_naive() => {
             until.format("next opening at %H:%M UTC").to_string()
@@ -187,8 +195,10 @@ fn one(task: &TaskOverview) -> String {
     let mut text = table(std::slice::from_ref(task));
     writeln!(text, "  manifest {}", task.file).expect("a String takes all text");
     for channel in &task.channels {
-        writeln!(text, "  channel {}: {}", channel.channel, why(channel, task.now))
-            .expect("a String takes all text");
+        let reason = why(channel, task.now);
+        let prefix = format!("channel `{}` ", channel.channel);
+        let reason = reason.strip_prefix(&prefix).unwrap_or(&reason);
+        writeln!(text, "  channel {}: {reason}", channel.channel).expect("a String takes all text");
     }
     text
 }

@@ -1,18 +1,23 @@
 //! `nuncio validate`: every problem at once, without a database.
 
-use std::{io::Read as _, path::PathBuf};
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 
 use super::{Common, ExitStatus, output::Output};
-use crate::manifest::{self, Severity};
+use crate::manifest::{self, Code, Loaded, Severity};
 
 /// More than a folder of manifests has; standard input could be anything.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// A folder, or `-` for one manifest on standard input [default: the tasks folder]
+    /// A folder; a file of the tasks folder; or `-` for one manifest on standard input, whose
+    /// references are not checked [default: the tasks folder]
     path: Option<PathBuf>,
     /// How problems are written
     #[arg(long, value_enum, default_value_t)]
@@ -34,19 +39,37 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
         let mut bytes = Vec::new();
         std::io::stdin().lock().take(STDIN_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         anyhow::ensure!(bytes.len() as u64 <= STDIN_BYTES_MAX, "standard input is over 16 MiB");
-        manifest::load_text(
-            "<stdin>",
-            &String::from_utf8(bytes).context("standard input is not UTF-8")?,
-        )
+        let text = String::from_utf8(bytes).context("standard input is not UTF-8")?;
+        let mut loaded = manifest::load_text("<stdin>", &text);
+        loaded.diagnostics.retain(|found| found.code != Code::UnknownReference);
+        loaded
+    } else if path.is_file() {
+        // A file's references lead into its folder, so that is what is read; its own mistakes are shown.
+        let inside = fs::canonicalize(&common.tasks)
+            .is_ok_and(|tasks| fs::canonicalize(path).is_ok_and(|path| path.starts_with(tasks)));
+        let folder = if inside { &common.tasks } else { path.parent().unwrap_or(path) };
+        let mut loaded = manifest::load(folder)?;
+        let found = manifest::check_audiences(&loaded);
+        loaded.diagnostics.extend(found);
+        loaded.diagnostics.retain(|found| same_file(Path::new(&*found.place.file), path));
+        return Ok(report(loaded, args.output, output));
     } else {
         manifest::load(path)?
     };
     let found = manifest::check_audiences(&loaded);
     loaded.diagnostics.extend(found);
+    Ok(report(loaded, args.output, output))
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+fn report(mut loaded: Loaded, form: Form, output: Output) -> ExitStatus {
     loaded.diagnostics.sort();
     loaded.diagnostics.dedup();
     let diagnostics = &loaded.diagnostics;
-    match args.output {
+    match form {
         Form::Human => {
             output.diagnostics(diagnostics, &loaded.sources);
         }
@@ -64,10 +87,10 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
     );
     if n_errors > 0 {
         output.note(&found);
-        return Ok(ExitStatus::Error);
+        return ExitStatus::Error;
     }
     output.note(&format!("valid: {}; {found}", counted(n_documents, "document")));
-    Ok(ExitStatus::Success)
+    ExitStatus::Success
 }
 
 fn counted(count: usize, word: &str) -> String {

@@ -30,8 +30,19 @@ pub struct Desired {
 pub struct Unreadable {
     /// Files of which not even the documents' names are known.
     pub files: BTreeSet<Arc<str>>,
-    pub tasks: BTreeSet<TaskName>,
+    pub tasks: BTreeMap<TaskName, InvalidTask>,
     pub resources: BTreeSet<ResourceKey>,
+}
+
+/// A task whose manifest is invalid, as far as it could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidTask {
+    /// What it says of the fields that a task keeps for its whole life: an edit of them often makes
+    /// the rest invalid, and the edit is what the reader has to hear of.
+    pub immutable: Fields,
+    pub places: Places,
+    /// Where its mistakes are.
+    pub mistakes: BTreeSet<Place>,
 }
 
 impl Unreadable {

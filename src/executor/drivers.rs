@@ -6,11 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use tracing::warn;
+
 use crate::{
     channels::{Driver, Http},
     domain::{
         channel::{ChannelSpec, Secret, SecretReference},
-        id::{ChannelName, Generation},
+        id::ChannelName,
         kind::ChannelKind,
     },
 };
@@ -60,12 +62,14 @@ impl Connector {
 /// The connected drivers by channel.
 #[derive(Debug, Default)]
 pub(super) struct Drivers {
-    connected: HashMap<ChannelName, (Generation, Arc<Driver>)>,
+    connected: HashMap<ChannelName, Arc<Driver>>,
+    /// Why the others are not; told once, until it changes.
+    problems: BTreeMap<ChannelName, String>,
 }
 
 impl Drivers {
     pub(super) fn get(&self, channel: &ChannelName) -> Option<Arc<Driver>> {
-        self.connected.get(channel).map(|(_, driver)| Arc::clone(driver))
+        self.connected.get(channel).map(Arc::clone)
     }
 
     /// Connects every channel anew: a changed specification and a rotated secret count from now on.
@@ -73,17 +77,24 @@ impl Drivers {
     pub(super) fn reconnect(
         &mut self,
         connector: &Connector,
-        channels: Vec<(ChannelName, Generation, ChannelSpec)>,
+        channels: Vec<(ChannelName, ChannelSpec)>,
     ) -> Vec<(ChannelName, Option<String>)> {
         self.connected.clear();
+        let before = std::mem::take(&mut self.problems);
         let mut news = Vec::with_capacity(channels.len());
-        for (name, generation, spec) in channels {
+        for (name, spec) in channels {
             let problem = match connector.connect(&name, &spec) {
                 Ok(driver) => {
-                    self.connected.insert(name.clone(), (generation, Arc::new(driver)));
+                    self.connected.insert(name.clone(), Arc::new(driver));
                     None
                 }
-                Err(problem) => Some(problem),
+                Err(problem) => {
+                    if before.get(&name) != Some(&problem) {
+                        warn!(channel = %name, "blocked: {problem}");
+                    }
+                    self.problems.insert(name.clone(), problem.clone());
+                    Some(problem)
+                }
             };
             news.push((name, problem));
         }

@@ -136,8 +136,8 @@ impl Executor {
         if Instant::now() >= self.next_housekeeping {
             self.next_housekeeping = Instant::now() + HOUSEKEEPING;
             self.store.keep_partitions().await?;
-            let dropped = self.store.drop_suppressed_retries().await?;
-            debug!(dropped, "housekeeping");
+            let settled = self.store.settle_orphans().await?;
+            debug!(settled, "housekeeping");
         }
         self.record().await?;
         let granted = self.grant().await?;
@@ -170,7 +170,7 @@ impl Executor {
             held.into_iter().map(|lane| (lane.channel, lane.fence)).collect();
         if lanes != self.lanes || Instant::now() >= self.next_reconnect {
             if lanes.len() != self.lanes.len() {
-                debug!(lanes = lanes.len(), "lanes changed");
+                info!(lanes = lanes.len(), "lanes held");
             }
             self.lanes = lanes;
             self.reconnect().await?;
@@ -180,6 +180,8 @@ impl Executor {
 
     async fn reconnect(&mut self) -> Result<(), StoreError> {
         self.next_reconnect = Instant::now() + RECONNECT;
+        // Whatever woke us may have removed contacts or suppressed people.
+        self.store.settle_orphans().await?;
         let names: Vec<ChannelName> = self.lanes.keys().cloned().collect();
         let channels = self.store.read_channels(&names).await?;
         let news = self.drivers.reconnect(&self.connector, channels);

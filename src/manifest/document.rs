@@ -224,8 +224,8 @@ impl JsonSchema for TargetAudience {
     }
 }
 
-/// One connected account or endpoint that speaks. The settings of its kind are added to the schema
-/// from the table of kinds, and read by it.
+/// One connected account or endpoint that speaks.
+// The settings of its kind are added to the schema from the table of kinds, and read by it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ChannelDocument {

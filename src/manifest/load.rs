@@ -16,7 +16,7 @@ use std::{
 use super::{
     audience::{AudienceReading, Column, read_audience},
     checks::check,
-    diagnostic::{Code, Diagnostic, Sources, settle},
+    diagnostic::{Code, Diagnostic, Severity, Sources, settle},
     findings::Findings,
     folder::{Entry, find},
     ground::Ground,
@@ -26,11 +26,12 @@ use super::{
     yaml::FILE_BYTES_MAX,
 };
 use crate::domain::{
-    desired::{Desired, DesiredResource, DesiredTask},
+    desired::{Desired, DesiredResource, DesiredTask, InvalidTask},
+    fields::Fields,
     id::{ResourceName, TaskName},
     place::Place,
     resource::{ResourceKey, ResourceKind},
-    task::Opening,
+    task::{IMMUTABLE_FIELDS, Opening},
 };
 
 /// A folder as it was read.
@@ -275,9 +276,27 @@ fn assemble(mut files: Vec<ReadFile>, faults: Vec<Diagnostic>, sources: Sources)
     loaded
 }
 
+/// What an invalid task says of its immutable fields.
+fn immutable(document: &ReadDocument) -> Fields {
+    let mut fields = Fields::default();
+    for path in IMMUTABLE_FIELDS {
+        let mut texts: Vec<&str> = document.texts(path).into_iter().map(|(text, _)| text).collect();
+        texts.sort_unstable();
+        fields = match (*path, texts.first()) {
+            ("channels", Some(_)) => fields.list(path, texts),
+            (_, Some(text)) => fields.text(path, text),
+            (_, None) => fields,
+        };
+    }
+    fields
+}
+
 fn place(document: ReadDocument, unique: bool, loaded: &mut Loaded) {
+    let immutable = immutable(&document);
     let ReadDocument { kind, name, places, lowered, audience, mut findings, .. } = document;
     let good = unique && !findings.has_errors();
+    let errors = findings.list.iter().filter(|found| found.severity == Severity::Error);
+    let mistakes = errors.map(|found| found.place.clone()).collect();
     loaded.diagnostics.append(&mut findings.list);
     let desired = &mut loaded.desired;
     let resource_kind = match kind {
@@ -290,7 +309,10 @@ fn place(document: ReadDocument, unique: bool, loaded: &mut Loaded) {
                     let task = DesiredTask { spec: *spec, fields, digest, audience, places };
                     desired.tasks.insert(name, task);
                 }
-                _ => drop(desired.unreadable.tasks.insert(name)),
+                _ => {
+                    let invalid = InvalidTask { immutable, places, mistakes };
+                    desired.unreadable.tasks.insert(name, invalid);
+                }
             }
             return;
         }

@@ -47,7 +47,10 @@ pub(super) fn check(node: &Node, path: &str, columns: Option<&BTreeSet<String>>)
             let line =
                 text.lines().position(|line| mentions(line, name)).map_or(1, |line| line + 1);
             let hint = if known.is_empty() {
-                Some("only a CSV audience has columns beside the address".to_owned())
+                Some(
+                    "only a CSV audience, separated by commas, has columns beside the address"
+                        .to_owned(),
+                )
             } else {
                 suggestion(name, &known)
             };

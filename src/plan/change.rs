@@ -133,6 +133,7 @@ words! {
         ForbiddenEdit = "forbidden-edit",
         Protected = "protected",
         RunState = "run-state",
+        RenamedTask = "renamed-task",
     }
 }
 
@@ -145,6 +146,8 @@ pub struct Rejection {
     pub message: String,
     /// What would change against the rule.
     pub fields: Vec<FieldChange>,
+    /// What else would change in the same manifest, and waits with it.
+    pub waiting: Vec<FieldChange>,
     /// The way to it with consent, step by step; empty where there is none.
     pub steps: Vec<String>,
     pub consequences: Option<Consequences>,

@@ -7,7 +7,10 @@ use super::{
         Blocked, Change, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection, RejectionCode,
         Subject, Wishes,
     },
-    recreate::{consequences, contacts, forbidden, reject_edit, reject_kind, reject_protected},
+    recreate::{
+        consequences, contacts, has_forbidden, reject_edit, reject_kind, reject_protected,
+        reject_renamed,
+    },
 };
 use crate::domain::{
     actual::{Actual, ActualTask, TaskDetails},
@@ -37,6 +40,7 @@ pub fn plan(
         plan: Plan::default(),
         ending: Vec::new(),
         staying: BTreeSet::new(),
+        renamed: BTreeSet::new(),
     };
     pass.write_resources();
     for (name, task) in &desired.tasks {
@@ -63,6 +67,8 @@ struct Pass<'p> {
     ending: Vec<Change>,
     /// Tasks that go on as they were applied, with what they refer to.
     staying: BTreeSet<TaskName>,
+    /// Tasks that another manifest describes under a new name.
+    renamed: BTreeSet<TaskName>,
 }
 
 impl Pass<'_> {
@@ -101,11 +107,16 @@ impl Pass<'_> {
             self.plan.held.push(Held {
                 subject: Subject::Task(name.clone()),
                 file: task.places.document.file.to_string(),
-                message: format!("it waits for {missing}, whose manifest cannot be read"),
+                message: format!("it waits for {missing}, whose manifest is invalid"),
             });
             return;
         }
         match self.actual.tasks.get(name) {
+            None if let Some((old, details)) = self.old_name_of(task) => {
+                let rejection = reject_renamed(name, old, details, &task.places);
+                self.renamed.insert(old.clone());
+                self.plan.rejections.push(rejection);
+            }
             None => self.plan.changes.push(Change::CreateTask {
                 name: name.clone(),
                 place: task.places.document.clone(),
@@ -117,6 +128,19 @@ impl Pass<'_> {
         }
     }
 
+    /// A task that is there without a manifest, has written to people, and has the same audience.
+    fn old_name_of(&self, task: &DesiredTask) -> Option<(&TaskName, &TaskDetails)> {
+        let audience = task.audience.as_ref()?.digest;
+        self.actual.tasks.iter().find_map(|(old, actual)| {
+            let details = actual.details.as_ref().filter(|details| details.written > 0)?;
+            let is_same = actual.audience == Some(audience)
+                && details.fields.get("type") == task.fields.get("type");
+            let is_gone = !self.desired.tasks.contains_key(old)
+                && !self.desired.unreadable.tasks.contains_key(old);
+            (is_same && is_gone).then_some((old, details))
+        })
+    }
+
     fn known_task(&mut self, name: &TaskName, task: &DesiredTask, actual: &ActualTask) {
         let details = actual.details.clone().unwrap_or_default();
         let fields = if actual.digest == task.digest {
@@ -124,11 +148,10 @@ impl Pass<'_> {
         } else {
             compare(&details.fields, &task.fields)
         };
-        let forbidden = forbidden(&fields);
         let wished = self.wishes.recreate.contains(name);
-        if !forbidden.is_empty() && !wished {
+        if has_forbidden(&fields) && !wished {
             self.staying.insert(name.clone());
-            let rejection = reject_edit(name, actual, &details, forbidden, &task.places);
+            let rejection = reject_edit(name, actual, &details, fields, &task.places);
             self.plan.rejections.push(rejection);
             return;
         }
@@ -200,12 +223,23 @@ impl Pass<'_> {
         let subject = Subject::Task(name.clone());
         let unreadable = &self.desired.unreadable;
         let shown = self.desired.shown(&task.file);
-        if unreadable.tasks.contains(name) || unreadable.files.contains(shown.as_str()) {
+        if let (Some(invalid), Some(details)) = (unreadable.tasks.get(name), &task.details) {
+            let mut changes = compare(&details.fields, &invalid.immutable);
+            // What could not be read is not known to have changed.
+            changes.retain(|change| change.after.is_some());
+            if has_forbidden(&changes) {
+                self.staying.insert(name.clone());
+                let rejection = reject_edit(name, task, details, changes, &invalid.places);
+                self.plan.rejections.push(rejection);
+                return;
+            }
+        }
+        if unreadable.tasks.contains_key(name) || unreadable.files.contains(shown.as_str()) {
             self.staying.insert(name.clone());
             self.plan.held.push(Held {
                 subject,
                 file: shown,
-                message: "its manifest cannot be read; it goes on as it was applied".to_owned(),
+                message: "its manifest is invalid; it goes on as it was applied".to_owned(),
             });
             return;
         }
@@ -214,6 +248,18 @@ impl Pass<'_> {
         if let Some(rejection) = reject_protected(name, &details, "deleted", place) {
             self.staying.insert(name.clone());
             self.plan.rejections.push(rejection);
+            return;
+        }
+        if self.renamed.contains(name) {
+            self.staying.insert(name.clone());
+            self.plan.blocked.push(Blocked {
+                subject,
+                file: shown,
+                message: "its manifest is gone, and another task looks like it under a new name"
+                    .to_owned(),
+                consequences: None,
+                remedies: Vec::new(),
+            });
             return;
         }
         if task.phase == Phase::Completed || self.wishes.stop_first {
@@ -253,7 +299,7 @@ impl Pass<'_> {
             let unreadable = &self.desired.unreadable;
             let shown = self.desired.shown(&resource.file);
             if unreadable.resources.contains(key) || unreadable.files.contains(shown.as_str()) {
-                let message = "its manifest cannot be read; it goes on as it was applied";
+                let message = "its manifest is invalid; it goes on as it was applied";
                 let (file, message) = (shown, message.to_owned());
                 self.plan.held.push(Held { subject, file, message });
             } else if let Some(task) = used.get(key) {
@@ -324,7 +370,7 @@ pub fn needs_recreation(task: &DesiredTask, actual: &ActualTask) -> bool {
         && actual
             .details
             .as_ref()
-            .is_some_and(|details| !forbidden(&compare(&details.fields, &task.fields)).is_empty());
+            .is_some_and(|details| has_forbidden(&compare(&details.fields, &task.fields)));
     forbidden
         || matches!(transition, Some(Transition::Refused(_)))
         || actual.phase == Phase::Completed
@@ -372,6 +418,7 @@ fn refused_state(
             actual.phase.shown()
         ),
         fields: Vec::new(),
+        waiting: Vec::new(),
         steps: vec![format!(
             "recreate: {} are offered to the new task, {} are not written to again",
             contacts(details.remaining),

@@ -11,10 +11,9 @@ use crate::domain::{
     task::IMMUTABLE_FIELDS,
 };
 
-/// The changes that only a recreated task can have.
-pub(super) fn forbidden(fields: &[FieldChange]) -> Vec<FieldChange> {
-    let forbidden = |change: &&FieldChange| IMMUTABLE_FIELDS.contains(&change.path.as_str());
-    fields.iter().filter(forbidden).cloned().collect()
+/// Whether one of the changes is such that only a recreated task can have it.
+pub(super) fn has_forbidden(changes: &[FieldChange]) -> bool {
+    changes.iter().any(|change| IMMUTABLE_FIELDS.contains(&change.path.as_str()))
 }
 
 pub(super) fn consequences(details: &TaskDetails) -> Consequences {
@@ -26,9 +25,11 @@ pub(super) fn reject_edit(
     name: &TaskName,
     task: &ActualTask,
     details: &TaskDetails,
-    fields: Vec<FieldChange>,
+    changes: Vec<FieldChange>,
     places: &Places,
 ) -> Rejection {
+    let is_forbidden = |change: &FieldChange| IMMUTABLE_FIELDS.contains(&change.path.as_str());
+    let (fields, waiting): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_forbidden);
     let paths: Vec<String> = fields.iter().map(|change| format!("`{}`", change.path)).collect();
     let verb = if paths.len() == 1 { "is" } else { "are" };
     let place = places.of(fields.first().map_or("", |change| &change.path)).clone();
@@ -39,6 +40,7 @@ pub(super) fn reject_edit(
         steps: steps(task, details, &place.file),
         place,
         fields,
+        waiting,
         consequences: Some(consequences(details)),
         remedies: vec![format!("nuncio apply --recreate {name}")],
     }
@@ -62,6 +64,33 @@ pub(super) fn contacts(count: u64) -> String {
     if count == 1 { "1 contact".to_owned() } else { format!("{count} contacts") }
 }
 
+/// Refuses a task that is an old one under a new name: the record of who was written to belongs to the
+/// old name, and everybody would be written to again.
+pub(super) fn reject_renamed(
+    name: &TaskName,
+    old: &TaskName,
+    details: &TaskDetails,
+    places: &Places,
+) -> Rejection {
+    Rejection {
+        code: RejectionCode::RenamedTask,
+        subject: Subject::Task(name.clone()),
+        place: places.document.clone(),
+        message: format!(
+            "it is task `{old}` under a new name: {} of the same audience would be written to again",
+            contacts(details.written)
+        ),
+        fields: Vec::new(),
+        waiting: Vec::new(),
+        steps: Vec::new(),
+        consequences: None,
+        remedies: vec![
+            format!("keep the name `{old}`; `title` is free"),
+            format!("or end the old task: nuncio stop {old}, then nuncio delete {old}"),
+        ],
+    }
+}
+
 /// Refuses to end a task that its manifest protects. The protection is the applied one: deleting the
 /// file does not delete it.
 pub(super) fn reject_protected(
@@ -77,6 +106,7 @@ pub(super) fn reject_protected(
         place,
         message: format!("it is protected against being {what}: {reason}"),
         fields: Vec::new(),
+        waiting: Vec::new(),
         steps: Vec::new(),
         consequences: Some(consequences(details)),
         remedies: vec!["remove `protect` from the manifest and apply that first".to_owned()],
@@ -100,6 +130,7 @@ pub(super) fn reject_kind(
             before: Some(before.clone()),
             after: Some(after.clone()),
         }],
+        waiting: Vec::new(),
         steps: Vec::new(),
         consequences: None,
         remedies: vec!["give the new channel a name of its own".to_owned()],

@@ -16,7 +16,7 @@ use crate::domain::{
     phase::Phase,
 };
 
-const FIELD_WIDTH: usize = 34;
+const FIELD_WIDTH: usize = 35;
 /// Unchanged lines around a changed one.
 const CONTEXT_LINES: usize = 2;
 
@@ -58,7 +58,7 @@ impl Page {
             self.change(change)?;
         }
         if !plan.held.is_empty() {
-            self.heading("Held as they were, because a manifest cannot be read:")?;
+            self.heading("Held as they were, because a manifest is invalid:")?;
             for held in &plan.held {
                 self.held(held)?;
             }
@@ -184,7 +184,7 @@ impl Page {
         writeln!(self.text, "      {} not reached yet", contacts(remaining))?;
         writeln!(
             self.text,
-            "      {} written to already: carried over, and not written to again",
+            "      {} written to, or in doubt: carried over, and not written to again",
             contacts(written)
         )
     }
@@ -312,11 +312,24 @@ impl Page {
     }
 
     fn rejection(&mut self, rejection: &Rejection) -> fmt::Result {
-        let Rejection { code, subject, place, message, fields, steps, consequences, remedies } =
-            rejection;
+        let Rejection {
+            code,
+            subject,
+            place,
+            message,
+            fields,
+            waiting,
+            steps,
+            consequences,
+            remedies,
+        } = rejection;
         self.title("!", RED, subject, &place.to_string())?;
         writeln!(self.text, "      {message}  [{code}]")?;
         self.field_changes(fields)?;
+        if !waiting.is_empty() {
+            writeln!(self.text, "      Also changed, and waiting with it:")?;
+            self.field_changes(waiting)?;
+        }
         if !steps.is_empty() {
             writeln!(self.text, "      The way there, with your consent:")?;
             for (index, step) in steps.iter().enumerate() {

@@ -12,7 +12,7 @@ use super::{
     survey::{Survey, SurveyError, survey},
 };
 use crate::{
-    manifest::Severity,
+    manifest::{Code, Severity},
     plan::{Plan, Summary, Wishes, plan},
     store::{HeldBack, Store, StoreError, Wakeups},
 };
@@ -158,7 +158,10 @@ impl Controller {
         let held = &report.1;
         if self.last_report.as_ref().is_none_or(|(_, last)| last != held) {
             for HeldBack { subject, place, message, .. } in held {
-                warn!("{place}: {subject}: {message}");
+                warn!("not applied: {place}: {subject}: {message}");
+            }
+            if held.is_empty() && self.last_report.is_some() {
+                info!("every manifest is applied");
             }
             self.store.replace_held_back(held).await?;
         }
@@ -172,9 +175,13 @@ fn held_back(plan: &Plan, survey: &Survey) -> Vec<HeldBack> {
     let errors = survey.diagnostics.iter().filter(|d| d.severity == Severity::Error);
     for diagnostic in errors {
         all.push(HeldBack {
-            subject: format!("{} [{}]", diagnostic.place, diagnostic.code),
+            subject: diagnostic.code.to_string(),
             place: diagnostic.place.to_string(),
-            message: diagnostic.message.clone(),
+            // An address is for `validate`, not for a log.
+            message: match diagnostic.code {
+                Code::BadAddress => "`nuncio validate` shows it".to_owned(),
+                _ => diagnostic.message.clone(),
+            },
             since: None,
         });
     }

@@ -13,13 +13,16 @@ use crate::{
     domain::{
         actual::{Actual, ActualTask},
         contact::{AudienceChange, variables_digest},
-        desired::{AudienceSource, Desired, DesiredTask},
+        desired::{AudienceSource, Desired, DesiredTask, InvalidTask},
+        fields::Fields,
         id::{TaskId, TaskName},
         kind::MessengerType,
         phase::Transition,
+        place::Place,
+        task::IMMUTABLE_FIELDS,
     },
     manifest::{self, Code, Diagnostic, LoadError, Severity, Sources},
-    plan::needs_recreation,
+    plan::{Plan, Subject, needs_recreation},
     store::{Store, StoreError},
 };
 
@@ -61,6 +64,18 @@ impl Survey {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
+    /// Whether every mistake is in the manifest of a task whose edit the plan rejects: the edit is what
+    /// the reader has to hear of, and the rest of the plan is whole.
+    pub fn is_explained_by(&self, plan: &Plan) -> bool {
+        let rejected = plan.rejections.iter().filter_map(|rejection| match &rejection.subject {
+            Subject::Task(name) => self.desired.unreadable.tasks.get(name),
+            Subject::Resource(_) => None,
+        });
+        let explained: BTreeSet<&Place> = rejected.flat_map(|invalid| &invalid.mistakes).collect();
+        let mut errors = self.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+        errors.all(|error| explained.contains(&error.place))
+    }
+
     /// The audiences in numbers, as the plan takes them.
     pub fn audience_changes(&self) -> BTreeMap<TaskName, AudienceChange> {
         self.audiences
@@ -97,9 +112,16 @@ pub async fn survey(
 
 impl Survey {
     /// A task with an error goes on as it was applied.
-    fn hold(&mut self, name: &TaskName) {
-        self.desired.tasks.remove(name);
-        self.desired.unreadable.tasks.insert(name.clone());
+    fn hold(&mut self, name: &TaskName, mistakes: BTreeSet<Place>) {
+        let Some(task) = self.desired.tasks.remove(name) else { return };
+        let mut immutable = Fields::default();
+        for path in IMMUTABLE_FIELDS {
+            if let Some(value) = task.fields.get(path) {
+                immutable.insert((*path).to_owned(), value.clone());
+            }
+        }
+        let invalid = InvalidTask { immutable, places: task.places, mistakes };
+        self.desired.unreadable.tasks.insert(name.clone(), invalid);
     }
 
     async fn hold_unknown_timezones(&mut self, store: &Store) -> Result<(), SurveyError> {
@@ -126,11 +148,11 @@ impl Survey {
             let Some(zone) = zone_of(task).filter(|zone| unknown.contains(zone)) else { continue };
             let place = task.places.of("outgoing.timezone").clone();
             let message = format!("the database server does not know the timezone `{zone}`");
+            held.push((name.clone(), place.clone()));
             self.diagnostics.push(Diagnostic::error(Code::BadValue, place, 0, message));
-            held.push(name.clone());
         }
-        for name in held {
-            self.hold(&name);
+        for (name, place) in held {
+            self.hold(&name, [place].into());
         }
         Ok(())
     }
@@ -204,10 +226,11 @@ impl Survey {
                 let examples = &difference.removed[..n_examples];
                 difference.change.removed_examples = store.list_addresses(id, examples).await?;
             }
-            let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
+            let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
+            let mistakes: BTreeSet<Place> = errors.map(|error| error.place.clone()).collect();
             self.diagnostics.extend(diagnostics);
-            if broken {
-                self.hold(&name);
+            if !mistakes.is_empty() {
+                self.hold(&name, mistakes);
             } else {
                 self.audiences.insert(name, difference);
             }

@@ -32,6 +32,9 @@ const BACKOFF_MAX_S: f64 = 900.0;
 /// About a day of a provider that is away; then the opening fails, and says so.
 const TRIES_MAX: i32 = 100;
 
+/// Characters of a provider's id or reason that are kept.
+const PROVIDER_WORDS_MAX: usize = 500;
+
 /// An attempt that has ended.
 #[derive(Clone, Debug)]
 pub struct Finished {
@@ -97,6 +100,12 @@ pub(super) async fn create_partitions(connection: &mut PgConnection) -> Result<(
     Ok(())
 }
 
+/// A provider's words as they can be kept: no control characters, of which one (U+0000) Postgres refuses,
+/// and no more than a person reads.
+fn storable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(PROVIDER_WORDS_MAX).collect()
+}
+
 impl Store {
     /// Grants the permit of every lane of this executor that is due, and commits the intents.
     ///
@@ -115,7 +124,7 @@ impl Store {
                 FOR UPDATE OF l SKIP LOCKED
             ), turn AS (
                 SELECT DISTINCT ON (channel) lane.fence, turns.channel, turns.task_id, turns.task,
-                    turns.hours_from_s, turns.hours_to_s, turns.timezone
+                    turns.hours_from_s, turns.hours_to_s, turns.timezone, turns.is_full
                 FROM lane JOIN turns USING (channel)
                 WHERE turns.verdict = 'ready'
                 ORDER BY channel, turns.last_opening_at NULLS FIRST, turns.task_id
@@ -123,11 +132,13 @@ impl Store {
             ), due_retry AS (
                 SELECT turn.channel, r.*
                 FROM turn CROSS JOIN LATERAL (
-                    SELECT r.opening, r.position, r.address, r.key, r.tries, c.variables
+                    SELECT r.opening, r.position, r.address, r.key, r.tries, c.variables,
+                        r.in_doubt AND r.counted_on = utc_day(now()) AS is_counted
                     FROM retries r
                     JOIN contacts c ON c.task_id = r.task_id AND c.position = r.position
                     WHERE r.task_id = turn.task_id AND r.ready_at <= now()
                         AND (r.channel IS NULL OR r.channel = turn.channel)
+                        AND (NOT turn.is_full OR r.in_doubt AND r.counted_on = utc_day(now()))
                         AND NOT EXISTS (SELECT FROM suppressions s WHERE s.address = r.address
                             AND s.task IN ('', turn.task))
                     ORDER BY r.channel NULLS LAST, r.ready_at
@@ -139,7 +150,7 @@ impl Store {
                 SELECT DISTINCT ON (opening) * FROM due_retry ORDER BY opening, channel
             ), fresh_turn AS (
                 SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
-                FROM turn WHERE channel NOT IN (SELECT channel FROM due_retry)
+                FROM turn WHERE NOT is_full AND channel NOT IN (SELECT channel FROM due_retry)
             ), audience AS (
                 SELECT a.task_id, a.cursor_position, wanted.n_wanted, wanted.task
                 FROM audiences a JOIN (
@@ -163,24 +174,29 @@ impl Store {
             ), fresh AS (
                 SELECT * FROM passed WHERE eligible AND n <= n_wanted
             ), moved AS (
-                UPDATE audiences a SET cursor_position = p.cursor_position,
-                    waiting = greatest(0, a.waiting - p.n_passed)
-                FROM (
-                    SELECT task_id, max(position) AS cursor_position,
-                        count(*) FILTER (WHERE unwritten) AS n_passed
-                    FROM passed
-                    -- Up to the last contact that is granted; all of it if there were not enough.
-                    WHERE n < n_wanted OR n = n_wanted AND eligible
-                    GROUP BY task_id
-                ) p
-                WHERE a.task_id = p.task_id
+                -- Up to the last contact that is granted; over all of the window if there were not
+                -- enough, and to the end if the window was not full: nothing stands behind it.
+                UPDATE audiences a SET waiting = greatest(0, a.waiting - coalesce(p.n_passed, 0)),
+                    cursor_position = CASE
+                        WHEN coalesce(p.n_eligible, 0) < audience.n_wanted
+                            AND coalesce(p.n_rows, 0) < audience.n_wanted + $3 THEN a.last_position
+                        ELSE p.cursor_position END
+                FROM audience LEFT JOIN (
+                    SELECT task_id, count(*) AS n_rows, count(*) FILTER (WHERE eligible) AS n_eligible,
+                        max(position) FILTER (WHERE n < n_wanted OR n = n_wanted AND eligible)
+                            AS cursor_position,
+                        count(*) FILTER (WHERE unwritten AND (n < n_wanted OR n = n_wanted AND eligible))
+                            AS n_passed
+                    FROM passed GROUP BY task_id
+                ) p USING (task_id)
+                WHERE a.task_id = audience.task_id
             ), pick AS (
                 SELECT turn.channel, turn.fence, turn.task_id, turn.task, retry.opening, retry.position,
-                    retry.address, retry.key, retry.tries + 1 AS tries, retry.variables
+                    retry.address, retry.key, retry.tries + 1 AS tries, retry.variables, retry.is_counted
                 FROM retry JOIN turn USING (channel)
                 UNION ALL
                 SELECT t.channel, t.fence, t.task_id, t.task, nextval('opening_ids'), fresh.position,
-                    fresh.address, opening_key(t.task, fresh.address), 1, fresh.variables
+                    fresh.address, opening_key(t.task, fresh.address), 1, fresh.variables, false
                 FROM fresh JOIN fresh_turn t ON t.task_id = fresh.task_id AND t.n = fresh.n
             ), entered AS (
                 INSERT INTO ledger (task, address, opening, channel)
@@ -198,17 +214,20 @@ impl Store {
                 RETURNING id, opening, task_id, task, channel, address, key, fence, granted_at
             ), taken AS (
                 DELETE FROM retries WHERE opening IN (SELECT opening FROM granted)
+            ), counted AS (
+                SELECT granted.*, (NOT coalesce(pick.is_counted, false))::int AS n
+                FROM granted JOIN pick USING (opening)
             ), lane_marked AS (
                 UPDATE lanes l SET in_flight = g.id, in_flight_granted_at = g.granted_at,
                     last_pause_ms = t.pause_ms, day = utc_day(now()),
-                    day_count = CASE WHEN l.day = utc_day(now()) THEN l.day_count ELSE 0 END + 1,
+                    day_count = CASE WHEN l.day = utc_day(now()) THEN l.day_count ELSE 0 END + g.n,
                     blocked_class = NULL, blocked_reason = NULL, blocked_until = NULL
-                FROM granted g JOIN tasks t ON t.id = g.task_id
+                FROM counted g JOIN tasks t ON t.id = g.task_id
                 WHERE l.channel = g.channel
             ), task_marked AS (
                 UPDATE task_channels tc SET last_opening_at = now(), day = utc_day(now()),
-                    day_count = CASE WHEN tc.day = utc_day(now()) THEN tc.day_count ELSE 0 END + 1
-                FROM granted g WHERE tc.task_id = g.task_id AND tc.channel = g.channel
+                    day_count = CASE WHEN tc.day = utc_day(now()) THEN tc.day_count ELSE 0 END + g.n
+                FROM counted g WHERE tc.task_id = g.task_id AND tc.channel = g.channel
             )
             SELECT g.id, g.task_id, g.task, g.channel, g.address, g.key, g.fence,
                 pick.variables, tasks.opening AS "opening!",
@@ -266,9 +285,11 @@ impl Store {
         let classes: Vec<String> = finished.iter().map(|f| f.outcome.class.to_string()).collect();
         let afters: Vec<Option<f64>> =
             finished.iter().map(|f| f.outcome.after.map(|after| after.as_secs_f64())).collect();
-        let reasons: Vec<String> = finished.iter().map(|f| f.outcome.reason.clone()).collect();
-        let message_ids: Vec<Option<String>> =
-            finished.iter().map(|f| f.outcome.provider_message_id.clone()).collect();
+        let reasons: Vec<String> = finished.iter().map(|f| storable(&f.outcome.reason)).collect();
+        let message_ids: Vec<Option<String>> = finished
+            .iter()
+            .map(|f| f.outcome.provider_message_id.as_deref().map(storable))
+            .collect();
         let stops: Vec<bool> = finished.iter().map(|f| f.outcome.class.stops_channel()).collect();
         let again: Vec<bool> = finished.iter().map(|f| f.outcome.class.is_tried_again()).collect();
         let recorded = sqlx::query_scalar!(
@@ -291,10 +312,15 @@ impl Store {
                     AND a.outcome IS NULL
                 RETURNING a.id, a.opening, a.tries, a.task_id, a.task, a.channel, a.position, a.address,
                     a.key, utc_day(a.granted_at) AS day, lane.class, lane.stops, lane.after_s,
-                    -- What is tried again, within reason: refusals that reached nobody, and doubts where
-                    -- the provider drops the repeat.
+                    -- What is tried again, within reason and while the contact is there: refusals that
+                    -- reached nobody, and doubts where the provider drops the repeat.
                     (lane.again OR lane.class = 'in-doubt' AND lane.drops_repeats) AND a.tries < $10
-                        AS repeated,
+                        AND EXISTS (SELECT FROM contacts c
+                            WHERE c.task_id = a.task_id AND c.position = a.position) AS repeated,
+                    -- This attempt, or an earlier one at the same opening, may have arrived.
+                    lane.class = 'in-doubt' OR EXISTS (SELECT FROM attempts earlier
+                        WHERE earlier.task_id = a.task_id AND earlier.address = a.address
+                            AND earlier.opening = a.opening AND earlier.outcome = 'in-doubt') AS doubt,
                     -- Failures that are not the recipient's: the lane rests, longer each time. A zero
                     -- says that the failure was ours, and the provider needs no rest.
                     (lane.again OR lane.class = 'in-doubt') AND NOT lane.stops
@@ -304,7 +330,8 @@ impl Store {
             ), lane_freed AS (
                 UPDATE lanes l SET in_flight = NULL, in_flight_granted_at = NULL,
                     last_opening_at = clock_timestamp(),
-                    day_count = CASE WHEN l.day = done.day AND done.repeated THEN greatest(0, l.day_count - 1)
+                    -- What will be tried again gives its place in the limit back; a doubt keeps it.
+                    day_count = CASE WHEN l.day = done.day AND repeated AND NOT doubt THEN greatest(0, l.day_count - 1)
                         ELSE l.day_count END,
                     failures = CASE WHEN done.rests THEN l.failures + 1
                         WHEN done.class = 'in-doubt' THEN l.failures ELSE 0 END,
@@ -322,33 +349,41 @@ impl Store {
                     n_sent = n_sent + (done.class = 'sent')::int,
                     n_in_doubt = n_in_doubt + (done.class = 'in-doubt' AND NOT repeated)::int,
                     n_failed = n_failed + (done.class NOT IN ('sent', 'in-doubt') AND NOT repeated)::int,
-                    day_count = CASE WHEN tc.day = done.day AND repeated THEN greatest(0, tc.day_count - 1)
+                    day_count = CASE WHEN tc.day = done.day AND repeated AND NOT doubt THEN greatest(0, tc.day_count - 1)
                         ELSE tc.day_count END
                 FROM done WHERE tc.task_id = done.task_id AND tc.channel = done.channel
             ), back AS (
                 INSERT INTO retries (opening, task_id, position, address, key, tries, channel, ready_at,
-                    in_doubt)
+                    in_doubt, counted_on)
                 SELECT opening, task_id, position, address, key, tries,
                     -- A channel that is stopped and certainly sent nothing lets another take over.
-                    CASE WHEN stops AND NOT was_in_doubt THEN NULL ELSE channel END,
+                    CASE WHEN stops AND NOT doubt THEN NULL ELSE channel END,
                     clock_timestamp() + make_interval(secs => CASE WHEN stops THEN 0
                         ELSE coalesce(after_s, backoff_s) END),
-                    was_in_doubt
-                FROM (
-                    SELECT done.*, done.class = 'in-doubt' OR EXISTS (
-                        SELECT FROM attempts earlier WHERE earlier.task_id = done.task_id
-                            AND earlier.address = done.address AND earlier.opening = done.opening
-                            AND earlier.outcome = 'in-doubt') AS was_in_doubt
-                    FROM done WHERE repeated
-                ) again
+                    doubt, CASE WHEN doubt THEN day END
+                FROM done WHERE repeated
             ), unwritten AS (
                 -- Certainly not written to: a later incarnation may try.
                 DELETE FROM ledger l USING done
                 WHERE l.task = done.task AND l.address = done.address AND l.opening = done.opening
-                    AND NOT repeated AND done.class NOT IN ('sent', 'in-doubt')
-                    AND NOT EXISTS (SELECT FROM attempts earlier WHERE earlier.task_id = done.task_id
-                        AND earlier.address = done.address AND earlier.opening = done.opening
-                        AND earlier.outcome = 'in-doubt')
+                    AND NOT repeated AND NOT doubt AND done.class <> 'sent'
+                RETURNING l.task, l.address, done.task_id, done.key
+            ), heir AS (
+                -- The task was recreated while the call ran: the new incarnation has passed over the
+                -- contact, or does not count it as waiting.
+                SELECT c.task_id, c.position, c.address, u.key,
+                    c.position <= a.cursor_position AS is_passed
+                FROM unwritten u
+                JOIN tasks t ON t.name = u.task AND t.deleted_at IS NULL AND t.id <> u.task_id
+                JOIN audiences a ON a.task_id = t.id
+                JOIN contacts c ON c.task_id = t.id AND c.address = u.address
+            ), inherited AS (
+                INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
+                SELECT nextval('opening_ids'), task_id, position, address, key, 0, clock_timestamp(), false
+                FROM heir WHERE is_passed
+            ), awaited AS (
+                UPDATE audiences a SET waiting = waiting + 1
+                FROM heir WHERE a.task_id = heir.task_id AND NOT is_passed
             )
             SELECT id AS "id!" FROM done"#,
             &attempts,
@@ -440,6 +475,8 @@ impl Store {
             r#"WITH doubtful AS (
                 SELECT a.* FROM attempts a
                 WHERE a.id = $1 AND a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
+                    AND ($2 <> 'not-sent' OR EXISTS (SELECT FROM contacts c
+                        WHERE c.task_id = a.task_id AND c.position = a.position))
                     AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
                     AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
                         AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
@@ -468,16 +505,26 @@ impl Store {
         Ok(resolved.is_some())
     }
 
-    /// Ends the retries of people who were suppressed meanwhile; says how many.
-    pub async fn drop_suppressed_retries(&self) -> Result<u64, StoreError> {
-        let dropped = sqlx::query!(
-            "DELETE FROM retries r USING tasks t
-            WHERE t.id = r.task_id AND EXISTS (SELECT FROM suppressions s
-                WHERE s.address = r.address AND s.task IN ('', t.name))"
+    /// Ends the retries of contacts that were removed or suppressed meanwhile: one that certainly was not
+    /// written to leaves the ledger, one in doubt stays so, for an operator. Says how many.
+    pub async fn settle_orphans(&self) -> Result<u64, StoreError> {
+        let settled = sqlx::query!(
+            "WITH orphan AS (
+                DELETE FROM retries r USING tasks t
+                WHERE t.id = r.task_id AND NOT EXISTS (SELECT FROM due_retries d WHERE d.opening = r.opening)
+                RETURNING r.opening, r.task_id, t.name AS task, r.address, r.channel, r.in_doubt
+            ), doubtful AS (
+                UPDATE task_channels tc SET n_in_doubt = n_in_doubt + o.n
+                FROM (SELECT task_id, channel, count(*) AS n FROM orphan WHERE in_doubt
+                    GROUP BY task_id, channel) o
+                WHERE tc.task_id = o.task_id AND tc.channel = o.channel
+            )
+            DELETE FROM ledger l USING orphan o
+            WHERE l.task = o.task AND l.address = o.address AND l.opening = o.opening AND NOT o.in_doubt"
         )
         .execute(&self.pool)
         .await?;
-        Ok(dropped.rows_affected())
+        Ok(settled.rows_affected())
     }
 
     /// Keeps the partitions ahead of the calendar.

@@ -92,8 +92,9 @@ pub(super) async fn copy_in(
     Ok(AudienceWriter { copy, task_id, position: after_position, buffer })
 }
 
-/// Takes contacts out of an audience. One that was written to keeps its place in the ledger; one whose
-/// opening waits to be tried again is not tried again.
+/// Takes contacts out of an audience. One that was written to keeps its place in the ledger; an opening
+/// that waits to be tried again is not tried again. If it may have arrived, [`Store::settle_orphans`]
+/// hands it to an operator.
 pub(super) async fn remove(
     connection: &mut PgConnection,
     task_id: TaskId,
@@ -103,12 +104,11 @@ pub(super) async fn remove(
         "WITH gone AS (
             DELETE FROM contacts WHERE task_id = $1 AND position = ANY($2)
         ), cancelled AS (
-            DELETE FROM retries WHERE task_id = $1 AND position = ANY($2)
-            RETURNING opening, address, in_doubt
+            DELETE FROM retries WHERE task_id = $1 AND position = ANY($2) AND NOT in_doubt
+            RETURNING opening, address
         )
         DELETE FROM ledger l USING cancelled c, tasks t
-        WHERE t.id = $1 AND l.task = t.name AND l.address = c.address AND l.opening = c.opening
-            AND NOT c.in_doubt",
+        WHERE t.id = $1 AND l.task = t.name AND l.address = c.address AND l.opening = c.opening",
         task_id.0,
         positions
     )

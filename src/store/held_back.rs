@@ -23,16 +23,17 @@ impl Store {
         let messages: Vec<String> = all.iter().map(|held| held.message.clone()).collect();
         sqlx::query!(
             "WITH news AS (
-                SELECT DISTINCT ON (subject) * FROM unnest($1::text[], $2::text[], $3::text[])
+                SELECT DISTINCT ON (place, subject) * FROM unnest($1::text[], $2::text[], $3::text[])
                     AS n (subject, place, message)
-                ORDER BY subject
+                ORDER BY place, subject
             ), gone AS (
-                DELETE FROM held_back WHERE subject NOT IN (SELECT subject FROM news)
+                DELETE FROM held_back
+                WHERE (place, subject) NOT IN (SELECT place, subject FROM news)
             )
-            INSERT INTO held_back AS old (subject, place, message) SELECT * FROM news ORDER BY subject
-            ON CONFLICT (subject) DO UPDATE SET place = excluded.place, message = excluded.message,
-                since = now()
-            WHERE (old.place, old.message) IS DISTINCT FROM (excluded.place, excluded.message)",
+            INSERT INTO held_back AS old (subject, place, message) SELECT * FROM news
+            ORDER BY place, subject
+            ON CONFLICT (place, subject) DO UPDATE SET message = excluded.message, since = now()
+            WHERE old.message <> excluded.message",
             &subjects,
             &places,
             &messages

@@ -171,7 +171,18 @@ impl Store {
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0))))
     }
 
-    /// Lifts the block of a channel; says whether there was one.
+    /// Whether a channel has a lane: it was applied, and can open dialogues.
+    pub async fn has_lane(&self, channel: &ChannelName) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM lanes WHERE channel = $1) AS "found!""#,
+            channel.as_str()
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(found)
+    }
+
+    /// Lifts the block of a channel; gives its reason, if there was one.
     pub async fn unblock_lane(&self, channel: &ChannelName) -> Result<Option<String>, StoreError> {
         let reason = sqlx::query_scalar!(
             r#"WITH before AS (

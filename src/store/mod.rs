@@ -23,4 +23,4 @@ pub use error::StoreError;
 pub use held_back::HeldBack;
 pub use lanes::{LeasedLane, Presence, Sweep};
 pub use overview::{ChannelOverview, TaskOverview};
-pub use writing::{Acted, PhaseChange, Purpose, Wake, Writing};
+pub use writing::{Acted, Ownership, PhaseChange, Purpose, Wake, Writing};

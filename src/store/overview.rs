@@ -40,6 +40,8 @@ pub struct ChannelOverview {
     pub verdict: String,
     pub until: Option<DateTime<Utc>>,
     pub blocked_reason: Option<String>,
+    /// The block, if there is one, is a provider's and not for want of something here.
+    pub connectable: bool,
     pub led: bool,
 }
 
@@ -84,7 +86,8 @@ impl Store {
         }
         let turns = sqlx::query!(
             r#"SELECT tu.task_id AS "task_id!", tu.channel AS "channel!", tu.verdict AS "verdict!",
-                tu.until, l.blocked_reason, e.id IS NOT NULL AS "led!"
+                tu.until, l.blocked_reason,
+                l.blocked_class IS DISTINCT FROM 'unconnectable' AS "connectable!", e.id IS NOT NULL AS "led!"
             FROM turns tu
             JOIN lanes l ON l.channel = tu.channel
             LEFT JOIN living_executors e ON e.id = l.owner
@@ -101,6 +104,7 @@ impl Store {
                     verdict: row.verdict,
                     until: row.until,
                     blocked_reason: row.blocked_reason,
+                    connectable: row.connectable,
                     led: row.led,
                 });
             }

@@ -63,10 +63,10 @@ impl Store {
     pub async fn read_channels(
         &self,
         names: &[ChannelName],
-    ) -> Result<Vec<(ChannelName, Generation, ChannelSpec)>, StoreError> {
+    ) -> Result<Vec<(ChannelName, ChannelSpec)>, StoreError> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let rows = sqlx::query!(
-            "SELECT name, generation, fields FROM resources WHERE kind = 'Channel' AND name = ANY($1)",
+            "SELECT name, fields FROM resources WHERE kind = 'Channel' AND name = ANY($1)",
             &names
         )
         .fetch_all(&self.pool)
@@ -75,7 +75,7 @@ impl Store {
             .map(|row| {
                 let spec = ChannelSpec::from_fields(&fields_from_json(&row.fields)?)
                     .ok_or_else(|| StoreError::Unreadable(format!("channel `{}`", row.name)))?;
-                Ok((parsed(&row.name)?, Generation(row.generation), spec))
+                Ok((parsed(&row.name)?, spec))
             })
             .collect()
     }

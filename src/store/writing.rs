@@ -41,6 +41,13 @@ pub struct PhaseChange<'a> {
     pub by: &'a str,
 }
 
+/// Who owns the run state of a task that has a `state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    OfManifest,
+    Released,
+}
+
 /// What an operator's act did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acted {
@@ -129,8 +136,15 @@ impl Store {
         }
     }
 
-    /// Carries out an operator's act on a task.
-    pub async fn act(&self, task: &TaskName, act: Act, by: &str) -> Result<Acted, StoreError> {
+    /// Carries out an operator's act on a task. A `released` task is one whose manifest is gone: then
+    /// nothing in git owns its run state any more.
+    pub async fn act(
+        &self,
+        task: &TaskName,
+        act: Act,
+        by: &str,
+        ownership: Ownership,
+    ) -> Result<Acted, StoreError> {
         let mut writing = self.begin_writing(Duration::from_secs(10)).await?;
         let Some(row) = sqlx::query!(
             "SELECT id, generation, phase, state_place FROM tasks
@@ -142,7 +156,7 @@ impl Store {
         else {
             return Ok(Acted::NoSuchTask);
         };
-        if let Some(place) = row.state_place {
+        if let (Ownership::OfManifest, Some(place)) = (ownership, row.state_place) {
             return Ok(Acted::OwnedByGit { place });
         }
         let from: Phase = parsed(&row.phase)?;
@@ -349,10 +363,10 @@ impl Writing {
         // write to the contact.
         sqlx::query!(
             "WITH cancelled AS (
-                DELETE FROM retries WHERE task_id = $1 RETURNING opening, address, in_doubt
+                DELETE FROM retries WHERE task_id = $1 AND NOT in_doubt RETURNING opening, address
             ), unwritten AS (
                 DELETE FROM ledger l USING cancelled c
-                WHERE l.task = $2 AND l.address = c.address AND l.opening = c.opening AND NOT c.in_doubt
+                WHERE l.task = $2 AND l.address = c.address AND l.opening = c.opening
             ), audience AS (
                 DELETE FROM audiences WHERE task_id = $1
             )

@@ -73,9 +73,9 @@ fn what_changes_is_shown_and_nothing_else() {
             - Hello!
             + Hello!
             + Second line
-          spendingLimitPerDialogue           0.50 → 0.75
-          state                              (absent) → running
-          outgoing.targetAudience            3 → 4 contacts
+          spendingLimitPerDialogue            0.50 → 0.75
+          state                               (absent) → running
+          outgoing.targetAudience             3 → 4 contacts
             + 2 (400, 500)
             - 1 (100)
           ▶ awaiting → in progress
@@ -108,19 +108,19 @@ fn a_forbidden_edit_is_rejected_and_nothing_is_written() {
     assert_eq!(plan.code, 3);
     insta::assert_snapshot!(plan.stdout, @r"
       ~ Task `others`  tasks.d/b.yaml:1:1
-          title                              (absent) → Others
+          title                               (absent) → Others
 
     Rejected by rule:
 
       ! Task `renewals`  tasks.d/a.yaml:7:13
           `channels` is fixed when a task is created  [forbidden-edit]
-          channels                           [vk] → [vk-two]
+          channels                            [vk] → [vk-two]
           The way there, with your consent:
             1. stop: awaiting → completed
             2. delete: 3 contacts that were not reached yet leave the old task
             3. create: from tasks.d/a.yaml, with a new id
           3 contacts not reached yet
-          0 contacts written to already: carried over, and not written to again
+          0 contacts written to, or in doubt: carried over, and not written to again
           hint: nuncio apply --recreate renewals
 
     Plan: 0 to create, 1 to update, 0 to recreate, 0 to delete, 1 rejected, 0 blocked, 0 drifted.
@@ -226,7 +226,7 @@ fn a_task_in_progress_is_not_deleted_with_its_manifest() {
       ! Task `renewals`  blocked, was in tasks.d/a.yaml
           its manifest is gone, and only a completed task can be deleted: it is in progress
           2 contacts not reached yet
-          0 contacts written to already: carried over, and not written to again
+          0 contacts written to, or in doubt: carried over, and not written to again
           hint: nuncio apply --stop-first
           hint: or bring the manifest back with `state: completed`, apply it, and delete it then
 
@@ -377,4 +377,63 @@ fn consent_that_nothing_needs_changes_nothing() {
     assert!(ended.stdout.starts_with("Nothing to do"), "{}", ended.stdout);
     assert_eq!(bench.database.value("SELECT count(*) FROM tasks"), "1");
     assert_eq!(bench.run(&["plan", "--recreate", "nobody"]).code, 1);
+}
+
+#[test]
+fn an_edit_that_breaks_the_rest_of_the_manifest_is_told_as_what_it_is() {
+    let bench = Bench::new();
+    let task = vk_task("renewals", "vk", "[100, 200]", "");
+    bench.folder.write("a.yaml", &task);
+    bench.folder.write("b.yaml", &vk_task("others", "vk", "[1]", ""));
+    bench.folder.write("bot.yaml", &channel("bot", "telegram-bot", "token: {env: T}", ""));
+    bench.apply();
+    bench.folder.write("b.yaml", &vk_task("others", "vk", "[1]", "  title: Others"));
+    for (edit, shown) in [
+        (task.replace("type: vkontakte", "type: telegram"), "vkontakte → telegram"),
+        (task.replace("incoming-and-outgoing", "incoming"), "incoming-and-outgoing → incoming"),
+        (task.replace("channels: [vk]", "channels: [bot]"), "[vk] → [bot]"),
+    ] {
+        bench.folder.write("a.yaml", &edit);
+        let plan = bench.run(&["plan"]);
+        assert_eq!(plan.code, 3, "{}{}", plan.stdout, plan.stderr);
+        for words in
+            [shown, "[forbidden-edit]", "nuncio apply --recreate renewals", "(absent) → Others"]
+        {
+            assert!(plan.stdout.contains(words), "{words}:\n{}", plan.stdout);
+        }
+        assert_eq!(bench.run(&["apply", "--auto-approve"]).code, 3);
+        // With the mistakes inside, consent cannot be carried out.
+        assert_eq!(bench.run(&["apply", "--recreate", "renewals", "--auto-approve"]).code, 1);
+    }
+    // Another mistake, elsewhere, and nothing is planned.
+    bench.folder.write("b.yaml", &vk_task("others", "vk", "[0]", ""));
+    assert_eq!(bench.run(&["plan"]).code, 1);
+    assert_eq!(bench.database.value("SELECT count(*) FROM tasks WHERE generation > 1"), "0");
+}
+
+#[test]
+fn a_renamed_task_does_not_write_to_everybody_again() {
+    let bench = Bench::new();
+    bench.folder.write("a.yaml", &vk_task("renewals", "vk", "[100, 200]", ""));
+    bench.apply();
+    bench.database.run(
+        "INSERT INTO ledger (task, address, opening, channel) VALUES ('renewals', '100', 1, 'vk')",
+    );
+    bench.folder.write("a.yaml", &vk_task("renewals-two", "vk", "[100, 200]", ""));
+    for arguments in
+        [&["plan"][..], &["apply", "--auto-approve"], &["apply", "--auto-approve", "--stop-first"]]
+    {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 3, "{}{}", ended.stdout, ended.stderr);
+        assert!(
+            ended.stdout.contains("it is task `renewals` under a new name"),
+            "{}",
+            ended.stdout
+        );
+    }
+    // Deliberately: the old one is ended first.
+    assert_eq!(bench.run(&["stop", "renewals"]).code, 0);
+    assert_eq!(bench.run(&["plan"]).code, 3);
+    assert_eq!(bench.run(&["delete", "renewals"]).code, 0);
+    bench.apply();
 }

@@ -48,7 +48,7 @@ CREATE TABLE tasks (
         AND hours_from_s <> hours_to_s
     ),
     CONSTRAINT daily_limit_is_positive CHECK (daily_limit >= 1),
-    CONSTRAINT pause_is_not_negative CHECK (pause_ms >= 0)
+    CONSTRAINT pause_is_at_most_a_month CHECK (pause_ms BETWEEN 0 AND 2678400000)
 );
 CREATE UNIQUE INDEX one_living_task_a_name ON tasks (name) WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_name ON tasks (name, created_at);
@@ -77,8 +77,9 @@ CREATE INDEX suppressions_by_list ON suppressions (list);
 
 -- What `watch` could not or would not apply, for `status`. Replaced as a whole by each pass.
 CREATE TABLE held_back (
-    subject text PRIMARY KEY,
     place text NOT NULL,
+    subject text NOT NULL,
     message text NOT NULL,
-    since timestamptz NOT NULL DEFAULT now()
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (place, subject)
 );

@@ -46,6 +46,8 @@ CREATE TABLE retries (
     ready_at timestamptz NOT NULL,
     -- An earlier attempt may have arrived; only the same key on the same channel is safe.
     in_doubt boolean NOT NULL,
+    -- The UTC day against which a doubt counts already; its repeat on that day counts no more.
+    counted_on date,
     CONSTRAINT a_doubt_keeps_its_channel CHECK (NOT in_doubt OR channel IS NOT NULL)
 );
 CREATE INDEX retries_by_task ON retries (task_id, ready_at);

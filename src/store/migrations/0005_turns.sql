@@ -34,6 +34,14 @@ END;
 CREATE FUNCTION utc_day(at timestamptz) RETURNS date
 LANGUAGE sql STABLE PARALLEL SAFE RETURN (at AT TIME ZONE 'UTC')::date;
 
+-- Openings that wait to be tried again and can be: their contact is still there and not suppressed.
+CREATE VIEW due_retries AS
+SELECT r.*, t.name AS task
+FROM retries r
+JOIN tasks t ON t.id = r.task_id
+WHERE EXISTS (SELECT FROM contacts c WHERE c.task_id = r.task_id AND c.position = r.position)
+    AND NOT EXISTS (SELECT FROM suppressions s WHERE s.address = r.address AND s.task IN ('', t.name));
+
 CREATE VIEW turns AS
 SELECT facts.*,
     CASE
@@ -41,10 +49,10 @@ SELECT facts.*,
         WHEN blocked THEN 'channel-blocked'
         WHEN NOT has_fresh AND retry_at IS NULL THEN 'audience-exhausted'
         WHEN NOT open THEN 'outside-working-hours'
-        WHEN lane_full OR task_full THEN 'daily-limit'
+        WHEN is_full AND repeat_at IS NULL THEN 'daily-limit'
         WHEN in_flight THEN 'sending'
         WHEN not_before > now() THEN 'channel-rests'
-        WHEN NOT has_fresh AND retry_at > now() THEN 'retry'
+        WHEN next_at > now() THEN 'retry'
         WHEN pause_until > now() THEN 'pause'
         ELSE 'ready'
     END AS verdict,
@@ -53,12 +61,9 @@ SELECT facts.*,
         WHEN blocked THEN blocked_until
         WHEN NOT has_fresh AND retry_at IS NULL THEN NULL
         WHEN NOT open THEN hours_open_at(hours_from_s, timezone, now())
-        WHEN lane_full OR task_full THEN (utc_day(now()) + 1)::timestamp AT TIME ZONE 'UTC'
+        WHEN is_full AND repeat_at IS NULL THEN (utc_day(now()) + 1)::timestamp AT TIME ZONE 'UTC'
         WHEN in_flight THEN NULL
-        WHEN not_before > now() THEN greatest(not_before, pause_until)
-        WHEN NOT has_fresh AND retry_at > now() THEN greatest(retry_at, pause_until)
-        WHEN pause_until > now() THEN pause_until
-        ELSE now()
+        ELSE greatest(now(), not_before, next_at, pause_until)
     END AS until
 FROM (
     SELECT t.id AS task_id, t.name AS task, l.channel, l.owner, l.blocked_until,
@@ -70,15 +75,27 @@ FROM (
         -- The window closes a second early: a permit of the last moment would arrive after the end.
         hours_open(t.hours_from_s, t.hours_to_s, t.timezone, now())
             AND hours_left_s(t.hours_from_s, t.hours_to_s, t.timezone, now()) > 1 AS open,
-        l.day = utc_day(now()) AND l.day_count >= l.daily_limit AS lane_full,
-        tc.day = utc_day(now()) AND tc.day_count >= t.daily_limit AS task_full,
+        counts.is_full,
         l.last_opening_at + make_interval(secs => greatest(l.last_pause_ms, t.pause_ms) / 1000.0)
             AS pause_until,
-        (SELECT min(r.ready_at) FROM retries r
-            WHERE r.task_id = t.id AND (r.channel IS NULL OR r.channel = l.channel)) AS retry_at
+        waits.retry_at, waits.repeat_at,
+        -- When something can be said; NULL is now: there are fresh contacts, and room for them.
+        CASE WHEN counts.is_full THEN waits.repeat_at
+            WHEN a.cursor_position >= a.last_position THEN waits.retry_at END AS next_at
     FROM task_channels tc
     JOIN tasks t ON t.id = tc.task_id
     JOIN audiences a ON a.task_id = t.id
     JOIN lanes l ON l.channel = tc.channel
+    CROSS JOIN LATERAL (
+        SELECT l.day = utc_day(now()) AND l.day_count >= l.daily_limit
+            OR tc.day = utc_day(now()) AND tc.day_count >= t.daily_limit AS is_full
+    ) counts
+    CROSS JOIN LATERAL (
+        SELECT min(r.ready_at) AS retry_at,
+            -- The repeat of a doubt that counts against today already needs no room in the limit.
+            min(r.ready_at) FILTER (WHERE r.in_doubt AND r.counted_on = utc_day(now())) AS repeat_at
+        FROM due_retries r
+        WHERE r.task_id = t.id AND (r.channel IS NULL OR r.channel = l.channel)
+    ) waits
     WHERE t.outgoing AND t.deleted_at IS NULL
 ) AS facts;
