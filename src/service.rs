@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::{error, info};
 use uuid::Uuid;
 
 use crate::{
@@ -53,7 +53,7 @@ pub struct Database {
     pub store: Store,
     /// Where the embedded server keeps its data.
     pub data: Option<PathBuf>,
-    _embedded: Option<Embedded>,
+    embedded: Option<Arc<Embedded>>,
 }
 
 impl Database {
@@ -61,7 +61,7 @@ impl Database {
         match choice {
             DatabaseChoice::Url(url) => {
                 let store = Store::connect(Store::parse_url(url)?).await?;
-                Ok(Self { store, data: None, _embedded: None })
+                Ok(Self { store, data: None, embedded: None })
             }
             DatabaseChoice::Embedded { data } => {
                 let program = std::env::current_exe().context("this program has no path")?;
@@ -69,7 +69,7 @@ impl Database {
                     Embedded::open(data, &program, &config::search_path(), Durability::Durable)
                         .await?;
                 let store = Store::connect(embedded.options()).await?;
-                Ok(Self { store, data: Some(data.clone()), _embedded: Some(embedded) })
+                Ok(Self { store, data: Some(data.clone()), embedded: Some(Arc::new(embedded)) })
             }
         }
     }
@@ -117,9 +117,12 @@ pub async fn watch(
         None
     };
 
+    let loops = TaskTracker::new();
+    if let Some(embedded) = &database.embedded {
+        loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
+    }
     let executor = Executor::new(store.clone(), connector(rehearsal)?, identity());
     let controller = Controller::new(store.clone(), tasks, by, on_plan);
-    let loops = TaskTracker::new();
     loops.spawn(controller.run(shutdown.clone()));
     loops.spawn(executor.run(shutdown.clone()));
     loops.close();
@@ -136,6 +139,29 @@ pub async fn watch(
     // Connections in use by a loop that was left behind would hold the close up.
     drop(tokio::time::timeout(Duration::from_millis(300), store.close()).await);
     Ok(())
+}
+
+/// Between two looks at the private server: without it nothing is sent.
+const SERVER_LOOK: Duration = Duration::from_secs(3);
+
+/// Starts the private server again when it is gone.
+async fn keep_server(embedded: Arc<Embedded>, shutdown: CancellationToken) {
+    let mut failed = false;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(SERVER_LOOK) => {}
+        }
+        match embedded.revive().await {
+            Ok(()) => failed = false,
+            Err(problem) => {
+                if !failed {
+                    error!("the private server is gone: {:#}", anyhow::Error::from(problem));
+                }
+                failed = true;
+            }
+        }
+    }
 }
 
 fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {

@@ -16,6 +16,9 @@ use super::{
 /// Accounts that write faster than this are the first to be banned.
 pub const PAUSE_MIN: Duration = Duration::from_secs(3);
 
+/// A longer pause is a task that sends nothing; it also keeps every sum of times within what a clock has.
+pub const PAUSE_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
 /// The fields that a task keeps for its whole life.
 pub const IMMUTABLE_FIELDS: &[&str] = &["type", "format", "channels"];
 

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinSet},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -35,6 +35,8 @@ const RECONNECT: Duration = Duration::from_secs(15);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Between two looks when a lane is due and nothing was granted, because a row was locked.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+/// A connection that died without a word never answers; nothing here takes so long.
+const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
 /// Between two tries while the database is away.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long running calls may finish after a stop was asked for. What takes longer stays in doubt.
@@ -104,9 +106,13 @@ impl Executor {
         while !shutdown.is_cancelled() {
             // Registered for wake-ups before looking, so that none falls in between.
             if wakeups.is_none() {
-                wakeups = self.store.wakeups().await.ok();
+                let registered = timeout(DATABASE_DEADLINE, self.store.wakeups()).await;
+                wakeups = registered.ok().and_then(Result::ok);
             }
-            let wait_until = match self.pass().await {
+            // A pass that is broken off loses nothing: permits that were granted unseen are found in
+            // flight, and what ended is kept until its record succeeded.
+            let passed = timeout(DATABASE_DEADLINE, self.pass()).await;
+            let wait_until = match passed.unwrap_or_else(|_| Err(StoreError::Silent)) {
                 Ok(next) => {
                     if away {
                         info!("the database is back");
@@ -115,6 +121,8 @@ impl Executor {
                     next
                 }
                 Err(error) => {
+                    // What was true before may not be; the session may be gone with the connection.
+                    self.next_heartbeat = Instant::now();
                     if !away {
                         warn!("openings wait for the database: {:#}", anyhow::Error::from(error));
                         away = true;
@@ -150,20 +158,20 @@ impl Executor {
     }
 
     async fn keep_lanes(&mut self) -> Result<(), StoreError> {
-        if self.presence.is_none() {
-            let Identity { host, pid, .. } = &self.identity;
-            self.presence = Some(self.store.register_executor(self.id, host, *pid).await?);
-        }
-        let held = match self.store.sweep_lanes(self.id).await? {
-            Sweep::Holds(lanes) => lanes,
-            Sweep::Expired => {
-                // Others may hold the lanes by now. Under a new name everything is leased anew.
-                warn!("the lease was lost; the lanes are leased anew");
+        // At once, and not at the next heartbeat: what ended meanwhile is recorded under the new lease.
+        let held = loop {
+            if self.presence.is_none() {
+                // A new name each time: of a registration that failed half-way nobody knows the end.
                 self.id = (self.identity.new_id)();
-                self.presence = None;
-                self.lanes.clear();
-                self.next_heartbeat = Instant::now();
-                return Ok(());
+                let Identity { host, pid, .. } = &self.identity;
+                self.presence = Some(self.store.register_executor(self.id, host, *pid).await?);
+            }
+            match self.store.sweep_lanes(self.id).await? {
+                Sweep::Holds(lanes) => break lanes,
+                Sweep::Expired => {
+                    warn!("the lease was lost; the lanes are leased anew");
+                    self.presence = None;
+                }
             }
         };
         let lanes: HashMap<ChannelName, Fence> =

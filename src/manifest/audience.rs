@@ -354,6 +354,11 @@ impl<'a> Reader<'a> {
                 self.tell(at(Code::AudienceFormat, &self.file, number, message));
                 continue;
             }
+            if cells.iter().any(|cell| cell.contains('\0')) {
+                let message = "the row contains U+0000, which no text has";
+                self.tell(at(Code::AudienceFormat, &self.file, number, message));
+                continue;
+            }
             let Some((address, values)) = cells.split_first() else { continue };
             if address.trim_start().starts_with('#') {
                 continue;

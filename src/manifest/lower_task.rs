@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     desired::{AudienceSource, DesiredAudience},
     money::MicroUsd,
-    task::{Opening, Outgoing, PAUSE_MIN, TaskSpec},
+    task::{Opening, Outgoing, PAUSE_MAX, PAUSE_MIN, TaskSpec},
 };
 
 impl Lowering<'_> {
@@ -96,6 +96,10 @@ impl Lowering<'_> {
                 error,
                 Some("accounts that write faster are the first to be banned".to_owned()),
             );
+        }
+        if pause.is_some_and(|pause| pause > PAUSE_MAX) {
+            let error = format!("longer than {}", humantime::format_duration(PAUSE_MAX));
+            self.bad(path, error, Some("pause the task instead".to_owned()));
         }
         Some(Outgoing {
             working_hours: working_hours?,

@@ -130,6 +130,10 @@ impl Builder {
                     if style == Style::Block { u32::try_from(blank).unwrap_or(0) } else { 0 };
                 let span = Span { line: span.line.saturating_sub(blank).max(1), ..span };
                 self.count(span)?;
+                if text.contains('\0') {
+                    // No database keeps it, and one such text would hold every other change up.
+                    return Err(problem(Code::Syntax, span, "a text must not contain U+0000"));
+                }
                 let node =
                     Node { value: Value::Scalar(Scalar { text: text.into_owned(), style }), span };
                 if anchor > 0 {

@@ -8,7 +8,7 @@ use crate::domain::{
     id::{Generation, TaskId, TaskName},
     phase::Phase,
     place::Place,
-    resource::ResourceKey,
+    resource::{ResourceKey, ResourceKind},
     word::words,
 };
 
@@ -213,6 +213,20 @@ impl Plan {
     /// Something was forbidden or has to wait.
     pub fn is_rejected(&self) -> bool {
         !self.rejections.is_empty() || !self.blocked.is_empty()
+    }
+
+    /// Something or somebody would be gone afterwards, or be less protected.
+    pub fn takes_away(&self) -> bool {
+        self.changes.iter().any(|change| match change {
+            Change::DeleteResource { .. }
+            | Change::DeleteTask { .. }
+            | Change::RecreateTask { .. } => true,
+            Change::UpdateResource { key, .. } => key.kind == ResourceKind::SuppressionList,
+            Change::UpdateTask { audience, .. } => {
+                audience.as_ref().is_some_and(|audience| audience.removed > 0)
+            }
+            Change::CreateResource { .. } | Change::CreateTask { .. } => false,
+        })
     }
 
     pub fn has_changes(&self) -> bool {

@@ -310,11 +310,54 @@ impl Pass<'_> {
                     consequences: None,
                     remedies: vec![format!("end or change task `{task}` first")],
                 });
+            } else if let Some(task) = self.protected_by(key) {
+                self.plan.blocked.push(Blocked {
+                    subject,
+                    file: shown,
+                    message: format!(
+                        "its manifest is gone, and task `{task}` would write to the people on it"
+                    ),
+                    consequences: None,
+                    remedies: vec![
+                        "to let them be written to, apply it with `entries: []` first".to_owned(),
+                    ],
+                });
             } else {
                 let (key, from) = (key.clone(), resource.generation);
                 self.ending.push(Change::DeleteResource { key, from });
             }
         }
+    }
+
+    /// A task that goes on and is covered by a suppression list with people on it. A file that vanished
+    /// must not be what lets them be written to.
+    fn protected_by(&self, key: &ResourceKey) -> Option<&TaskName> {
+        if key.kind != ResourceKind::SuppressionList {
+            return None;
+        }
+        let fields = self.actual.resources.get(key)?.fields.as_ref();
+        let list = |path: &str| match fields.and_then(|fields| fields.get(path)) {
+            Some(FieldValue::List(items)) => Some(items),
+            _ => None,
+        };
+        if list("entries").is_some_and(Vec::is_empty) {
+            return None;
+        }
+        let ends: BTreeSet<&TaskName> = self
+            .ending
+            .iter()
+            .filter_map(|change| match change {
+                Change::DeleteTask { name, .. } => Some(name),
+                _ => None,
+            })
+            .collect();
+        let covers = |name: &TaskName| list("tasks").is_none_or(|t| t.contains(&name.to_string()));
+        let living = self.actual.tasks.iter().filter(|(_, task)| task.phase != Phase::Completed);
+        let to_come = self.desired.tasks.keys();
+        living
+            .map(|(name, _)| name)
+            .chain(to_come)
+            .find(|name| covers(name) && !ends.contains(name))
     }
 
     /// What the tasks that go on as they were applied refer to.

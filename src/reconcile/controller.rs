@@ -2,17 +2,21 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
     apply::{ApplyError, apply},
     folder::Folder,
-    survey::{Survey, SurveyError, survey},
+    survey::{Survey, SurveyError, fingerprint, survey},
 };
 use crate::{
-    manifest::{Code, Severity},
+    domain::fields::Digest,
+    manifest::{self, Code, Severity},
     plan::{Plan, Summary, Wishes, plan},
     store::{HeldBack, Store, StoreError, Wakeups},
 };
@@ -21,6 +25,10 @@ use crate::{
 const RESCAN: Duration = Duration::from_secs(15);
 /// After a failure that may pass.
 const RETRY: Duration = Duration::from_secs(1);
+/// After an apply, wake-ups by others wait; files do not.
+const CALM: Duration = Duration::from_secs(2);
+/// Between the two readings of a folder that take something away.
+const SECOND_LOOK: Duration = Duration::from_millis(300);
 /// Another writer is done within seconds, or the next pass tries again.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +47,7 @@ pub struct Controller {
 #[must_use]
 enum Pass {
     Settled,
+    Applied,
     /// Something changed under our hands: look again at once.
     Again,
 }
@@ -51,6 +60,8 @@ enum PassError {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the folder has no manifest any more; nothing is deleted for that")]
+    Emptied,
 }
 
 impl Controller {
@@ -68,6 +79,7 @@ impl Controller {
         let mut folder = Folder::new(self.folder.clone());
         let mut wakeups: Option<Wakeups> = None;
         let mut last_failure: Option<String> = None;
+        let mut calm_until = Instant::now();
         loop {
             // Registered for events before looking, so that none falls in between.
             if let Err(error) = folder.follow() {
@@ -75,6 +87,11 @@ impl Controller {
             }
             if wakeups.is_none() {
                 wakeups = self.store.wakeups().await.ok();
+            }
+            // Whatever woke us, a folder that is being written to is not read.
+            tokio::select! {
+                () = folder.quiet() => {}
+                () = shutdown.cancelled() => return,
             }
             // A pass is not broken off in the middle: its transaction would be lost, and it is short.
             let next = match self.pass().await {
@@ -84,7 +101,11 @@ impl Controller {
                     }
                     match pass {
                         Pass::Settled => Instant::now() + RESCAN,
-                        Pass::Again => Instant::now(),
+                        Pass::Applied => {
+                            calm_until = Instant::now() + CALM;
+                            Instant::now() + RESCAN
+                        }
+                        Pass::Again => Instant::now() + RETRY,
                     }
                 }
                 Err(error) => {
@@ -97,6 +118,8 @@ impl Controller {
                 }
             };
             let woken = async {
+                // Two programs that follow different folders would wake each other without end.
+                sleep_until(calm_until).await;
                 match &mut wakeups {
                     Some(wakeups) => wakeups.next().await,
                     None => std::future::pending().await,
@@ -128,8 +151,21 @@ impl Controller {
             }
             Err(error) => return Err(error.into()),
         };
+        if survey.is_emptied() {
+            // An unmounted volume, or a checkout of nothing: no wish to delete everything.
+            return Err(PassError::Emptied);
+        }
         let changes = survey.audience_changes();
         let plan = plan(&survey.desired, &survey.actual, &changes, &Wishes::default());
+        if plan.takes_away() {
+            // A file that is half-written, or not there between two steps of a checkout, looks like an
+            // edit. Only what is read the same twice is taken away.
+            sleep(SECOND_LOOK).await;
+            if !reads_the_same(self.folder.clone(), survey.fingerprint).await? {
+                return Ok(Pass::Again);
+            }
+        }
+        let mut pass = Pass::Settled;
         if plan.has_changes() || !plan.refreshes.is_empty() {
             if plan.has_changes() {
                 (self.on_plan)(&plan);
@@ -138,6 +174,7 @@ impl Controller {
                 Ok(applied) => {
                     if plan.has_changes() {
                         info!(contacts = applied.contacts, "applied");
+                        pass = Pass::Applied;
                     }
                 }
                 // Somebody else applied, or the files moved on: the next pass sees the newer state.
@@ -148,7 +185,7 @@ impl Controller {
             }
         }
         self.report(&plan, &survey).await?;
-        Ok(Pass::Settled)
+        Ok(pass)
     }
 
     /// Says what was not applied, in the log when it is new and in the database for `status`.
@@ -168,6 +205,12 @@ impl Controller {
         self.last_report = Some(report);
         Ok(())
     }
+}
+
+async fn reads_the_same(folder: PathBuf, before: Digest) -> Result<bool, PassError> {
+    let again = spawn_blocking(move || manifest::load(&folder)).await;
+    let again = again.map_err(SurveyError::from)?.map_err(SurveyError::from)?;
+    Ok(fingerprint(&again.desired) == before)
 }
 
 fn held_back(plan: &Plan, survey: &Survey) -> Vec<HeldBack> {

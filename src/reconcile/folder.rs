@@ -62,9 +62,15 @@ impl Folder {
         Ok(())
     }
 
-    /// Waits for a change, and then until the folder is quiet. May be dropped at any time.
+    /// Waits for a change. May be dropped at any time.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
+        // What `quiet` waits for begins with this event.
+        self.changed.notify_one();
+    }
+
+    /// Waits until nothing happens in the folder any more; at once if nothing did.
+    pub(super) async fn quiet(&self) {
         let patience = Instant::now() + QUIET_PATIENCE;
         while Instant::now() < patience {
             if timeout(QUIET, self.changed.notified()).await.is_err() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt::Write as _,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +15,7 @@ use crate::{
         actual::{Actual, ActualTask},
         contact::{AudienceChange, variables_digest},
         desired::{AudienceSource, Desired, DesiredTask, InvalidTask},
-        fields::Fields,
+        fields::{Digest, Fields},
         id::{TaskId, TaskName},
         kind::MessengerType,
         phase::Transition,
@@ -34,6 +35,8 @@ pub struct Survey {
     pub audiences: BTreeMap<TaskName, AudienceDifference>,
     pub diagnostics: Vec<Diagnostic>,
     pub sources: Sources,
+    /// Of the folder as it was read.
+    pub fingerprint: Digest,
 }
 
 /// How an audience differs from the one that was loaded: for the plan in numbers, for the one who
@@ -59,7 +62,29 @@ pub enum SurveyError {
     Panicked(#[from] JoinError),
 }
 
+/// What a folder says, in one digest: the same for two readings that would lead to the same plan.
+pub(super) fn fingerprint(desired: &Desired) -> Digest {
+    let Desired { folder: _, tasks, resources, unreadable } = desired;
+    let mut text = format!("{unreadable:?}");
+    for (name, task) in tasks {
+        let audience = task.audience.as_ref().map(|audience| audience.digest);
+        write!(text, "{name} {} {audience:?}", task.digest).expect("a String takes all text");
+    }
+    for (key, resource) in resources {
+        write!(text, "{key} {}", resource.digest).expect("a String takes all text");
+    }
+    Digest::of_bytes(text.as_bytes())
+}
+
 impl Survey {
+    /// Nothing is left of what there was.
+    pub fn is_emptied(&self) -> bool {
+        let Desired { folder: _, tasks, resources, unreadable } = &self.desired;
+        let wants_nothing = tasks.is_empty() && resources.is_empty() && unreadable.is_empty();
+        let Actual { tasks, resources } = &self.actual;
+        wants_nothing && !(tasks.is_empty() && resources.is_empty())
+    }
+
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
@@ -96,6 +121,7 @@ pub async fn survey(
     let path: PathBuf = folder.to_owned();
     let loaded = spawn_blocking(move || manifest::load(&path)).await??;
     let mut survey = Survey {
+        fingerprint: fingerprint(&loaded.desired),
         desired: loaded.desired,
         actual: store.read_actual().await?,
         audiences: BTreeMap::new(),
@@ -180,7 +206,7 @@ impl Survey {
             .resources
             .iter()
             .filter(|(key, resource)| {
-                desired.resources.get(key).is_some_and(|wanted| wanted.digest != resource.digest)
+                desired.resources.get(key).is_none_or(|wanted| wanted.digest != resource.digest)
             })
             .map(|(key, _)| key.clone())
             .collect::<BTreeSet<_>>();

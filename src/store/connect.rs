@@ -45,6 +45,8 @@ impl Store {
             ("plan_cache_mode", "force_custom_plan"),
             ("statement_timeout", STATEMENT_DEADLINE),
             ("timezone", "UTC"),
+            // The session that shows that an executor lives is idle for as long as it lives.
+            ("idle_session_timeout", "0"),
         ]);
         migrate(&options).await?;
         let pool = PgPoolOptions::new()

@@ -31,6 +31,8 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const IDLE_BEFORE_STOP: Duration = Duration::from_millis(600);
 /// Past this a fast shutdown hangs, and the server is ended at once: it recovers on the next start.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// A server that ran for less does not start again; it would only fail again.
+const RESTART_AFTER: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 /// `sun_path` has 108 bytes with its end; Postgres adds `/.s.PGSQL.5432.lock`.
 const SOCKET_FOLDER_BYTES_MAX: usize = 85;
@@ -106,6 +108,9 @@ impl Layout {
     fn boot_lock(&self) -> PathBuf {
         self.root.join("boot.lock")
     }
+    fn supervisor_lock(&self) -> PathBuf {
+        self.root.join("supervisor.lock")
+    }
     fn log(&self) -> PathBuf {
         self.root.join("supervisor.log")
     }
@@ -116,6 +121,10 @@ impl Layout {
 pub struct Embedded {
     _users_lock: File,
     options: PgConnectOptions,
+    layout: Layout,
+    program: PathBuf,
+    search_path: Vec<PathBuf>,
+    durability: Durability,
 }
 
 impl Embedded {
@@ -142,14 +151,33 @@ impl Embedded {
         let deadline = Instant::now() + START_DEADLINE;
         // A supervisor that is leaving holds it exclusively until its server has stopped.
         wait_for_lock(&users_lock, FlockOperation::NonBlockingLockShared, deadline).await?;
-        if !answers(&options).await {
-            let boot_lock = lock_file(&layout.boot_lock()).map_err(unusable)?;
-            wait_for_lock(&boot_lock, FlockOperation::NonBlockingLockExclusive, deadline).await?;
-            if !answers(&options).await {
-                boot(&layout, program, search_path, durability, &options, deadline).await?;
-            }
+        let embedded = Self {
+            _users_lock: users_lock,
+            options,
+            layout,
+            program: program.to_owned(),
+            search_path: search_path.to_vec(),
+            durability,
+        };
+        embedded.revive().await?;
+        Ok(embedded)
+    }
+
+    /// Starts the server if it does not answer: whoever supervised it may have been killed.
+    pub async fn revive(&self) -> Result<(), EmbeddedError> {
+        if answers(&self.options).await {
+            return Ok(());
         }
-        Ok(Self { _users_lock: users_lock, options })
+        let deadline = Instant::now() + START_DEADLINE;
+        let boot_lock = lock_file(&self.layout.boot_lock()).map_err(|source| {
+            EmbeddedError::DataFolder { path: self.layout.root.clone(), source }
+        })?;
+        wait_for_lock(&boot_lock, FlockOperation::NonBlockingLockExclusive, deadline).await?;
+        if answers(&self.options).await {
+            return Ok(());
+        }
+        let Self { layout, program, search_path, durability, options, .. } = self;
+        boot(layout, program, search_path, *durability, options, deadline).await
     }
 
     pub fn options(&self) -> PgConnectOptions {
@@ -198,7 +226,8 @@ async fn boot(
     let installation = Installation::find(&layout.cluster(), search_path)?;
     let account = Account::of_server()?;
     account.check_reach(&layout.root)?;
-    let log = File::create(layout.log()).map_err(unusable)?;
+    let log = OpenOptions::new().create(true).append(true).open(layout.log()).map_err(unusable)?;
+    log.set_len(0).map_err(unusable)?;
 
     let mut command = Command::new(program);
     command.args(["db", "supervise", "--data"]).arg(&layout.root);
@@ -212,12 +241,18 @@ async fn boot(
     let mut supervisor = command.spawn().map_err(unusable)?;
     loop {
         if answers(options).await {
-            // The supervisor outlives this program on purpose; whoever adopts it reaps it.
+            // The supervisor may outlive this program; until then somebody has to hear of its end.
+            thread::spawn(move || supervisor.wait());
             return Ok(());
         }
-        let ended = supervisor.try_wait().map_err(unusable)?.is_some();
-        if ended || Instant::now() > deadline {
+        let ended = supervisor.try_wait().map_err(unusable)?;
+        if ended.is_some_and(|status| !status.success()) || Instant::now() > deadline {
             return Err(EmbeddedError::NotStarted { last_words: last_words(&layout.log()) });
+        }
+        if ended.is_some() {
+            // Another supervisor is there: one that starts, or one that leaves.
+            tokio::time::sleep(POLL).await;
+            supervisor = command.spawn().map_err(unusable)?;
         }
         tokio::time::sleep(POLL / 10).await;
     }
@@ -373,23 +408,37 @@ pub fn supervise(
 ) -> Result<(), EmbeddedError> {
     let layout = Layout { root: data.to_owned() };
     let unusable = |source| EmbeddedError::DataFolder { path: layout.root.clone(), source };
+    // One supervisor at a time, from before the first file is written.
+    let only = lock_file(&layout.supervisor_lock()).map_err(unusable)?;
+    if flock(&only, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(());
+    }
     let account = Account::of_server()?;
     initialise(&layout, programs, &account)?;
     account.make_folder(&layout.socket_folder()).map_err(unusable)?;
 
-    let mut server = account.command(&programs.join("postgres"));
-    server.arg("-D").arg(layout.cluster()).arg("-k").arg(layout.socket_folder());
+    let mut command = account.command(&programs.join("postgres"));
+    command.arg("-D").arg(layout.cluster()).arg("-k").arg(layout.socket_folder());
     for setting in server_settings(durability) {
-        server.arg("-c").arg(setting);
+        command.arg("-c").arg(setting);
     }
-    server.stdin(Stdio::null()).stdout(Stdio::null());
-    let mut server = spawn_to_die_with_us(&mut server).map_err(unusable)?;
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    die_with_us(&mut command);
+    let mut server = command.spawn().map_err(unusable)?;
+    let mut started_at = Instant::now();
 
     let users = lock_file(&layout.users_lock()).map_err(unusable)?;
     let mut idle_since: Option<Instant> = None;
     loop {
         if let Some(status) = server.try_wait().map_err(unusable)? {
-            return Err(EmbeddedError::NotStarted { last_words: format!("it left with {status}") });
+            // One that ran for a while was killed, or met a full disk: it recovers when it starts. One
+            // that does not start is an error for whoever waits for it.
+            if started_at.elapsed() < RESTART_AFTER {
+                let last_words = format!("it left with {status}");
+                return Err(EmbeddedError::NotStarted { last_words });
+            }
+            server = command.spawn().map_err(unusable)?;
+            started_at = Instant::now();
         }
         if flock(&users, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let since = *idle_since.get_or_insert_with(Instant::now);
@@ -456,7 +505,7 @@ fn initialise(layout: &Layout, programs: &Path, account: &Account) -> Result<(),
 }
 
 #[expect(unsafe_code, reason = "only between fork and exec can a child ask to die with its parent")]
-fn spawn_to_die_with_us(command: &mut Command) -> io::Result<Child> {
+fn die_with_us(command: &mut Command) {
     let ask = || {
         #[cfg(target_os = "linux")]
         set_parent_process_death_signal(Some(Signal::INT))?;
@@ -464,7 +513,6 @@ fn spawn_to_die_with_us(command: &mut Command) -> io::Result<Child> {
     };
     // SAFETY: the closure makes one system call, allocates nothing and takes no lock.
     unsafe { command.pre_exec(ask) };
-    command.spawn()
 }
 
 fn stop(server: &mut Child) -> io::Result<()> {

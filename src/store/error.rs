@@ -7,6 +7,9 @@ pub enum StoreError {
     /// Nobody answers: try again later.
     #[error("the database does not answer")]
     Away(#[source] sqlx::Error),
+    /// A statement never came back.
+    #[error("the database does not answer any more")]
+    Silent,
     /// It answers, and refuses us.
     #[error("the database refuses the connection")]
     Refused(#[source] sqlx::Error),
@@ -63,12 +66,14 @@ impl From<sqlx::Error> for StoreError {
 impl StoreError {
     /// Whether the same may work in a moment.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Locked { .. } | Self::Stale(_))
+        matches!(self, Self::Away(_) | Self::Silent | Self::Locked { .. } | Self::Stale(_))
     }
 
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Away(_) => Some("is the server running, and NUNCIO_DATABASE_URL right?"),
+            Self::Away(_) | Self::Silent => {
+                Some("is the server running, and NUNCIO_DATABASE_URL right?")
+            }
             Self::Refused(_) => {
                 Some("check the user, the password and the database in NUNCIO_DATABASE_URL")
             }

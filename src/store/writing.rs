@@ -12,7 +12,8 @@ use super::{
 };
 use crate::domain::{
     actual::ActualResource,
-    desired::Desired,
+    desired::{Desired, DesiredResource},
+    fields::{FieldValue, Fields},
     id::{Generation, TaskId, TaskName},
     phase::{Act, Phase, Transition},
     resource::{Resource, ResourceKey},
@@ -191,6 +192,15 @@ async fn lock_holder(connection: &mut PgConnection) -> Result<Option<String>, St
 /// Nothing changed: what the plan saw is not there any more.
 fn expect_one(rows: u64, what: impl FnOnce() -> String) -> Result<(), StoreError> {
     if rows == 1 { Ok(()) } else { Err(StoreError::Stale(what())) }
+}
+
+/// Whether more than the daily limit of a channel changed.
+fn connects_differently(from: &ActualResource, to: &DesiredResource) -> bool {
+    let how = |fields: &Fields| -> Vec<(String, FieldValue)> {
+        let connects = fields.iter().filter(|(path, _)| *path != "dailyLimit");
+        connects.map(|(path, value)| (path.to_owned(), value.clone())).collect()
+    };
+    from.fields.as_ref().is_none_or(|before| how(before) != how(&to.fields))
 }
 
 fn seconds_of(minute: u16) -> i32 {
@@ -455,7 +465,8 @@ impl Writing {
         match &resource.resource {
             Resource::Channel(spec) => {
                 if let Some(limit) = spec.daily_limit {
-                    self.write_lane(key, limit, spec.kind.facts().drops_repeats).await?;
+                    let is_mended = from.is_none_or(|from| connects_differently(from, resource));
+                    self.write_lane(key, limit, spec.kind.facts().drops_repeats, is_mended).await?;
                 }
             }
             Resource::SuppressionList(spec) => {
@@ -482,21 +493,27 @@ impl Writing {
         Ok(())
     }
 
-    /// A changed channel starts afresh: what blocked it may be what was changed.
+    /// A channel that connects differently starts afresh: what blocked it may be what was changed.
     async fn write_lane(
         &mut self,
         key: &ResourceKey,
         daily_limit: u32,
         drops_repeats: bool,
+        is_mended: bool,
     ) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO lanes (channel, daily_limit, drops_repeats) VALUES ($1, $2, $3)
             ON CONFLICT (channel) DO UPDATE SET daily_limit = excluded.daily_limit,
-                drops_repeats = excluded.drops_repeats, blocked_class = NULL, blocked_reason = NULL,
-                blocked_until = NULL, failures = 0, not_before = NULL",
+                drops_repeats = excluded.drops_repeats,
+                blocked_class = CASE WHEN NOT $4 THEN lanes.blocked_class END,
+                blocked_reason = CASE WHEN NOT $4 THEN lanes.blocked_reason END,
+                blocked_until = CASE WHEN NOT $4 THEN lanes.blocked_until END,
+                failures = CASE WHEN $4 THEN 0 ELSE lanes.failures END,
+                not_before = CASE WHEN NOT $4 THEN lanes.not_before END",
             key.name,
             i32::try_from(daily_limit).unwrap_or(i32::MAX),
-            drops_repeats
+            drops_repeats,
+            is_mended
         )
         .execute(&mut *self.transaction)
         .await?;
