@@ -255,10 +255,10 @@ impl Survey {
             let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
             let mistakes: BTreeSet<Place> = errors.map(|error| error.place.clone()).collect();
             self.diagnostics.extend(diagnostics);
-            if !mistakes.is_empty() {
-                self.hold(&name, mistakes);
-            } else {
+            if mistakes.is_empty() {
                 self.audiences.insert(name, difference);
+            } else {
+                self.hold(&name, mistakes);
             }
         }
         Ok(())

@@ -59,6 +59,8 @@ fn a_bad_file_is_one_problem_with_its_place() {
             task.replace("3s", "99999999999999999999h").into_bytes(),
             "bad-value",
         ),
+        ("a pause of two months", task.replace("3s", "1464h").into_bytes(), "bad-value"),
+        ("a text with U+0000", task.replace("Hello!", "\"Good\\0day\"").into_bytes(), "syntax"),
         ("a limit of 0", task.replace("PerChannel: 20", "PerChannel: 0").into_bytes(), "bad-value"),
         (
             "a zone that is none",

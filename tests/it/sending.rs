@@ -20,8 +20,13 @@ struct Stage {
 
 impl Stage {
     fn new(channels: &[&'static str], faults: bool) -> Self {
+        Self::with_delay(channels, faults, Duration::ZERO)
+    }
+
+    /// With providers that think before they answer.
+    fn with_delay(channels: &[&'static str], faults: bool, delay: Duration) -> Self {
         let folder = Folder::with_team();
-        let providers = Providers::start(Duration::ZERO, faults);
+        let providers = Providers::start(delay, faults);
         for name in channels {
             let token = format!("token: {{env: {}}}", variable(name));
             let endpoint = format!("  endpoint: {}\n", providers.endpoint(ChannelKind::VkUser));
@@ -359,4 +364,141 @@ fn cut_connections_are_survived() {
     assert_eq!(watch.interrupt(Duration::from_secs(5)), 130);
     assert_eq!(stage.delivered().len(), 36);
     assert!(stage.delivered().values().all(|n| *n == 1), "{:?}", stage.delivered());
+}
+
+#[test]
+fn an_answer_that_came_while_the_database_was_away_is_recorded() {
+    let folder = Folder::with_team();
+    let database = TestDatabase::new();
+    let providers = Providers::start(Duration::from_millis(1500), false);
+    let endpoint = format!("  endpoint: {}\n", providers.endpoint(ChannelKind::WhatsappWeb));
+    folder.write("w.yaml", &channel("wa", "whatsapp-web", "apiKey: {env: KEY}", &endpoint));
+    let task = vk_task("slow", "wa", "[\"+79161234501\", \"+79161234502\"]", "  state: running")
+        .replace("vkontakte", "whatsapp");
+    folder.write("a.yaml", &task);
+    let program = |arguments: &[&str]| {
+        Program::new(folder.root(), arguments)
+            .database(&database)
+            .env("KEY", Providers::secret("wa", "apiKey"))
+    };
+    assert_eq!(program(&["apply", "--auto-approve"]).run().code, 0);
+    let watch = program(&["watch"]).start();
+    wait_until("a call runs", PATIENCE, || {
+        let n = database.value("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL");
+        (n == "1", n)
+    });
+    // The executor's session goes too: its lease is lost while the provider still thinks.
+    database.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    wait_until("both are sent", PATIENCE, || {
+        let n = database.value("SELECT n_sent || '/' || n_in_doubt FROM task_channels");
+        (n == "2/0", n)
+    });
+    drop(watch);
+    assert_eq!(providers.deliveries().len(), 2);
+}
+
+#[test]
+fn a_doubt_counts_against_the_day() {
+    let stage = Stage::new(&["vk-a"], true);
+    // Delivered without an answer, and repeated under the same key: one opening, one place.
+    let one = |name: &str, who: &str| {
+        running(name, "vk-a", who).replace("PerChannel: 20", "PerChannel: 1")
+    };
+    stage.apply("a.yaml", &one("doubtful", "[10504, 10505]"));
+    let watch = stage.watch();
+    stage.wait_for("SELECT verdict FROM turns", "daily-limit");
+    wait_until("the repeat is answered", PATIENCE, || {
+        let outcomes = stage.outcomes("10504");
+        (outcomes == "in-doubt, sent", outcomes)
+    });
+    stage.wait_for("SELECT verdict FROM turns", "daily-limit");
+    drop(watch);
+    assert_eq!(stage.database.value("SELECT day_count FROM lanes WHERE channel = 'vk-a'"), "1");
+    assert_eq!(stage.providers.deliveries().len(), 1);
+}
+
+#[test]
+fn an_audience_that_lost_its_tail_is_exhausted() {
+    let stage = Stage::new(&["vk-a"], false);
+    stage.folder.write("a.yaml", &running("tail", "vk-a", "[1, 2, 3]"));
+    assert_eq!(stage.program(&["apply", "--auto-approve"]).run().code, 0);
+    // A pause of 3 s leaves time to take the last one out.
+    let watch = stage.watch();
+    stage.wait_for("SELECT n_sent FROM task_channels", "1");
+    stage.folder.write("a.yaml", &running("tail", "vk-a", "[1, 2]"));
+    stage.wait_for("SELECT verdict FROM turns", "audience-exhausted");
+    drop(watch);
+    assert_eq!(stage.delivered().len(), 2);
+    let status = stage.program(&["status"]).run();
+    assert!(status.stdout.contains("0 of 2"), "{}", status.stdout);
+}
+
+#[test]
+fn a_contact_is_not_lost_when_its_task_is_recreated_during_the_call() {
+    let stage = Stage::new(&["vk-a", "vk-b"], true);
+    // Throttled at the first call, which takes long enough for a recreation to overtake it.
+    stage.apply("a.yaml", &running("swift", "vk-a", "[10504, 2]"));
+    let watch = stage.watch();
+    stage.wait_for("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL", "1");
+    stage.folder.write("a.yaml", &running("swift", "vk-b", "[10504, 2]"));
+    let recreated = stage.program(&["apply", "--recreate", "swift", "--auto-approve"]).run();
+    assert_eq!(recreated.code, 0, "{}", recreated.stderr);
+    stage.wait_for("SELECT verdict FROM turns", "audience-exhausted");
+    stage.wait_for("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL", "0");
+    stage.wait_for("SELECT count(*) FROM retries", "0");
+    drop(watch);
+    // Its task is gone, so the doubt is nobody's to repeat: an operator is told of it.
+    let listed = stage.program(&["resolve"]).run();
+    assert!(listed.stdout.contains("10504"), "{}", listed.stdout);
+    let attempt = listed.stdout.split(' ').next().unwrap().to_owned();
+    assert_eq!(stage.program(&["resolve", &attempt, "retry"]).run().code, 3);
+    assert_eq!(stage.program(&["resolve", &attempt, "drop"]).run().code, 0);
+    assert_eq!(stage.delivered(), [("10504".to_owned(), 1), ("2".to_owned(), 1)].into());
+}
+
+#[test]
+fn a_higher_limit_does_not_lift_a_providers_block() {
+    let stage = Stage::new(&["vk-banned"], true);
+    stage.apply("a.yaml", &running("one", "vk-banned", "[1, 2]"));
+    let watch = stage.watch();
+    stage.wait_for("SELECT verdict FROM turns", "channel-blocked");
+    drop(watch);
+    let endpoint = stage.providers.endpoint(ChannelKind::VkUser);
+    let token = format!("token: {{env: {}}}", variable("vk-banned"));
+    let change = |more: &str| {
+        stage.folder.write("vk-banned.yaml", &channel("vk-banned", "vk-user", &token, more));
+        assert_eq!(stage.program(&["apply", "--auto-approve"]).run().code, 0);
+        stage.database.value("SELECT verdict FROM turns")
+    };
+    assert_eq!(change(&format!("  endpoint: {endpoint}\n  dailyLimit: 5\n")), "channel-blocked");
+    assert_eq!(stage.program(&["unblock", "vk-banned"]).run().code, 0);
+    assert_ne!(stage.database.value("SELECT verdict FROM turns"), "channel-blocked");
+}
+
+#[test]
+fn a_refusal_that_came_after_a_recreation_loses_nobody() {
+    let stage = Stage::with_delay(&["vk-a", "vk-b"], true, Duration::from_millis(1500));
+    stage.apply("a.yaml", &running("swift", "vk-a", "[10429, 2, 3]"));
+    let watch = stage.watch();
+    stage.wait_for("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL", "1");
+    stage.folder.write("a.yaml", &running("swift", "vk-b", "[10429, 2, 3]"));
+    let recreated = stage.program(&["apply", "--recreate", "swift", "--auto-approve"]).run();
+    assert_eq!(recreated.code, 0, "{}", recreated.stderr);
+    wait_until("everybody is written to", PATIENCE, || {
+        let delivered = stage.delivered();
+        (delivered.len() == 3, delivered)
+    });
+    stage.wait_for("SELECT verdict FROM turns", "audience-exhausted");
+    stage.wait_for("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL", "0");
+    drop(watch);
+    assert!(stage.delivered().values().all(|n| *n == 1));
+    let status = stage.program(&["status"]).run();
+    assert!(
+        status.stdout.contains("0 of 3") && status.stdout.contains("3 sent, 0 failed"),
+        "{}",
+        status.stdout
+    );
 }

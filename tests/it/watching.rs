@@ -2,9 +2,11 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt as _, symlink},
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Folder, Program, Running, TestDatabase, vk_task, wait_until};
 
@@ -144,4 +146,75 @@ fn a_git_operation_is_waited_out() {
     assert_eq!(n_tasks(&database), "0");
     fs::remove_file(folder.root().join(".git/index.lock")).unwrap();
     wait_for(&database, "SELECT count(*) FROM tasks", "1");
+}
+
+const STOP_LIST: &str = "apiVersion: nuncio/v1
+kind: SuppressionList
+metadata: {name: stop}
+spec: {entries: [1]}
+";
+
+#[test]
+fn a_vanished_suppression_list_lets_nobody_be_written_to() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    folder.write("a.yaml", &vk_task("one", "vk", "[1, 2]", "  state: running"));
+    folder.write("stop.yaml", STOP_LIST);
+    let _running = watch(&folder, &database);
+    wait_for(&database, "SELECT count(*) FROM suppressions", "1");
+    folder.remove("stop.yaml");
+    wait_for(&database, "SELECT count(*) FROM held_back WHERE subject LIKE 'Supp%'", "1");
+    assert_eq!(database.value("SELECT count(*) FROM suppressions"), "1");
+    // With consent in two steps: emptied first, and deleted then.
+    folder.write("stop.yaml", &STOP_LIST.replace("[1]", "[]"));
+    wait_for(&database, "SELECT count(*) FROM suppressions", "0");
+    folder.remove("stop.yaml");
+    wait_for(&database, "SELECT count(*) FROM resources WHERE kind = 'SuppressionList'", "0");
+}
+
+#[test]
+fn an_emptied_folder_deletes_nothing() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    folder.write("a.yaml", &vk_task("one", "vk", "[1]", "  state: completed"));
+    folder.write("stop.yaml", STOP_LIST);
+    let _running = watch(&folder, &database);
+    wait_for(&database, "SELECT count(*) FROM tasks WHERE phase = 'completed'", "1");
+    let aside = folder.root().join("aside");
+    fs::create_dir(&aside).unwrap();
+    let names = ["team.yaml", "vk.yaml", "a.yaml", "stop.yaml"];
+    for name in names {
+        fs::rename(folder.tasks().join(name), aside.join(name)).unwrap();
+    }
+    // Longer than the quiet time, a pass and the second look together.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(n_tasks(&database), "1");
+    assert_eq!(database.value("SELECT count(*) FROM resources"), "4");
+    for name in names {
+        fs::rename(aside.join(name), folder.tasks().join(name)).unwrap();
+    }
+    folder.write("b.yaml", &vk_task("two", "vk", "[1]", ""));
+    wait_for(&database, "SELECT count(*) FROM tasks WHERE deleted_at IS NULL", "2");
+}
+
+#[test]
+fn a_killed_private_server_is_started_again() {
+    let folder = Folder::with_team();
+    let data = tempfile::Builder::new().prefix("nuncio-data").tempdir().unwrap();
+    fs::set_permissions(data.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program =
+        |arguments: &[&str]| Program::new(folder.root(), arguments).env("NUNCIO_DATA", data.path());
+    assert_eq!(program(&["apply", "--auto-approve"]).run().code, 0);
+    let running = program(&["watch"]).start();
+    let pid_file = data.path().join("postgres/postmaster.pid");
+    let pid = || fs::read_to_string(&pid_file).ok()?.lines().next()?.parse::<i32>().ok();
+    let first = wait_until("the server runs", PATIENCE, || (pid().is_some(), pid())).unwrap();
+    // Not before the supervisor takes its end for one that a start would mend.
+    std::thread::sleep(Duration::from_millis(2500));
+    kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
+    wait_until("another server runs", PATIENCE, || (pid().is_some_and(|pid| pid != first), pid()));
+    folder.write("a.yaml", &vk_task("one", "vk", "[1]", ""));
+    wait_until("watch goes on with it", PATIENCE, || {
+        let status = program(&["status"]).run();
+        (status.stdout.contains("one"), status.stderr)
+    });
+    assert_eq!(running.terminate(Duration::from_secs(5)), 143);
 }

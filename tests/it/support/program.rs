@@ -84,8 +84,17 @@ impl Running {
     }
 
     /// Asks it to leave, as Ctrl-C does, and gives its exit code.
-    pub(crate) fn interrupt(mut self, patience: Duration) -> i32 {
-        self.signal(Signal::INT);
+    pub(crate) fn interrupt(self, patience: Duration) -> i32 {
+        self.leave(Signal::INT, patience)
+    }
+
+    /// Asks it to leave, as a service manager does, and gives its exit code.
+    pub(crate) fn terminate(self, patience: Duration) -> i32 {
+        self.leave(Signal::TERM, patience)
+    }
+
+    fn leave(mut self, signal: Signal, patience: Duration) -> i32 {
+        self.signal(signal);
         let status = wait_until("the program leaves", patience, || {
             let status = self.child.try_wait().unwrap();
             (status.is_some(), status)
