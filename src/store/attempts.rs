@@ -1,31 +1,13 @@
-//! Permits, attempts and their outcomes: the send ledger.
-//!
-//! A permit and its intent are one statement, decided by the database's clock; an outcome is another.
-//! Both are set-based: a thousand lanes cost as many round trips as one.
+//! Attempts and their outcomes, and what becomes of an opening after each.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{
-    connect::Store,
-    encoding::{opening_from_json, parsed},
-    error::StoreError,
-};
+use super::{connect::Store, encoding::parsed, error::StoreError};
 use crate::domain::{
-    address::Address,
-    attempt::{Outcome, Permit},
-    id::{AttemptId, ChannelName, ExecutorId, Fence, TaskId},
+    attempt::Outcome,
+    id::{AttemptId, ChannelName, ExecutorId, Fence},
 };
 
-/// One statement's worth: above it the statement grows slower than its batch.
-const PERMITS_MAX: i64 = 1000;
-/// How many contacts that may not be written to (suppressed, or written to by an earlier incarnation)
-/// one statement passes over for a task; more of them take further statements.
-const SKIPPED_MAX: i64 = 500;
-/// A call must begin while the lease has this much left, so that a stalled process does not call late.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// A provider that is away is asked again after 5 s, 10 s, 20 s … and at most every quarter of an hour.
 const BACKOFF_FIRST_S: f64 = 5.0;
 const BACKOFF_MAX_S: f64 = 900.0;
@@ -53,28 +35,6 @@ pub struct Abandoned {
     pub fence: Fence,
     /// Granted under the fence that is held now: then the holder knows that it never called.
     pub under_this_fence: bool,
-}
-
-/// An attempt in doubt that waits for an operator.
-#[derive(Clone, Debug)]
-pub struct Doubtful {
-    pub attempt: AttemptId,
-    pub task: String,
-    pub channel: String,
-    pub address: Address,
-    pub granted_at: DateTime<Utc>,
-    pub reason: String,
-}
-
-/// What an operator says of an attempt in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// It arrived.
-    Sent,
-    /// It did not: the contact is written to again.
-    Retry,
-    /// Whatever became of it, the contact is not written to again.
-    Drop,
 }
 
 /// Creates the partitions of this month and the next, so that rows seldom fall into the default one.
@@ -107,172 +67,6 @@ fn storable(text: &str) -> String {
 }
 
 impl Store {
-    /// Grants the permit of every lane of this executor that is due, and commits the intents.
-    ///
-    /// A lane speaks for one task at a time, the one that waited longest. Retries go before fresh
-    /// contacts. The row of the lane, of the audience's cursor and of the retry are locked here, and
-    /// whoever finds them locked passes on; the ledger's key is the last word on "never twice".
-    pub async fn grant_permits(&self, executor: ExecutorId) -> Result<Vec<Permit>, StoreError> {
-        let rows = sqlx::query!(
-            r#"WITH me AS (
-                SELECT id, extract(epoch FROM alive_until - now())::float8 - $4::float8 AS valid_s
-                FROM executors WHERE id = $1 AND alive_until > now() + make_interval(secs => $4)
-            ), lane AS (
-                SELECT l.channel, l.fence FROM lanes l JOIN me ON me.id = l.owner
-                WHERE l.in_flight IS NULL AND l.blocked_class IS NULL
-                    OR l.in_flight IS NULL AND l.blocked_until <= now()
-                FOR UPDATE OF l SKIP LOCKED
-            ), turn AS (
-                SELECT DISTINCT ON (channel) lane.fence, turns.channel, turns.task_id, turns.task,
-                    turns.hours_from_s, turns.hours_to_s, turns.timezone, turns.is_full
-                FROM lane JOIN turns USING (channel)
-                WHERE turns.verdict = 'ready'
-                ORDER BY channel, turns.last_opening_at NULLS FIRST, turns.task_id
-                LIMIT $2
-            ), due_retry AS (
-                SELECT turn.channel, r.*
-                FROM turn CROSS JOIN LATERAL (
-                    SELECT r.opening, r.position, r.address, r.key, r.tries, c.variables,
-                        r.in_doubt AND r.counted_on = utc_day(now()) AS is_counted
-                    FROM retries r
-                    JOIN contacts c ON c.task_id = r.task_id AND c.position = r.position
-                    WHERE r.task_id = turn.task_id AND r.ready_at <= now()
-                        AND (r.channel IS NULL OR r.channel = turn.channel)
-                        AND (NOT turn.is_full OR r.in_doubt AND r.counted_on = utc_day(now()))
-                        AND NOT EXISTS (SELECT FROM suppressions s WHERE s.address = r.address
-                            AND s.task IN ('', turn.task))
-                    ORDER BY r.channel NULLS LAST, r.ready_at
-                    LIMIT 1
-                    FOR UPDATE OF r SKIP LOCKED
-                ) r
-            ), retry AS (
-                -- Two lanes of one task may have found the same unbound retry.
-                SELECT DISTINCT ON (opening) * FROM due_retry ORDER BY opening, channel
-            ), fresh_turn AS (
-                SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
-                FROM turn WHERE NOT is_full AND channel NOT IN (SELECT channel FROM due_retry)
-            ), audience AS (
-                SELECT a.task_id, a.cursor_position, wanted.n_wanted, wanted.task
-                FROM audiences a JOIN (
-                    SELECT task_id, min(task) AS task, count(*) AS n_wanted FROM fresh_turn GROUP BY task_id
-                ) wanted USING (task_id)
-                WHERE a.cursor_position < a.last_position
-                FOR UPDATE OF a SKIP LOCKED
-            ), passed AS (
-                SELECT audience.task_id, audience.n_wanted, c.*,
-                    sum(c.eligible::int) OVER (PARTITION BY audience.task_id ORDER BY c.position) AS n
-                FROM audience CROSS JOIN LATERAL (
-                    SELECT c.position, c.address, c.variables, l.task IS NULL AS unwritten,
-                        l.task IS NULL AND NOT EXISTS (SELECT FROM suppressions s
-                            WHERE s.address = c.address AND s.task IN ('', audience.task)) AS eligible
-                    FROM contacts c
-                    LEFT JOIN ledger l ON l.task = audience.task AND l.address = c.address
-                    WHERE c.task_id = audience.task_id AND c.position > audience.cursor_position
-                    ORDER BY c.position
-                    LIMIT audience.n_wanted + $3
-                ) c
-            ), fresh AS (
-                SELECT * FROM passed WHERE eligible AND n <= n_wanted
-            ), moved AS (
-                -- Up to the last contact that is granted; over all of the window if there were not
-                -- enough, and to the end if the window was not full: nothing stands behind it.
-                UPDATE audiences a SET waiting = greatest(0, a.waiting - coalesce(p.n_passed, 0)),
-                    cursor_position = CASE
-                        WHEN coalesce(p.n_eligible, 0) < audience.n_wanted
-                            AND coalesce(p.n_rows, 0) < audience.n_wanted + $3 THEN a.last_position
-                        ELSE p.cursor_position END
-                FROM audience LEFT JOIN (
-                    SELECT task_id, count(*) AS n_rows, count(*) FILTER (WHERE eligible) AS n_eligible,
-                        max(position) FILTER (WHERE n < n_wanted OR n = n_wanted AND eligible)
-                            AS cursor_position,
-                        count(*) FILTER (WHERE unwritten AND (n < n_wanted OR n = n_wanted AND eligible))
-                            AS n_passed
-                    FROM passed GROUP BY task_id
-                ) p USING (task_id)
-                WHERE a.task_id = audience.task_id
-            ), pick AS (
-                SELECT turn.channel, turn.fence, turn.task_id, turn.task, retry.opening, retry.position,
-                    retry.address, retry.key, retry.tries + 1 AS tries, retry.variables, retry.is_counted
-                FROM retry JOIN turn USING (channel)
-                UNION ALL
-                SELECT t.channel, t.fence, t.task_id, t.task, nextval('opening_ids'), fresh.position,
-                    fresh.address, opening_key(t.task, fresh.address), 1, fresh.variables, false
-                FROM fresh JOIN fresh_turn t ON t.task_id = fresh.task_id AND t.n = fresh.n
-            ), entered AS (
-                INSERT INTO ledger (task, address, opening, channel)
-                SELECT DISTINCT ON (task, address) task, address, opening, channel
-                FROM pick ORDER BY task, address, opening
-                ON CONFLICT (task, address) DO UPDATE SET channel = excluded.channel
-                WHERE ledger.opening = excluded.opening
-                RETURNING task, address, opening
-            ), granted AS (
-                INSERT INTO attempts (id, opening, tries, task_id, task, channel, position, address, key,
-                    fence, granted_at)
-                SELECT nextval('attempt_ids'), opening, tries, task_id, task, channel, position,
-                    address, key, fence, now()
-                FROM pick JOIN entered USING (task, address, opening)
-                RETURNING id, opening, task_id, task, channel, address, key, fence, granted_at
-            ), taken AS (
-                DELETE FROM retries WHERE opening IN (SELECT opening FROM granted)
-            ), counted AS (
-                SELECT granted.*, (NOT coalesce(pick.is_counted, false))::int AS n
-                FROM granted JOIN pick USING (opening)
-            ), lane_marked AS (
-                UPDATE lanes l SET in_flight = g.id, in_flight_granted_at = g.granted_at,
-                    last_pause_ms = t.pause_ms, day = utc_day(now()),
-                    day_count = CASE WHEN l.day = utc_day(now()) THEN l.day_count ELSE 0 END + g.n,
-                    blocked_class = NULL, blocked_reason = NULL, blocked_until = NULL
-                FROM counted g JOIN tasks t ON t.id = g.task_id
-                WHERE l.channel = g.channel
-            ), task_marked AS (
-                UPDATE task_channels tc SET last_opening_at = now(), day = utc_day(now()),
-                    day_count = CASE WHEN tc.day = utc_day(now()) THEN tc.day_count ELSE 0 END + g.n
-                FROM counted g WHERE tc.task_id = g.task_id AND tc.channel = g.channel
-            )
-            SELECT g.id, g.task_id, g.task, g.channel, g.address, g.key, g.fence,
-                pick.variables, tasks.opening AS "opening!",
-                least(me.valid_s, hours_left_s(turn.hours_from_s, turn.hours_to_s, turn.timezone, now()) - 0.5)
-                    AS "valid_s!"
-            FROM granted g
-            JOIN pick USING (opening)
-            JOIN turn ON turn.channel = g.channel
-            JOIN tasks ON tasks.id = g.task_id
-            CROSS JOIN me"#,
-            executor.0,
-            PERMITS_MAX,
-            SKIPPED_MAX,
-            LEASE_MARGIN.as_secs_f64()
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                let variables = match row.variables {
-                    Some(serde_json::Value::Object(map)) => map
-                        .into_iter()
-                        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                        .collect(),
-                    _ => Vec::new(),
-                };
-                let opening = opening_from_json(&row.opening).ok_or_else(|| {
-                    StoreError::Unreadable(format!("the opening of `{}`", row.task))
-                })?;
-                Ok(Permit {
-                    attempt: AttemptId(row.id),
-                    fence: Fence(row.fence),
-                    task_id: TaskId(row.task_id),
-                    task: parsed(&row.task)?,
-                    channel: parsed(&row.channel)?,
-                    address: Address::from_stored(row.address),
-                    variables,
-                    opening,
-                    key: row.key,
-                    valid_for: Duration::from_secs_f64(row.valid_s.max(0.0)),
-                })
-            })
-            .collect()
-    }
-
     /// Records many outcomes. One whose lane has another fence by now changes nothing: whoever holds
     /// the lane has settled the attempt already. Says which were recorded.
     pub async fn record_outcomes(
@@ -430,101 +224,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// The attempts that are in doubt and will not be repeated, oldest first.
-    pub async fn list_doubtful(&self) -> Result<Vec<Doubtful>, StoreError> {
-        let rows = sqlx::query!(
-            "SELECT a.id, a.task, a.channel, a.address, a.granted_at, coalesce(a.reason, '') AS reason
-            FROM attempts a
-            WHERE a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
-                AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
-                    AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
-                AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
-            ORDER BY a.id LIMIT 1000"
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Doubtful {
-                attempt: AttemptId(row.id),
-                task: row.task,
-                channel: row.channel,
-                address: Address::from_stored(row.address),
-                granted_at: row.granted_at,
-                reason: row.reason.unwrap_or_default(),
-            })
-            .collect())
-    }
-
-    /// Settles an attempt in doubt by an operator's word. Says whether it was in doubt.
-    pub async fn resolve(
-        &self,
-        attempt: AttemptId,
-        resolution: Resolution,
-        by: &str,
-    ) -> Result<bool, StoreError> {
-        let (outcome, word) = match resolution {
-            Resolution::Sent => ("sent", "sent"),
-            Resolution::Retry => ("not-sent", "not sent"),
-            Resolution::Drop => ("in-doubt", "dropped"),
-        };
-        let reason = format!("resolved as {word} by {by}");
-        let resolved = sqlx::query_scalar!(
-            r#"WITH doubtful AS (
-                SELECT a.* FROM attempts a
-                WHERE a.id = $1 AND a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
-                    AND ($2 <> 'not-sent' OR EXISTS (SELECT FROM contacts c
-                        WHERE c.task_id = a.task_id AND c.position = a.position))
-                    AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
-                    AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
-                        AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
-                FOR UPDATE OF a
-            ), settled AS (
-                UPDATE attempts a SET outcome = $2, reason = $3 FROM doubtful d
-                WHERE a.id = d.id AND a.granted_at = d.granted_at
-                RETURNING a.id, a.opening, a.task_id, a.position, a.address, a.key, a.channel
-            ), counted AS (
-                UPDATE task_channels tc SET n_in_doubt = greatest(0, n_in_doubt - 1),
-                    n_sent = n_sent + ($2 = 'sent')::int,
-                    n_failed = n_failed + ($2 = 'in-doubt')::int
-                FROM settled s WHERE tc.task_id = s.task_id AND tc.channel = s.channel
-            ), back AS (
-                INSERT INTO retries (opening, task_id, position, address, key, tries, channel, ready_at, in_doubt)
-                SELECT opening, task_id, position, address, key, 0, channel, now(), false
-                FROM settled WHERE $2 = 'not-sent'
-            )
-            SELECT id AS "id!" FROM settled"#,
-            attempt.0,
-            outcome,
-            reason
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(resolved.is_some())
-    }
-
-    /// Ends the retries of contacts that were removed or suppressed meanwhile: one that certainly was not
-    /// written to leaves the ledger, one in doubt stays so, for an operator. Says how many.
-    pub async fn settle_orphans(&self) -> Result<u64, StoreError> {
-        let settled = sqlx::query!(
-            "WITH orphan AS (
-                DELETE FROM retries r USING tasks t
-                WHERE t.id = r.task_id AND NOT EXISTS (SELECT FROM due_retries d WHERE d.opening = r.opening)
-                RETURNING r.opening, r.task_id, t.name AS task, r.address, r.channel, r.in_doubt
-            ), doubtful AS (
-                UPDATE task_channels tc SET n_in_doubt = n_in_doubt + o.n
-                FROM (SELECT task_id, channel, count(*) AS n FROM orphan WHERE in_doubt
-                    GROUP BY task_id, channel) o
-                WHERE tc.task_id = o.task_id AND tc.channel = o.channel
-            )
-            DELETE FROM ledger l USING orphan o
-            WHERE l.task = o.task AND l.address = o.address AND l.opening = o.opening AND NOT o.in_doubt"
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(settled.rows_affected())
     }
 
     /// Keeps the partitions ahead of the calendar.

@@ -3,24 +3,31 @@
 //! A file is a table or a tight group of them; a function is a statement, or a few that belong in one
 //! transaction. What must hold is decided in the statement, never by reading first and writing after.
 
+mod acts;
 mod attempts;
 mod audience;
 mod connect;
+mod doubts;
 pub mod embedded;
 mod encoding;
 mod error;
 mod held_back;
 mod lanes;
 mod overview;
+mod permits;
+mod purpose;
 mod resources;
 mod tasks;
 mod writing;
 
-pub use attempts::{Abandoned, Doubtful, Finished, Resolution};
+pub use acts::{Acted, Ownership};
+pub use attempts::{Abandoned, Finished};
 pub use audience::{AudienceWriter, StoredContact};
 pub use connect::{Store, Wakeups};
+pub use doubts::{Doubtful, Resolution};
 pub use error::StoreError;
 pub use held_back::HeldBack;
 pub use lanes::{LeasedLane, Presence, Sweep};
 pub use overview::{ChannelOverview, TaskOverview};
-pub use writing::{Acted, Ownership, PhaseChange, Purpose, Wake, Writing};
+pub use purpose::Purpose;
+pub use writing::{PhaseChange, Wake, Writing};

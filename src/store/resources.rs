@@ -1,17 +1,20 @@
-//! Channels, managers, AIs, integrations and suppression lists: reading what was applied.
+//! Channels, managers, AIs, integrations and suppression lists: what was applied, and applying it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     connect::Store,
-    encoding::{digest_from_bytes, fields_from_json, parsed},
+    encoding::{digest_from_bytes, fields_from_json, fields_to_json, parsed},
     error::StoreError,
+    writing::{Writing, expect_one},
 };
 use crate::domain::{
     actual::{Actual, ActualResource},
     channel::ChannelSpec,
+    desired::{Desired, DesiredResource},
+    fields::{FieldValue, Fields},
     id::{ChannelName, Generation},
-    resource::ResourceKey,
+    resource::{Resource, ResourceKey},
 };
 
 impl Store {
@@ -78,5 +81,126 @@ impl Store {
                 Ok((parsed(&row.name)?, spec))
             })
             .collect()
+    }
+}
+
+/// Whether more than the daily limit of a channel changed.
+fn connects_differently(from: &ActualResource, to: &DesiredResource) -> bool {
+    let how = |fields: &Fields| -> Vec<(String, FieldValue)> {
+        let connects = fields.iter().filter(|(path, _)| *path != "dailyLimit");
+        connects.map(|(path, value)| (path.to_owned(), value.clone())).collect()
+    };
+    from.fields.as_ref().is_none_or(|before| how(before) != how(&to.fields))
+}
+
+impl Writing {
+    /// Creates or changes a resource; `from` is what the plan saw of it.
+    pub async fn write_resource(
+        &mut self,
+        key: &ResourceKey,
+        from: Option<&ActualResource>,
+        desired: &Desired,
+    ) -> Result<(), StoreError> {
+        let resource = &desired.resources[key];
+        let origin = desired.origin(&resource.places.document);
+        let written = sqlx::query!(
+            "INSERT INTO resources AS old (kind, name, fields, digest, file, line)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (kind, name) DO UPDATE SET generation = old.generation + 1,
+                fields = excluded.fields, digest = excluded.digest, file = excluded.file,
+                line = excluded.line, updated_at = now()
+            WHERE old.generation = $7",
+            key.kind.as_str(),
+            key.name,
+            fields_to_json(&resource.fields),
+            &resource.digest.0[..],
+            origin.file,
+            i32::try_from(origin.line).unwrap_or(0),
+            from.map_or(0, |from| from.generation.0)
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        expect_one(written.rows_affected(), || key.to_string())?;
+        match &resource.resource {
+            Resource::Channel(spec) => {
+                if let Some(limit) = spec.daily_limit {
+                    let is_mended = from.is_none_or(|from| connects_differently(from, resource));
+                    self.write_lane(key, limit, spec.kind.facts().drops_repeats, is_mended).await?;
+                }
+            }
+            Resource::SuppressionList(spec) => {
+                let addresses: Vec<String> = spec.entries.iter().map(ToString::to_string).collect();
+                let tasks: Vec<String> = match &spec.tasks {
+                    None => vec![String::new()],
+                    Some(tasks) => tasks.iter().map(ToString::to_string).collect(),
+                };
+                sqlx::query!("DELETE FROM suppressions WHERE list = $1", key.name)
+                    .execute(&mut *self.transaction)
+                    .await?;
+                sqlx::query!(
+                    "INSERT INTO suppressions (address, task, list)
+                    SELECT a, t, $3 FROM unnest($1::text[]) a CROSS JOIN unnest($2::text[]) t",
+                    &addresses,
+                    &tasks,
+                    key.name
+                )
+                .execute(&mut *self.transaction)
+                .await?;
+            }
+            Resource::Manager(_) | Resource::Ai(_) | Resource::Integration(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A channel that connects differently starts afresh: what blocked it may be what was changed.
+    async fn write_lane(
+        &mut self,
+        key: &ResourceKey,
+        daily_limit: u32,
+        drops_repeats: bool,
+        is_mended: bool,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "INSERT INTO lanes (channel, daily_limit, drops_repeats) VALUES ($1, $2, $3)
+            ON CONFLICT (channel) DO UPDATE SET daily_limit = excluded.daily_limit,
+                drops_repeats = excluded.drops_repeats,
+                blocked_class = CASE WHEN NOT $4 THEN lanes.blocked_class END,
+                blocked_reason = CASE WHEN NOT $4 THEN lanes.blocked_reason END,
+                blocked_until = CASE WHEN NOT $4 THEN lanes.blocked_until END,
+                failures = CASE WHEN $4 THEN 0 ELSE lanes.failures END,
+                not_before = CASE WHEN NOT $4 THEN lanes.not_before END",
+            key.name,
+            i32::try_from(daily_limit).unwrap_or(i32::MAX),
+            drops_repeats,
+            is_mended
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn delete_resource(
+        &mut self,
+        key: &ResourceKey,
+        from: Generation,
+    ) -> Result<(), StoreError> {
+        let deleted = sqlx::query!(
+            "DELETE FROM resources WHERE kind = $1 AND name = $2 AND generation = $3",
+            key.kind.as_str(),
+            key.name,
+            from.0
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        expect_one(deleted.rows_affected(), || key.to_string())?;
+        // A lane keeps its counts and its pause: the account is the same if the channel comes back.
+        sqlx::query!(
+            "DELETE FROM suppressions WHERE list = $1 AND $2 = 'SuppressionList'",
+            key.name,
+            key.kind.as_str()
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
     }
 }

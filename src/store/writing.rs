@@ -7,16 +7,13 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use super::{
     audience::{self, AudienceWriter},
     connect::Store,
-    encoding::{fields_to_json, opening_to_json, parsed},
+    encoding::{fields_to_json, opening_to_json},
     error::StoreError,
 };
 use crate::domain::{
-    actual::ActualResource,
-    desired::{Desired, DesiredResource},
-    fields::{FieldValue, Fields},
+    desired::Desired,
     id::{Generation, TaskId, TaskName},
-    phase::{Act, Phase, Transition},
-    resource::{Resource, ResourceKey},
+    phase::Phase,
 };
 
 /// The key of the advisory lock that every writer of plans takes.
@@ -25,7 +22,7 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 
 /// A plan being written. Dropped without a commit it changes nothing.
 pub struct Writing {
-    transaction: Transaction<'static, Postgres>,
+    pub(super) transaction: Transaction<'static, Postgres>,
 }
 
 /// Whether the other programs on the database are told to look again.
@@ -42,77 +39,7 @@ pub struct PhaseChange<'a> {
     pub by: &'a str,
 }
 
-/// Who owns the run state of a task that has a `state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    OfManifest,
-    Released,
-}
-
-/// What an operator's act did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Acted {
-    Done {
-        from: Phase,
-        to: Phase,
-    },
-    Already(Phase),
-    Refused {
-        phase: Phase,
-        why: &'static str,
-    },
-    /// Git owns the run state, and says so there.
-    OwnedByGit {
-        place: String,
-    },
-    NoSuchTask,
-}
-
-/// What a database is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    Live,
-    Rehearsal,
-}
-
-impl Purpose {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Rehearsal => "rehearsal",
-        }
-    }
-}
-
 impl Store {
-    /// Declares what the database is used for; the first word stands.
-    ///
-    /// A rehearsal in a live database would mark real people as written to; a live run in a rehearsed
-    /// one would pass over everybody who was rehearsed with.
-    pub async fn claim_purpose(&self, purpose: Purpose) -> Result<(), StoreError> {
-        let standing = sqlx::query_scalar!(
-            r#"UPDATE installation SET purpose = coalesce(purpose, $1) RETURNING purpose AS "purpose!""#,
-            purpose.as_str()
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        if standing == purpose.as_str() {
-            return Ok(());
-        }
-        Err(StoreError::WrongPurpose(match purpose {
-            Purpose::Live => {
-                "this database was used for a rehearsal; its records are not real. Use \
-                another database (NUNCIO_DATABASE_URL or NUNCIO_DATA) for real sending"
-                    .to_owned()
-            }
-            Purpose::Rehearsal => {
-                "this database is used for real sending; a rehearsal would mark real \
-                people as written to. Use another database (NUNCIO_DATABASE_URL or NUNCIO_DATA)"
-                    .to_owned()
-            }
-        }))
-    }
-
     /// Begins to write, as the only writer. Waits for another one at most `patience`.
     pub async fn begin_writing(&self, patience: Duration) -> Result<Writing, StoreError> {
         let mut transaction = self.pool.begin().await?;
@@ -136,42 +63,6 @@ impl Store {
             waited += LOCK_POLL;
         }
     }
-
-    /// Carries out an operator's act on a task. A `released` task is one whose manifest is gone: then
-    /// nothing in git owns its run state any more.
-    pub async fn act(
-        &self,
-        task: &TaskName,
-        act: Act,
-        by: &str,
-        ownership: Ownership,
-    ) -> Result<Acted, StoreError> {
-        let mut writing = self.begin_writing(Duration::from_secs(10)).await?;
-        let Some(row) = sqlx::query!(
-            "SELECT id, generation, phase, state_place FROM tasks
-            WHERE name = $1 AND deleted_at IS NULL FOR UPDATE",
-            task.as_str()
-        )
-        .fetch_optional(&mut *writing.transaction)
-        .await?
-        else {
-            return Ok(Acted::NoSuchTask);
-        };
-        if let (Ownership::OfManifest, Some(place)) = (ownership, row.state_place) {
-            return Ok(Acted::OwnedByGit { place });
-        }
-        let from: Phase = parsed(&row.phase)?;
-        match from.after(act) {
-            Transition::Already => Ok(Acted::Already(from)),
-            Transition::Refused(why) => Ok(Acted::Refused { phase: from, why }),
-            Transition::To(to) => {
-                let change = PhaseChange { to, by };
-                writing.set_phase(task, TaskId(row.id), Generation(row.generation), change).await?;
-                writing.commit(Wake::Others).await?;
-                Ok(Acted::Done { from, to })
-            }
-        }
-    }
 }
 
 async fn lock_holder(connection: &mut PgConnection) -> Result<Option<String>, StoreError> {
@@ -190,17 +81,8 @@ async fn lock_holder(connection: &mut PgConnection) -> Result<Option<String>, St
 }
 
 /// Nothing changed: what the plan saw is not there any more.
-fn expect_one(rows: u64, what: impl FnOnce() -> String) -> Result<(), StoreError> {
+pub(super) fn expect_one(rows: u64, what: impl FnOnce() -> String) -> Result<(), StoreError> {
     if rows == 1 { Ok(()) } else { Err(StoreError::Stale(what())) }
-}
-
-/// Whether more than the daily limit of a channel changed.
-fn connects_differently(from: &ActualResource, to: &DesiredResource) -> bool {
-    let how = |fields: &Fields| -> Vec<(String, FieldValue)> {
-        let connects = fields.iter().filter(|(path, _)| *path != "dailyLimit");
-        connects.map(|(path, value)| (path.to_owned(), value.clone())).collect()
-    };
-    from.fields.as_ref().is_none_or(|before| how(before) != how(&to.fields))
 }
 
 fn seconds_of(minute: u16) -> i32 {
@@ -433,115 +315,5 @@ impl Writing {
         last_position: i64,
     ) -> Result<(), StoreError> {
         audience::recount(&mut self.transaction, id, name, last_position).await
-    }
-
-    /// Creates or changes a resource; `from` is what the plan saw of it.
-    pub async fn write_resource(
-        &mut self,
-        key: &ResourceKey,
-        from: Option<&ActualResource>,
-        desired: &Desired,
-    ) -> Result<(), StoreError> {
-        let resource = &desired.resources[key];
-        let origin = desired.origin(&resource.places.document);
-        let written = sqlx::query!(
-            "INSERT INTO resources AS old (kind, name, fields, digest, file, line)
-            VALUES ($1, $2, $3, $4, $5, $6)
-            ON CONFLICT (kind, name) DO UPDATE SET generation = old.generation + 1,
-                fields = excluded.fields, digest = excluded.digest, file = excluded.file,
-                line = excluded.line, updated_at = now()
-            WHERE old.generation = $7",
-            key.kind.as_str(),
-            key.name,
-            fields_to_json(&resource.fields),
-            &resource.digest.0[..],
-            origin.file,
-            i32::try_from(origin.line).unwrap_or(0),
-            from.map_or(0, |from| from.generation.0)
-        )
-        .execute(&mut *self.transaction)
-        .await?;
-        expect_one(written.rows_affected(), || key.to_string())?;
-        match &resource.resource {
-            Resource::Channel(spec) => {
-                if let Some(limit) = spec.daily_limit {
-                    let is_mended = from.is_none_or(|from| connects_differently(from, resource));
-                    self.write_lane(key, limit, spec.kind.facts().drops_repeats, is_mended).await?;
-                }
-            }
-            Resource::SuppressionList(spec) => {
-                let addresses: Vec<String> = spec.entries.iter().map(ToString::to_string).collect();
-                let tasks: Vec<String> = match &spec.tasks {
-                    None => vec![String::new()],
-                    Some(tasks) => tasks.iter().map(ToString::to_string).collect(),
-                };
-                sqlx::query!("DELETE FROM suppressions WHERE list = $1", key.name)
-                    .execute(&mut *self.transaction)
-                    .await?;
-                sqlx::query!(
-                    "INSERT INTO suppressions (address, task, list)
-                    SELECT a, t, $3 FROM unnest($1::text[]) a CROSS JOIN unnest($2::text[]) t",
-                    &addresses,
-                    &tasks,
-                    key.name
-                )
-                .execute(&mut *self.transaction)
-                .await?;
-            }
-            Resource::Manager(_) | Resource::Ai(_) | Resource::Integration(_) => {}
-        }
-        Ok(())
-    }
-
-    /// A channel that connects differently starts afresh: what blocked it may be what was changed.
-    async fn write_lane(
-        &mut self,
-        key: &ResourceKey,
-        daily_limit: u32,
-        drops_repeats: bool,
-        is_mended: bool,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "INSERT INTO lanes (channel, daily_limit, drops_repeats) VALUES ($1, $2, $3)
-            ON CONFLICT (channel) DO UPDATE SET daily_limit = excluded.daily_limit,
-                drops_repeats = excluded.drops_repeats,
-                blocked_class = CASE WHEN NOT $4 THEN lanes.blocked_class END,
-                blocked_reason = CASE WHEN NOT $4 THEN lanes.blocked_reason END,
-                blocked_until = CASE WHEN NOT $4 THEN lanes.blocked_until END,
-                failures = CASE WHEN $4 THEN 0 ELSE lanes.failures END,
-                not_before = CASE WHEN NOT $4 THEN lanes.not_before END",
-            key.name,
-            i32::try_from(daily_limit).unwrap_or(i32::MAX),
-            drops_repeats,
-            is_mended
-        )
-        .execute(&mut *self.transaction)
-        .await?;
-        Ok(())
-    }
-
-    pub async fn delete_resource(
-        &mut self,
-        key: &ResourceKey,
-        from: Generation,
-    ) -> Result<(), StoreError> {
-        let deleted = sqlx::query!(
-            "DELETE FROM resources WHERE kind = $1 AND name = $2 AND generation = $3",
-            key.kind.as_str(),
-            key.name,
-            from.0
-        )
-        .execute(&mut *self.transaction)
-        .await?;
-        expect_one(deleted.rows_affected(), || key.to_string())?;
-        // A lane keeps its counts and its pause: the account is the same if the channel comes back.
-        sqlx::query!(
-            "DELETE FROM suppressions WHERE list = $1 AND $2 = 'SuppressionList'",
-            key.name,
-            key.kind.as_str()
-        )
-        .execute(&mut *self.transaction)
-        .await?;
-        Ok(())
     }
 }

@@ -148,7 +148,7 @@ impl Arena {
     }
 
     fn wait_until_settled(&self) {
-        wait_until("all attempts are settled", Duration::from_secs(60), || {
+        wait_until("all attempts are settled", Duration::from_secs(120), || {
             let open = self.count("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL");
             let retries = self.count("SELECT count(*) FROM retries");
             let left = self.count("SELECT count(*) FROM turns WHERE verdict NOT IN ('audience-exhausted', 'daily-limit')");
@@ -204,7 +204,8 @@ fn two_hundred_kills_double_nobody_and_lose_nobody() {
 
 #[test]
 fn two_executors_share_the_lanes_and_one_takes_over() {
-    let arena = Arena::new(2500, 150, Duration::from_millis(5));
+    // About a minute of work: each lane sends its daily limit, a pause of 60 ms apart.
+    let arena = Arena::new(5000, 800, Duration::from_millis(5));
     let first = arena.watch();
     let second = arena.watch();
     let owners = || {
@@ -214,7 +215,7 @@ fn two_executors_share_the_lanes_and_one_takes_over() {
         let n = owners();
         (n == 2, n)
     });
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(30));
     arena.check_facts();
     first.kill();
     let killed = Instant::now();

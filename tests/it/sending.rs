@@ -502,3 +502,41 @@ fn a_refusal_that_came_after_a_recreation_loses_nobody() {
         status.stdout
     );
 }
+
+#[test]
+fn no_opening_arrives_after_the_hours_closed() {
+    let stage = Stage::new(&["vk-a", "vk-b", "vk-c"], false);
+    let audience: Vec<String> = (1..=900).map(|n| n.to_string()).collect();
+    for name in &stage.channels {
+        let endpoint = stage.providers.endpoint(ChannelKind::VkUser);
+        let token = format!("token: {{env: {}}}", variable(name));
+        let more = format!("  endpoint: {endpoint}\n  dailyLimit: 5000\n");
+        stage.folder.write(&format!("{name}.yaml"), &channel(name, "vk-user", &token, &more));
+    }
+    let task = running("closing", "vk-a, vk-b, vk-c", &format!("[{}]", audience.join(", ")));
+    stage.apply("a.yaml", &task.replace("PerChannel: 20", "PerChannel: 5000"));
+    // Hours that began an hour ago and end within seconds, in the database's clock.
+    stage.database.run(
+        "UPDATE tasks SET
+            hours_from_s = (extract(epoch FROM (now() AT TIME ZONE 'UTC')::time)::int + 82800) % 86400,
+            hours_to_s = 1 + (extract(epoch FROM (now() AT TIME ZONE 'UTC')::time)::int + 3) % 86400",
+    );
+    let closes_at_ms: i64 = stage
+        .database
+        .value(
+            "SELECT (extract(epoch FROM now()) * 1000 + 1000 * hours_left_s(hours_from_s, hours_to_s, 'UTC', now()))::bigint
+            FROM tasks",
+        )
+        .parse()
+        .unwrap();
+    let watch = stage.watch();
+    stage.wait_for("SELECT bool_and(verdict = 'outside-working-hours') FROM turns", "true");
+    stage.wait_for("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL", "0");
+    // Well past the end.
+    std::thread::sleep(Duration::from_millis(1500));
+    drop(watch);
+    let deliveries = stage.providers.deliveries();
+    assert!(!deliveries.is_empty(), "nothing was sent before the end");
+    let late = deliveries.iter().filter(|entry| entry.at_ms >= closes_at_ms).count();
+    assert_eq!(late, 0, "of {} deliveries", deliveries.len());
+}

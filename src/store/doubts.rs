@@ -1,0 +1,125 @@
+//! Attempts in doubt, and openings whose contact is gone: what is left for an operator.
+
+use chrono::{DateTime, Utc};
+
+use super::{connect::Store, error::StoreError};
+use crate::domain::{address::Address, id::AttemptId};
+
+/// An attempt in doubt that waits for an operator.
+#[derive(Clone, Debug)]
+pub struct Doubtful {
+    pub attempt: AttemptId,
+    pub task: String,
+    pub channel: String,
+    pub address: Address,
+    pub granted_at: DateTime<Utc>,
+    pub reason: String,
+}
+
+/// What an operator says of an attempt in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It arrived.
+    Sent,
+    /// It did not: the contact is written to again.
+    Retry,
+    /// Whatever became of it, the contact is not written to again.
+    Drop,
+}
+
+impl Store {
+    /// The attempts that are in doubt and will not be repeated, oldest first.
+    pub async fn list_doubtful(&self) -> Result<Vec<Doubtful>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT a.id, a.task, a.channel, a.address, a.granted_at, coalesce(a.reason, '') AS reason
+            FROM attempts a
+            WHERE a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
+                AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
+                    AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
+                AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
+            ORDER BY a.id LIMIT 1000"
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Doubtful {
+                attempt: AttemptId(row.id),
+                task: row.task,
+                channel: row.channel,
+                address: Address::from_stored(row.address),
+                granted_at: row.granted_at,
+                reason: row.reason.unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// Settles an attempt in doubt by an operator's word. Says whether it was in doubt.
+    pub async fn resolve(
+        &self,
+        attempt: AttemptId,
+        resolution: Resolution,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        let (outcome, word) = match resolution {
+            Resolution::Sent => ("sent", "sent"),
+            Resolution::Retry => ("not-sent", "not sent"),
+            Resolution::Drop => ("in-doubt", "dropped"),
+        };
+        let reason = format!("resolved as {word} by {by}");
+        let resolved = sqlx::query_scalar!(
+            r#"WITH doubtful AS (
+                SELECT a.* FROM attempts a
+                WHERE a.id = $1 AND a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
+                    AND ($2 <> 'not-sent' OR EXISTS (SELECT FROM contacts c
+                        WHERE c.task_id = a.task_id AND c.position = a.position))
+                    AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
+                    AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
+                        AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
+                FOR UPDATE OF a
+            ), settled AS (
+                UPDATE attempts a SET outcome = $2, reason = $3 FROM doubtful d
+                WHERE a.id = d.id AND a.granted_at = d.granted_at
+                RETURNING a.id, a.opening, a.task_id, a.position, a.address, a.key, a.channel
+            ), counted AS (
+                UPDATE task_channels tc SET n_in_doubt = greatest(0, n_in_doubt - 1),
+                    n_sent = n_sent + ($2 = 'sent')::int,
+                    n_failed = n_failed + ($2 = 'in-doubt')::int
+                FROM settled s WHERE tc.task_id = s.task_id AND tc.channel = s.channel
+            ), back AS (
+                INSERT INTO retries (opening, task_id, position, address, key, tries, channel, ready_at, in_doubt)
+                SELECT opening, task_id, position, address, key, 0, channel, now(), false
+                FROM settled WHERE $2 = 'not-sent'
+            )
+            SELECT id AS "id!" FROM settled"#,
+            attempt.0,
+            outcome,
+            reason
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(resolved.is_some())
+    }
+
+    /// Ends the retries of contacts that were removed or suppressed meanwhile: one that certainly was not
+    /// written to leaves the ledger, one in doubt stays so, for an operator. Says how many.
+    pub async fn settle_orphans(&self) -> Result<u64, StoreError> {
+        let settled = sqlx::query!(
+            "WITH orphan AS (
+                DELETE FROM retries r USING tasks t
+                WHERE t.id = r.task_id AND NOT EXISTS (SELECT FROM due_retries d WHERE d.opening = r.opening)
+                RETURNING r.opening, r.task_id, t.name AS task, r.address, r.channel, r.in_doubt
+            ), doubtful AS (
+                UPDATE task_channels tc SET n_in_doubt = n_in_doubt + o.n
+                FROM (SELECT task_id, channel, count(*) AS n FROM orphan WHERE in_doubt
+                    GROUP BY task_id, channel) o
+                WHERE tc.task_id = o.task_id AND tc.channel = o.channel
+            )
+            DELETE FROM ledger l USING orphan o
+            WHERE l.task = o.task AND l.address = o.address AND l.opening = o.opening AND NOT o.in_doubt"
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(settled.rows_affected())
+    }
+}
