@@ -90,8 +90,12 @@ impl Output {
     pub(super) fn fail(self, error: &anyhow::Error) -> ExitStatus {
         let mut text = error.to_string();
         for cause in error.chain().skip(1) {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
+            let cause = cause.to_string();
+            // Some libraries say their causes themselves.
+            if !text.contains(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
         }
         self.error(&text);
         let store = store_error(error);
