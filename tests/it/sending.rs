@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use nuncio::{domain::kind::ChannelKind, rehearsal::Entry};
 
 use crate::support::{
-    Folder, Program, Providers, Running, TestDatabase, channel, vk_task, wait_until,
+    Folder, Program, Providers, Proxy, Running, TestDatabase, channel, vk_task, wait_until,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -539,4 +539,28 @@ fn no_opening_arrives_after_the_hours_closed() {
     assert!(!deliveries.is_empty(), "nothing was sent before the end");
     let late = deliveries.iter().filter(|entry| entry.at_ms >= closes_at_ms).count();
     assert_eq!(late, 0, "of {} deliveries", deliveries.len());
+}
+
+#[test]
+fn connections_that_went_silent_are_given_up() {
+    let stage = Stage::new(&["vk-a", "vk-b"], false);
+    let Some(proxy) = Proxy::start() else { return };
+    let audience: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
+    let task = running("silent", "vk-a, vk-b", &format!("[{}]", audience.join(", ")));
+    stage.apply("a.yaml", &task);
+    stage.database.run("UPDATE tasks SET pause_ms = 150");
+    let watch =
+        stage.program(&["watch"]).env("NUNCIO_DATABASE_URL", proxy.url(&stage.database)).start();
+    wait_until("some are sent", PATIENCE, || {
+        let n = stage.delivered().len();
+        (n >= 6, n)
+    });
+    proxy.silence();
+    // A deadline of 15 s ends the statement that hangs; the lease has run out by then.
+    wait_until("it goes on over new connections", Duration::from_secs(60), || {
+        let n = stage.delivered().len();
+        (n == 40, n)
+    });
+    assert_eq!(watch.interrupt(Duration::from_secs(6)), 130);
+    assert!(stage.delivered().values().all(|n| *n == 1));
 }

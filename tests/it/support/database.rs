@@ -110,6 +110,15 @@ impl TestDatabase {
         server().options.clone().database(&self.name)
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The socket of the server of all test databases, if it is reached through one.
+    pub(super) fn server_socket() -> Option<PathBuf> {
+        server().options.get_socket().map(|folder| folder.join(".s.PGSQL.5432"))
+    }
+
     /// The address for `NUNCIO_DATABASE_URL`.
     pub(crate) fn url(&self) -> String {
         let options = &server().options;

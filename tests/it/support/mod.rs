@@ -4,11 +4,13 @@ mod database;
 mod folder;
 mod program;
 mod providers;
+mod proxy;
 
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, vk_task};
 pub(crate) use program::{Ended, Program, Running};
 pub(crate) use providers::Providers;
+pub(crate) use proxy::Proxy;
 
 use std::time::{Duration, Instant};
 
