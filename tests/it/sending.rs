@@ -87,7 +87,14 @@ fn running(name: &str, channels: &str, audience: &str) -> String {
     vk_task(name, channels, audience, "  state: running")
 }
 
-const EXHAUSTED: &str = "SELECT bool_and(verdict = 'audience-exhausted') FROM turns";
+/// Nobody is left, and the last call has ended too.
+const EXHAUSTED: &str = "SELECT bool_and(verdict = 'audience-exhausted')
+    AND NOT EXISTS (SELECT FROM lanes WHERE in_flight IS NOT NULL) FROM turns";
+
+/// The same of one task.
+fn exhausted(task: &str) -> String {
+    format!("{EXHAUSTED} WHERE task = '{task}'")
+}
 
 #[test]
 fn hours_are_half_open_wrap_midnight_and_follow_daylight_saving() {
@@ -159,11 +166,7 @@ fn every_fault_ends_as_its_class_says() {
     stage
         .apply("a.yaml", &running("faults", "vk-a", "[10403, 10404, 10429, 10503, 11, 10504, 12]"));
     let watch = stage.watch();
-    stage.wait_for(
-        "SELECT bool_and(verdict = 'audience-exhausted') AND
-            NOT EXISTS (SELECT FROM lanes WHERE in_flight IS NOT NULL) FROM turns",
-        "true",
-    );
+    stage.wait_for(EXHAUSTED, "true");
     drop(watch);
     assert_eq!(stage.outcomes("10403"), "recipient-permanent");
     assert_eq!(stage.outcomes("10404"), "recipient-permanent");
@@ -228,10 +231,10 @@ spec: {entries: [3], tasks: [other]}
     stage.folder.write("b.yaml", &vk_task("other", "vk-a", "[1, 2, 3]", ""));
     stage.apply("a.yaml", &running("one", "vk-a", "[1, 2, 3]"));
     let watch = stage.watch();
-    stage.wait_for("SELECT verdict FROM turns WHERE task = 'one'", "audience-exhausted");
+    stage.wait_for(&exhausted("one"), "true");
     assert_eq!(stage.delivered().into_keys().collect::<Vec<_>>(), ["1", "3"]);
     assert_eq!(stage.program(&["start", "other"]).run().code, 0);
-    stage.wait_for("SELECT verdict FROM turns WHERE task = 'other'", "audience-exhausted");
+    stage.wait_for(&exhausted("other"), "true");
     drop(watch);
     // `1` belongs to two tasks; nobody else gained anything.
     assert_eq!(stage.delivered(), [("1".to_owned(), 2), ("3".to_owned(), 1)].into());
@@ -251,7 +254,11 @@ fn the_lower_of_two_daily_limits_wins_and_holds_over_tasks() {
         &running("first", "vk-a", &audience).replace("PerChannel: 20", "PerChannel: 200"),
     );
     let watch = stage.watch();
-    stage.wait_for("SELECT bool_and(verdict = 'daily-limit') FROM turns", "true");
+    stage.wait_for(
+        "SELECT bool_and(verdict = 'daily-limit')
+            AND NOT EXISTS (SELECT FROM lanes WHERE in_flight IS NOT NULL) FROM turns",
+        "true",
+    );
     let status = stage.program(&["status"]).run();
     assert!(status.stdout.contains("daily limit reached; next opening"), "{}", status.stdout);
     assert_eq!(stage.providers.deliveries().len(), 20, "the kind's default over all tasks");
@@ -279,7 +286,7 @@ fn a_channel_without_its_secret_waits_and_the_others_go_on() {
     stage.folder.write("b.yaml", &running("waits", "vk-c", "[7, 8]"));
     stage.apply("a.yaml", &running("goes", "vk-a", "[1, 2, 3]"));
     let watch = stage.watch();
-    stage.wait_for("SELECT verdict FROM turns WHERE task = 'goes'", "audience-exhausted");
+    stage.wait_for(&exhausted("goes"), "true");
     stage.wait_for("SELECT verdict FROM turns WHERE task = 'waits'", "channel-blocked");
     let status = stage.program(&["status"]).run();
     assert!(
@@ -289,7 +296,7 @@ fn a_channel_without_its_secret_waits_and_the_others_go_on() {
     );
     std::fs::write(&secret, Providers::secret("vk-c", "token")).unwrap();
     stage.database.run("NOTIFY nuncio");
-    stage.wait_for("SELECT verdict FROM turns WHERE task = 'waits'", "audience-exhausted");
+    stage.wait_for(&exhausted("waits"), "true");
     drop(watch);
     assert_eq!(stage.delivered().len(), 5);
 }
@@ -429,7 +436,7 @@ fn an_audience_that_lost_its_tail_is_exhausted() {
     let watch = stage.watch();
     stage.wait_for("SELECT n_sent FROM task_channels", "1");
     stage.folder.write("a.yaml", &running("tail", "vk-a", "[1, 2]"));
-    stage.wait_for("SELECT verdict FROM turns", "audience-exhausted");
+    stage.wait_for(EXHAUSTED, "true");
     drop(watch);
     assert_eq!(stage.delivered().len(), 2);
     let status = stage.program(&["status"]).run();
@@ -446,7 +453,7 @@ fn a_contact_is_not_lost_when_its_task_is_recreated_during_the_call() {
     stage.folder.write("a.yaml", &running("swift", "vk-b", "[10504, 2]"));
     let recreated = stage.program(&["apply", "--recreate", "swift", "--auto-approve"]).run();
     assert_eq!(recreated.code, 0, "{}", recreated.stderr);
-    stage.wait_for("SELECT verdict FROM turns", "audience-exhausted");
+    stage.wait_for(EXHAUSTED, "true");
     stage.wait_for("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL", "0");
     stage.wait_for("SELECT count(*) FROM retries", "0");
     drop(watch);
@@ -491,7 +498,7 @@ fn a_refusal_that_came_after_a_recreation_loses_nobody() {
         let delivered = stage.delivered();
         (delivered.len() == 3, delivered)
     });
-    stage.wait_for("SELECT verdict FROM turns", "audience-exhausted");
+    stage.wait_for(EXHAUSTED, "true");
     stage.wait_for("SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL", "0");
     drop(watch);
     assert!(stage.delivered().values().all(|n| *n == 1));
