@@ -176,7 +176,8 @@ impl Dice {
 
 #[test]
 fn two_hundred_kills_double_nobody_and_lose_nobody() {
-    let arena = Arena::new(1500, 100_000, Duration::from_millis(5));
+    // More than is sent before the last kill.
+    let arena = Arena::new(3000, 100_000, Duration::from_millis(5));
     let mut dice = Dice(7);
     let deadline = Instant::now() + Duration::from_secs(240);
     let mut n_kills = 0;
@@ -191,6 +192,10 @@ fn two_hundred_kills_double_nobody_and_lose_nobody() {
     arena.check_facts();
 
     let last = arena.watch();
+    wait_until("the last one is up", Duration::from_secs(20), || {
+        let n = arena.count("SELECT count(*) FROM living_executors");
+        (n == 1, n)
+    });
     arena.wait_until_settled();
     assert_eq!(last.interrupt(Duration::from_secs(5)), 130);
     arena.check_facts();
