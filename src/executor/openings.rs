@@ -187,13 +187,15 @@ impl Executor {
     }
 
     async fn reconnect(&mut self) -> Result<(), StoreError> {
-        self.next_reconnect = Instant::now() + RECONNECT;
         // Whatever woke us may have removed contacts or suppressed people.
         self.store.settle_orphans().await?;
         let names: Vec<ChannelName> = self.lanes.keys().cloned().collect();
         let channels = self.store.read_channels(&names).await?;
         let news = self.drivers.reconnect(&self.connector, channels);
-        self.store.set_unconnectable(self.id, &news).await
+        self.store.set_unconnectable(self.id, &news).await?;
+        // Only now: what failed half-way is done again by the next pass.
+        self.next_reconnect = Instant::now() + RECONNECT;
+        Ok(())
     }
 
     /// Settles what a killed executor, or a lost answer of the database, left in flight.

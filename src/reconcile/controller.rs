@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::fields::Digest,
     manifest::{self, Code, Severity},
-    plan::{Plan, Summary, Wishes, plan},
+    plan::{Plan, Wishes, plan},
     store::{HeldBack, Store, StoreError, Wakeups},
 };
 
@@ -39,7 +39,8 @@ pub struct Controller {
     by: String,
     /// Hears of every plan that changes something, before it is applied.
     on_plan: Box<dyn Fn(&Plan) + Send>,
-    last_report: Option<(Summary, Vec<HeldBack>)>,
+    /// What was held back when it was last said.
+    last_held: Option<Vec<HeldBack>>,
 }
 
 /// What a pass did.
@@ -71,7 +72,7 @@ impl Controller {
         by: String,
         on_plan: Box<dyn Fn(&Plan) + Send>,
     ) -> Self {
-        Self { store, folder, by, on_plan, last_report: None }
+        Self { store, folder, by, on_plan, last_held: None }
     }
 
     /// Reconciles until `shutdown`.
@@ -139,21 +140,13 @@ impl Controller {
         let survey = match survey(&self.folder, &self.store, &BTreeSet::new()).await {
             Ok(survey) => survey,
             Err(SurveyError::Folder(problem)) => {
-                let held = HeldBack {
-                    subject: "folder".to_owned(),
-                    place: self.folder.display().to_string(),
-                    message: problem.to_string(),
-                    since: None,
-                };
-                self.last_report = None;
-                self.store.replace_held_back(&[held]).await?;
-                return Err(SurveyError::Folder(problem).into());
+                return self.hold_everything(SurveyError::Folder(problem).into()).await;
             }
             Err(error) => return Err(error.into()),
         };
         if survey.is_emptied() {
             // An unmounted volume, or a checkout of nothing: no wish to delete everything.
-            return Err(PassError::Emptied);
+            return self.hold_everything(PassError::Emptied).await;
         }
         let changes = survey.audience_changes();
         let plan = plan(&survey.desired, &survey.actual, &changes, &Wishes::default());
@@ -188,21 +181,32 @@ impl Controller {
         Ok(pass)
     }
 
+    /// Says in `status` too that the folder as a whole is not applied.
+    async fn hold_everything(&mut self, problem: PassError) -> Result<Pass, PassError> {
+        let held = HeldBack {
+            subject: "folder".to_owned(),
+            place: self.folder.display().to_string(),
+            message: problem.to_string(),
+            since: None,
+        };
+        self.last_held = None;
+        self.store.replace_held_back(&[held]).await?;
+        Err(problem)
+    }
+
     /// Says what was not applied, in the log when it is new and in the database for `status`.
     async fn report(&mut self, plan: &Plan, survey: &Survey) -> Result<(), StoreError> {
         let held = held_back(plan, survey);
-        let report = (plan.summary(), held);
-        let held = &report.1;
-        if self.last_report.as_ref().is_none_or(|(_, last)| last != held) {
-            for HeldBack { subject, place, message, .. } in held {
+        if self.last_held.as_ref() != Some(&held) {
+            for HeldBack { subject, place, message, .. } in &held {
                 warn!("not applied: {place}: {subject}: {message}");
             }
-            if held.is_empty() && self.last_report.is_some() {
+            if held.is_empty() && self.last_held.is_some() {
                 info!("every manifest is applied");
             }
-            self.store.replace_held_back(held).await?;
+            self.store.replace_held_back(&held).await?;
         }
-        self.last_report = Some(report);
+        self.last_held = Some(held);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use sqlx::{
 
 use super::error::StoreError;
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// Two loops, a writer and a reader; more connections do not make two cores faster.
 const CONNECTIONS_MAX: u32 = 6;

@@ -41,13 +41,16 @@ impl Store {
                 WHERE l.in_flight IS NULL AND l.blocked_class IS NULL
                     OR l.in_flight IS NULL AND l.blocked_until <= now()
                 FOR UPDATE OF l SKIP LOCKED
-            ), turn AS (
+            ), speaker AS (
                 SELECT DISTINCT ON (channel) lane.fence, turns.channel, turns.task_id, turns.task,
-                    turns.hours_from_s, turns.hours_to_s, turns.timezone, turns.is_full
+                    turns.hours_from_s, turns.hours_to_s, turns.timezone, turns.is_full,
+                    turns.last_opening_at
                 FROM lane JOIN turns USING (channel)
                 WHERE turns.verdict = 'ready'
                 ORDER BY channel, turns.last_opening_at NULLS FIRST, turns.task_id
-                LIMIT $2
+            ), turn AS (
+                -- Who waited longest, so that nobody starves where more is due than one statement grants.
+                SELECT * FROM speaker ORDER BY last_opening_at NULLS FIRST, channel LIMIT $2
             ), due_retry AS (
                 SELECT turn.channel, r.*
                 FROM turn CROSS JOIN LATERAL (

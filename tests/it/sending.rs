@@ -1,8 +1,14 @@
 //! What decides whether an opening leaves, and what becomes of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use nuncio::{domain::kind::ChannelKind, rehearsal::Entry};
+use nuncio::{
+    domain::{id::ExecutorId, kind::ChannelKind},
+    rehearsal::Entry,
+};
 
 use crate::support::{
     Folder, Program, Providers, Proxy, Running, TestDatabase, channel, vk_task, wait_until,
@@ -570,4 +576,44 @@ fn connections_that_went_silent_are_given_up() {
     });
     assert_eq!(watch.interrupt(Duration::from_secs(6)), 130);
     assert!(stage.delivered().values().all(|n| *n == 1));
+}
+
+#[test]
+fn lanes_that_waited_longest_are_granted_first() {
+    let stage = Stage::new(&["vk-a"], false);
+    stage.apply("a.yaml", &running("many", "vk-a", "[1]"));
+    // More lanes than one statement grants; those at the end of the alphabet waited longest.
+    stage.database.run(
+        "WITH t AS (SELECT id FROM tasks), lane AS (
+            INSERT INTO lanes (channel, daily_limit, drops_repeats)
+            SELECT 'x-' || to_char(n, 'FM0000'), 10, true FROM generate_series(1, 150) n
+        ), turn AS (
+            INSERT INTO task_channels (task_id, channel, last_opening_at)
+            SELECT id, 'x-' || to_char(n, 'FM0000'), now() - n * interval '1 minute'
+            FROM t, generate_series(1, 150) n
+        ), people AS (
+            INSERT INTO contacts (task_id, position, address)
+            SELECT id, n, n::text FROM t, generate_series(2, 200) n
+        )
+        UPDATE audiences SET last_position = 200, total = 200, waiting = 200",
+    );
+    stage.database.run("DELETE FROM lanes WHERE channel NOT LIKE 'x-%'");
+    let channels = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async {
+            let store = stage.database.store().await;
+            let executor = ExecutorId(uuid::Uuid::new_v4());
+            let _presence = store.register_executor(executor, "test", 1).await.unwrap();
+            drop(store.sweep_lanes(executor).await.unwrap());
+            let permits = store.grant_permits(executor).await.unwrap();
+            permits.into_iter().map(|permit| permit.channel.to_string()).collect::<BTreeSet<_>>()
+        });
+    assert_eq!(channels.len(), 100);
+    assert_eq!(
+        channels.first().map(String::as_str),
+        Some("x-0051"),
+        "the longest waits are from 51 on"
+    );
 }

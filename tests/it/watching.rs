@@ -184,8 +184,7 @@ fn an_emptied_folder_deletes_nothing() {
     for name in names {
         fs::rename(folder.tasks().join(name), aside.join(name)).unwrap();
     }
-    // Longer than the quiet time, a pass and the second look together.
-    std::thread::sleep(Duration::from_millis(1500));
+    wait_for(&database, "SELECT count(*) FROM held_back WHERE subject = 'folder'", "1");
     assert_eq!(n_tasks(&database), "1");
     assert_eq!(database.value("SELECT count(*) FROM resources"), "4");
     for name in names {
@@ -193,6 +192,7 @@ fn an_emptied_folder_deletes_nothing() {
     }
     folder.write("b.yaml", &vk_task("two", "vk", "[1]", ""));
     wait_for(&database, "SELECT count(*) FROM tasks WHERE deleted_at IS NULL", "2");
+    wait_for(&database, "SELECT count(*) FROM held_back", "0");
 }
 
 #[test]
