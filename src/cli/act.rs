@@ -8,10 +8,11 @@ use crate::{
     domain::{
         id::{ChannelName, TaskName},
         phase::{Act, Phase},
+        revision::{Cause, Provenance},
     },
     manifest,
     service::Database,
-    store::{Acted, Ownership, Wake},
+    store::{Acted, Ownership, Patience, Wake},
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -110,7 +111,8 @@ pub(super) async fn delete(
         output.hint(&format!("`nuncio stop {name}` completes it"));
         return Ok(ExitStatus::Rejected);
     }
-    let mut writing = store.begin_writing(LOCK_PATIENCE).await?;
+    let provenance = Provenance::new(Cause::Delete, &config::actor());
+    let mut writing = store.begin_writing(&provenance, Patience::silent(LOCK_PATIENCE)).await?;
     writing.delete_task(name, task.id, task.generation).await?;
     writing.commit(Wake::Others).await?;
     output.note(&format!("task `{name}` is deleted; who it has written to stays on record"));

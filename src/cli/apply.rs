@@ -2,26 +2,59 @@
 
 use std::{
     io::{IsTerminal as _, stdin},
-    sync::Mutex,
+    path::PathBuf,
     time::{Duration, Instant},
 };
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     Common, ExitStatus,
     output::Output,
-    plan::{Consent, make},
+    plan::{Consent, Made, make},
+    progress::Progress,
+    reviewed::{self, read_reviewed},
 };
-use crate::{clock, config, plan::render_human, reconcile::apply, service::Database};
+use crate::{
+    clock, config,
+    domain::{
+        phase::Phase,
+        revision::{Cause, Provenance},
+        subject::Subject,
+    },
+    plan::{Change, Plan, render_human},
+    reconcile::{Applied, apply},
+    service::Database,
+    store::{Patience, Store},
+};
 
 #[derive(clap::Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Args {
+    /// A plan that `nuncio plan --out` saved: exactly that is done, or nothing
+    #[arg(value_name = "PLANFILE", conflicts_with_all = ["constrain", "keep_going"])]
+    saved: Option<PathBuf>,
     #[command(flatten)]
     consent: Consent,
     /// Do not ask
     #[arg(long)]
     auto_approve: bool,
+    /// Do nothing that this saved plan does not hold
+    #[arg(long, value_name = "FILE")]
+    constrain: Option<PathBuf>,
+    /// Apply what is allowed, although something else is rejected, blocked or invalid
+    #[arg(long)]
+    keep_going: bool,
+    /// With PLANFILE: refuse also if anything else in the folder changed
+    #[arg(long, requires = "saved")]
+    require_unchanged: bool,
+    /// Why, for the history
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
+    /// Wait until a running `nuncio watch` has taken the changed tasks up
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait for that
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration, requires = "wait")]
+    timeout: Duration,
     /// How long to wait for another writer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     lock_timeout: Duration,
@@ -33,14 +66,52 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
     let database = Database::open(&common.database()).await?;
-    let made = make(common, &args.consent, &database.store, output).await?;
-    let Some((survey, plan)) = made else { return Ok(ExitStatus::Error) };
-    output.data(&render_human(&plan, clock::now(), output.stdout_color));
-    if plan.is_rejected() {
+    let store = &database.store;
+    let reviewed = match &args.saved {
+        Some(path) => {
+            anyhow::ensure!(
+                !args.consent.is_given(),
+                "a saved plan holds what was allowed; give --recreate and the like to `nuncio plan`"
+            );
+            Some(read_reviewed(path)?)
+        }
+        None => None,
+    };
+    let wishes = match &reviewed {
+        Some(reviewed) => reviewed.wishes()?,
+        None => args.consent.wishes(),
+    };
+    let mut made = make(common, wishes, store, output).await?;
+    if let Some(reviewed) = &reviewed {
+        if !reviewed.applyable {
+            output.error("nothing was applied: the saved plan has parts that a rule forbids");
+            return Ok(ExitStatus::Rejected);
+        }
+        let is_current =
+            reviewed::is_current(reviewed, &made, args.require_unchanged, store, output).await?;
+        if !is_current {
+            return Ok(ExitStatus::Stale);
+        }
+        made.plan = made.plan.only(reviewed);
+        made.is_invalid = false;
+    }
+    if let Some(path) = &args.constrain
+        && !reviewed::is_within(&read_reviewed(path)?, &made, output)
+    {
+        return Ok(ExitStatus::Stale);
+    }
+    let Made { survey, plan, is_invalid, .. } = &made;
+    if *is_invalid && !args.keep_going {
+        output.error("the manifests are invalid; nothing was planned");
+        return Ok(ExitStatus::Error);
+    }
+    output.data(&render_human(plan, clock::now(), output.stdout_color));
+    let is_partial = *is_invalid || plan.is_rejected();
+    if is_partial && !args.keep_going {
         output.error("nothing was applied: the plan has parts that a rule forbids");
         return Ok(ExitStatus::Rejected);
     }
-    if plan.has_changes() && !args.auto_approve {
+    if plan.has_changes() && !args.auto_approve && reviewed.is_none() {
         if !stdin().is_terminal() {
             output.error("nothing was applied: nobody can be asked, because stdin is no terminal");
             output.hint("give --auto-approve");
@@ -51,22 +122,40 @@ pub(super) async fn run(
             return Ok(ExitStatus::Error);
         }
     }
+    let mut provenance = Provenance::new(Cause::Apply, &config::actor());
+    provenance.message.clone_from(&args.message);
+    if let Some(base) = &made.base {
+        provenance.commit = Some(base.commit.clone());
+        provenance.dirty = base.dirty;
+    }
     let progress = Progress::start(output);
     let on_progress = |contacts: u64| progress.show(contacts);
-    let by = config::actor();
-    let applied =
-        apply(&plan, &survey, &database.store, &by, args.lock_timeout, &on_progress).await;
-    progress.bar.finish_and_clear();
+    let on_wait = |holder: &str| output.note(&format!("waiting for {holder}"));
+    let patience = Patience { at_most: args.lock_timeout, on_wait: &on_wait };
+    let applied = apply(plan, survey, store, &provenance, patience, &on_progress).await;
+    progress.finish();
     let applied = applied?;
     if plan.has_changes() {
-        let contacts = match applied.contacts {
-            0 => String::new(),
-            1 => ", 1 contact loaded".to_owned(),
-            n => format!(", {n} contacts loaded"),
-        };
-        output.note(&format!("Applied{contacts}."));
+        output.note(&told(&applied));
+    }
+    if args.wait {
+        wait(plan, store, args.timeout).await?;
+    }
+    if is_partial {
+        output.error("applied in part: what is rejected, blocked or invalid was left as it was");
+        return Ok(ExitStatus::Partial);
     }
     Ok(ExitStatus::Success)
+}
+
+fn told(applied: &Applied) -> String {
+    let contacts = match applied.contacts {
+        0 => String::new(),
+        1 => ", 1 contact loaded".to_owned(),
+        n => format!(", {n} contacts loaded"),
+    };
+    let revision = applied.revision.map(|number| format!(" as revision {number}"));
+    format!("Applied{}{contacts}.", revision.unwrap_or_default())
 }
 
 async fn confirm(output: Output) -> anyhow::Result<bool> {
@@ -78,31 +167,29 @@ async fn confirm(output: Output) -> anyhow::Result<bool> {
     Ok(answer.await??.trim() == "yes")
 }
 
-/// How far a long load is: a counter on a terminal, a plain line every few seconds elsewhere.
-struct Progress {
-    output: Output,
-    bar: ProgressBar,
-    next_line: Mutex<Instant>,
-}
+const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-const LINE_EVERY: Duration = Duration::from_secs(3);
-
-impl Progress {
-    fn start(output: Output) -> Self {
-        // Draws on a terminal only.
-        let bar = ProgressBar::new_spinner();
-        let style =
-            ProgressStyle::with_template("{spinner} {human_pos} contacts loaded, {per_sec}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        Self { output, bar, next_line: Mutex::new(Instant::now() + LINE_EVERY) }
-    }
-
-    fn show(&self, contacts: u64) {
-        self.bar.set_position(contacts);
-        let Ok(mut next_line) = self.next_line.lock() else { return };
-        if self.bar.is_hidden() && Instant::now() >= *next_line {
-            *next_line = Instant::now() + LINE_EVERY;
-            self.output.note(&format!("{contacts} contacts loaded so far"));
-        }
+/// Waits until every changed task that runs and writes first is led by an executor.
+async fn wait(plan: &Plan, store: &Store, timeout: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + timeout;
+    let changed: Vec<Subject> = plan.changes.iter().map(Change::subject).collect();
+    loop {
+        let tasks = store.read_overview().await?;
+        let waiting = tasks.iter().find(|task| {
+            let is_changed = changed.contains(&Subject::Task(task.name.clone()));
+            let is_led = |led: bool, verdict: &str| led && verdict != "channel-blocked";
+            is_changed
+                && task.outgoing
+                && task.phase == Phase::InProgress
+                && !task.channels.iter().any(|channel| is_led(channel.led, &channel.verdict))
+        });
+        let Some(waiting) = waiting else { return Ok(()) };
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "it was applied, but task `{}` was not taken up within {}; is `nuncio watch` running?",
+            waiting.name,
+            humantime::format_duration(timeout)
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -5,7 +5,9 @@ mod apply;
 mod db;
 mod output;
 mod plan;
+mod progress;
 mod resolve;
+mod reviewed;
 mod status;
 mod validate;
 mod watch;
@@ -33,6 +35,8 @@ pub enum ExitStatus {
     Stale,
     /// The writer's lock was not free in time.
     Locked,
+    /// Applied in part, as `--keep-going` asks.
+    Partial,
     Usage,
     Interrupted,
     Terminated,
@@ -47,6 +51,7 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::Rejected => 3,
             ExitStatus::Stale => 4,
             ExitStatus::Locked => 5,
+            ExitStatus::Partial => 6,
             ExitStatus::Usage => 64,
             ExitStatus::Interrupted => 130,
             ExitStatus::Terminated => 143,

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+
 use super::{
     contact::AudienceDigest,
     fields::{Digest, Fields},
     id::{Generation, TaskId, TaskName},
     phase::Phase,
     resource::ResourceKey,
+    revision::RevisionNumber,
 };
 
 /// Everything that lives in the database, by digests.
@@ -27,6 +30,10 @@ pub struct ActualTask {
     /// The manifest that it was applied from, and the place of its `state` where it has one.
     pub file: String,
     pub state_place: Option<String>,
+    /// The row is not what was applied: somebody edited it by other means.
+    pub drifted: bool,
+    /// A rollback that stands against a manifest.
+    pub hold: Option<Hold>,
     /// Read only where the plan may need it: for a task that differs from its manifest.
     pub details: Option<TaskDetails>,
 }
@@ -34,11 +41,32 @@ pub struct ActualTask {
 /// What is read of a task only when something about it changes.
 #[derive(Clone, Debug, Default)]
 pub struct TaskDetails {
+    /// As it was applied.
     pub fields: Fields,
+    /// What is live instead, for a task that drifted.
+    pub drifted: Option<Drifted>,
     /// Contacts that were not reached yet.
     pub remaining: u64,
     /// Contacts who were written to, or may have been, by any incarnation.
     pub written: u64,
+}
+
+/// What is live instead of what was applied.
+#[derive(Clone, Debug, Default)]
+pub struct Drifted {
+    pub live: Fields,
+    /// When and by whom, where the database saw it.
+    pub at: Option<DateTime<Utc>>,
+    pub by: Option<String>,
+}
+
+/// A rollback stands until the manifest is another one than this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub digest: Digest,
+    pub audience: Option<AudienceDigest>,
+    /// The rollback.
+    pub by: RevisionNumber,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +74,15 @@ pub struct ActualResource {
     pub generation: Generation,
     pub digest: Digest,
     pub file: String,
+    pub drifted: bool,
+    pub hold: Option<Hold>,
     /// Read only for a resource that differs from its manifest.
-    pub fields: Option<Fields>,
+    pub details: Option<ResourceDetails>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ResourceDetails {
+    /// As it was applied.
+    pub fields: Fields,
+    pub drifted: Option<Drifted>,
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     contact::AudienceDigest,
     fields::{Digest, Fields},
-    id::TaskName,
+    id::{TaskId, TaskName},
     place::{Place, Places},
     resource::{Resource, ResourceKey},
     task::TaskSpec,
@@ -60,7 +60,21 @@ pub struct DesiredTask {
     pub digest: Digest,
     /// Present with outgoing.
     pub audience: Option<DesiredAudience>,
+    /// The incarnation that may be replaced.
+    pub consent: Option<TaskId>,
     pub places: Places,
+}
+
+impl DesiredTask {
+    pub fn consents_to(&self, id: TaskId) -> bool {
+        self.consent == Some(id)
+    }
+
+    /// What the manifest and its audience say, in one digest: a plan is bound to it.
+    pub fn manifest_digest(&self) -> Digest {
+        let audience = self.audience.as_ref().map(|audience| audience.digest.0);
+        Digest::of_bytes(format!("{}{audience:?}{:?}", self.digest, self.consent).as_bytes())
+    }
 }
 
 /// Where an applied document came from, below the folder: the same whatever the folder is called.

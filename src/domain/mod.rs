@@ -3,7 +3,7 @@
 //! One word an idea, in code, SQL, logs and the command line: *task*, *type*, *format*, *channel*,
 //! *kind*, *manager*, *AI*, *integration*, *contact*, *address*, *audience*, *dialogue*, *opening*,
 //! *reply*, *remaining*, *operator*; *manifest*, *place*, *field*, *plan*, *change*, *rejection*,
-//! *generation*, *phase*, *act*; *lane*, *lease*, *fence*, *permit*, *attempt*, *outcome*, *ledger*.
+//! *generation*, *phase*, *act*, *drift*, *revision*, *subject*; *lane*, *lease*, *fence*, *permit*, *attempt*, *outcome*, *ledger*.
 //!
 //! A *lane* is the one way through which a channel's openings leave: it is leased by one executor at
 //! a time, and it keeps the channel's pause and daily count over all tasks.
@@ -21,6 +21,8 @@ pub mod phase;
 pub mod task;
 pub mod channel;
 pub mod resource;
+pub mod subject;
 pub mod desired;
 pub mod actual;
 pub mod attempt;
+pub mod revision;

@@ -22,6 +22,10 @@ pub const PAUSE_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// The fields that a task keeps for its whole life.
 pub const IMMUTABLE_FIELDS: &[&str] = &["type", "format", "channels"];
 
+/// The annotation of a manifest that consents to a recreation: it names the id of the incarnation to be
+/// replaced, so that it works once.
+pub const CONSENT_ANNOTATION: &str = "nuncio/recreate";
+
 /// The specification of a task. Its audience stands apart: see [`super::desired::DesiredAudience`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskSpec {
@@ -104,17 +108,27 @@ impl TaskSpec {
             .text("outgoing.workingHours", working_hours)
             .text("outgoing.timezone", timezone)
             .number("outgoing.dailyLimitPerChannel", daily_limit_per_channel)
-            .text(
-                "outgoing.pauseBetweenDialogues",
-                humantime::format_duration(*pause_between_dialogues),
-            );
-        match opening {
-            Opening::Text(text) => fields.text("outgoing.opening.text", text),
-            Opening::Template { name, language, variables } => fields
+            .text("outgoing.pauseBetweenDialogues", shown_pause(*pause_between_dialogues));
+        opening.add_to(fields)
+    }
+}
+
+/// A pause as manifests and plans write it.
+pub fn shown_pause(pause: Duration) -> String {
+    humantime::format_duration(pause).to_string()
+}
+
+impl Opening {
+    /// Adds the fields that say it.
+    #[must_use]
+    pub fn add_to(&self, fields: Fields) -> Fields {
+        match self {
+            Self::Text(text) => fields.text("outgoing.opening.text", text),
+            Self::Template { name, language, variables } => fields
                 .text("outgoing.opening.template.name", name)
                 .text("outgoing.opening.template.language", language)
                 .list("outgoing.opening.template.variables", variables),
-            Opening::WrittenByAi => fields.text("outgoing.opening.writtenBy", "ai"),
+            Self::WrittenByAi => fields.text("outgoing.opening.writtenBy", "ai"),
         }
     }
 }

@@ -91,8 +91,9 @@ pub(super) struct Metadata {
     /// Words to select documents by.
     #[expect(dead_code, reason = "for people and tools; nothing here selects by them yet")]
     pub(super) labels: Option<BTreeMap<String, String>>,
-    /// Notes for people and tools.
-    #[expect(dead_code, reason = "as above")]
+    /// Notes for people and tools. `nuncio/recreate` names the id of the incarnation of a task that may
+    /// be replaced, once, so that its type, format or channels can change.
+    #[expect(dead_code, reason = "read where the place of each is known")]
     pub(super) annotations: Option<BTreeMap<String, String>>,
 }
 

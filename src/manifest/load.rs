@@ -293,7 +293,8 @@ fn immutable(document: &ReadDocument) -> Fields {
 
 fn place(document: ReadDocument, unique: bool, loaded: &mut Loaded) {
     let immutable = immutable(&document);
-    let ReadDocument { kind, name, places, lowered, audience, mut findings, .. } = document;
+    let ReadDocument { kind, name, places, lowered, audience, consent, mut findings, .. } =
+        document;
     let good = unique && !findings.has_errors();
     let errors = findings.list.iter().filter(|found| found.severity == Severity::Error);
     let mistakes = errors.map(|found| found.place.clone()).collect();
@@ -306,7 +307,8 @@ fn place(document: ReadDocument, unique: bool, loaded: &mut Loaded) {
                 Lowered::Task(Some(spec)) if good => {
                     let fields = spec.fields();
                     let digest = fields.digest();
-                    let task = DesiredTask { spec: *spec, fields, digest, audience, places };
+                    let task =
+                        DesiredTask { spec: *spec, fields, digest, audience, consent, places };
                     desired.tasks.insert(name, task);
                 }
                 _ => {

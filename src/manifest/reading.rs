@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{
     conform::{conform, kind_of},
-    diagnostic::Code,
+    diagnostic::{Code, suggestion},
     document::{
         AiDocument, ChannelDocument, IntegrationDocument, ManagerDocument, Metadata,
         SuppressionDocument, TaskDocument,
@@ -21,10 +23,10 @@ use super::{
 };
 use crate::domain::{
     desired::DesiredAudience,
-    id::ResourceName,
+    id::{ResourceName, TaskId},
     place::{Place, Places},
     resource::Resource,
-    task::TaskSpec,
+    task::{CONSENT_ANNOTATION, TaskSpec},
 };
 
 /// A document as far as it could be read.
@@ -38,6 +40,8 @@ pub(super) struct ReadDocument {
     pub(super) lowered: Lowered,
     /// A task's, if it could be read; also of a task with other mistakes.
     pub(super) audience: Option<DesiredAudience>,
+    /// The incarnation that may be replaced.
+    pub(super) consent: Option<TaskId>,
     pub(super) findings: Findings,
 }
 
@@ -132,6 +136,7 @@ fn read_document(
         findings.error(Code::BadValue, name_span, format!("`metadata.name`: {error}"));
         return Err(findings);
     }
+    let consent = consent(&root, kind, &mut findings);
     let start = Place { column: 1, ..findings.place(root.span) };
     let (lowered, audience, places) = match root.get("spec") {
         Some(spec) => {
@@ -140,7 +145,42 @@ fn read_document(
         }
         None => (Lowered::Resource(None), None, Places::at(start)),
     };
-    Ok(ReadDocument { kind, name, name_span, root, places, lowered, audience, findings })
+    Ok(ReadDocument { kind, name, name_span, root, places, lowered, audience, consent, findings })
+}
+
+/// Annotations of ours begin with this; a mistaken one would be a consent that is never used.
+const OUR_ANNOTATIONS: &str = "nuncio/";
+
+/// The incarnation whose replacement the manifest consents to.
+fn consent(root: &Node, kind: DocumentKind, findings: &mut Findings) -> Option<TaskId> {
+    let annotations = root.at("metadata.annotations")?;
+    let Value::Map(entries) = &annotations.value else { return None };
+    let mut consent = None;
+    for (key, node) in entries {
+        if key.text != CONSENT_ANNOTATION {
+            if key.text.starts_with(OUR_ANNOTATIONS) {
+                let message = format!("no annotation is called `{}`", key.text);
+                let hint = suggestion(&key.text, &[CONSENT_ANNOTATION]);
+                findings.error_with(Code::UnknownField, key.span, message, hint);
+            }
+            continue;
+        }
+        if kind != DocumentKind::Task {
+            let message = format!("`{CONSENT_ANNOTATION}` means something for a task only");
+            findings.error(Code::ForbiddenField, key.span, message);
+            continue;
+        }
+        match node.text().and_then(|text| text.parse::<Uuid>().ok()) {
+            Some(id) => consent = Some(TaskId(id)),
+            None => findings.error_with(
+                Code::BadValue,
+                node.span,
+                format!("`{CONSENT_ANNOTATION}` names the id of the task that may be replaced"),
+                Some("`nuncio status NAME` shows the id".to_owned()),
+            ),
+        }
+    }
+    consent
 }
 
 fn lower(

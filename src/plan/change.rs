@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::{
     contact::AudienceChange,
     fields::{FieldValue, Fields},
@@ -9,6 +11,7 @@ use crate::domain::{
     phase::Phase,
     place::Place,
     resource::{ResourceKey, ResourceKind},
+    subject::Subject,
     word::words,
 };
 
@@ -19,6 +22,12 @@ pub struct Wishes {
     pub recreate: BTreeSet<TaskName>,
     /// Tasks whose manifest is gone may be stopped, so that they can be deleted.
     pub stop_first: bool,
+    /// Tasks whose audience may lose more than half.
+    pub shrink: BTreeSet<TaskName>,
+    /// Tasks that may be deleted at once; absent: a few, or a fifth.
+    pub max_delete: Option<usize>,
+    /// Only these tasks and what they refer to; empty: everything.
+    pub target: BTreeSet<TaskName>,
 }
 
 /// Everything that applying will do, in its order, and everything that it will not.
@@ -32,22 +41,8 @@ pub struct Plan {
     /// Notes of the store that change nothing which a reader would call a change.
     pub refreshes: Vec<Refresh>,
     pub n_unchanged: usize,
-}
-
-/// What a part of a plan is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    Task(TaskName),
-    Resource(ResourceKey),
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Task(name) => write!(f, "Task `{name}`"),
-            Self::Resource(key) => key.fmt(f),
-        }
-    }
+    /// What there would be to do beside the targets.
+    pub n_left_out: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +57,7 @@ pub enum Change {
         from: Generation,
         place: Place,
         fields: Vec<FieldChange>,
+        drift: Option<Drift>,
     },
     CreateTask {
         name: TaskName,
@@ -78,6 +74,7 @@ pub enum Change {
         fields: Vec<FieldChange>,
         audience: Option<AudienceChange>,
         phase: Option<PhaseStep>,
+        drift: Option<Drift>,
     },
     /// Stop, delete and create again, with consent.
     RecreateTask {
@@ -102,6 +99,17 @@ pub enum Change {
         key: ResourceKey,
         from: Generation,
     },
+}
+
+/// What was changed by other means since it was applied, and is put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// From what is live to what was applied and is still wanted.
+    pub fields: Vec<FieldChange>,
+    pub phase: Option<PhaseStep>,
+    /// When and by whom, where the database saw it.
+    pub at: Option<DateTime<Utc>>,
+    pub by: Option<String>,
 }
 
 /// One field, before and after; `None` where it is absent.
@@ -134,6 +142,8 @@ words! {
         Protected = "protected",
         RunState = "run-state",
         RenamedTask = "renamed-task",
+        TooManyDeletions = "too-many-deletions",
+        AudienceShrinks = "audience-shrinks",
     }
 }
 
@@ -189,18 +199,69 @@ pub struct Summary {
     pub n_delete: usize,
     pub n_rejected: usize,
     pub n_blocked: usize,
+    pub n_drifted: usize,
+}
+
+impl Change {
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::CreateResource { key, .. }
+            | Self::UpdateResource { key, .. }
+            | Self::DeleteResource { key, .. } => Subject::Resource(key.clone()),
+            Self::CreateTask { name, .. }
+            | Self::UpdateTask { name, .. }
+            | Self::RecreateTask { name, .. }
+            | Self::DeleteTask { name, .. } => Subject::Task(name.clone()),
+        }
+    }
+
+    pub fn drift(&self) -> Option<&Drift> {
+        match self {
+            Self::UpdateResource { drift, .. } | Self::UpdateTask { drift, .. } => drift.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Nothing but what was changed by other means is put back.
+    pub fn only_reverts_drift(&self) -> bool {
+        match self {
+            Self::UpdateResource { fields, drift, .. } => fields.is_empty() && drift.is_some(),
+            Self::UpdateTask { fields, audience, phase, drift, .. } => {
+                fields.is_empty() && audience.is_none() && phase.is_none() && drift.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// Deletions and recreations stand in a section of their own.
+    pub fn ends_something(&self) -> bool {
+        matches!(
+            self,
+            Self::RecreateTask { .. } | Self::DeleteTask { .. } | Self::DeleteResource { .. }
+        )
+    }
 }
 
 impl Plan {
     pub fn summary(&self) -> Summary {
-        let Self { changes, rejections, blocked, held: _, refreshes: _, n_unchanged: _ } = self;
+        let Self {
+            changes,
+            rejections,
+            blocked,
+            held: _,
+            refreshes: _,
+            n_unchanged: _,
+            n_left_out: _,
+        } = self;
         let mut summary = Summary {
             n_rejected: rejections.len(),
             n_blocked: blocked.len(),
             ..Summary::default()
         };
         for change in changes {
+            summary.n_drifted += usize::from(change.drift().is_some());
             match change {
+                change if change.only_reverts_drift() => {}
                 Change::CreateResource { .. } | Change::CreateTask { .. } => summary.n_create += 1,
                 Change::UpdateResource { .. } | Change::UpdateTask { .. } => summary.n_update += 1,
                 Change::RecreateTask { .. } => summary.n_recreate += 1,
@@ -236,11 +297,12 @@ impl Plan {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { n_create, n_update, n_recreate, n_delete, n_rejected, n_blocked } = self;
+        let Self { n_create, n_update, n_recreate, n_delete, n_rejected, n_blocked, n_drifted } =
+            self;
         write!(
             f,
             "Plan: {n_create} to create, {n_update} to update, {n_recreate} to recreate, \
-             {n_delete} to delete, {n_rejected} rejected, {n_blocked} blocked, 0 drifted."
+             {n_delete} to delete, {n_rejected} rejected, {n_blocked} blocked, {n_drifted} drifted."
         )
     }
 }

@@ -4,23 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     change::{
-        Blocked, Change, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection, RejectionCode,
-        Subject, Wishes,
+        Blocked, Change, Drift, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection,
+        RejectionCode, Wishes,
     },
+    guards::reject_shrunk,
     recreate::{
-        consequences, contacts, has_forbidden, reject_edit, reject_kind, reject_protected,
+        consent_remedies, consequences, contacts, has_forbidden, reject_edit, reject_protected,
         reject_renamed,
     },
+    resources::references,
+    three_way::{compare, three_way},
 };
 use crate::domain::{
-    actual::{Actual, ActualTask, TaskDetails},
+    actual::{Actual, ActualTask, Hold, TaskDetails},
     contact::AudienceChange,
     desired::{Desired, DesiredTask},
-    fields::{FieldValue, Fields},
     id::TaskName,
     phase::{Phase, RunState, Transition},
     place::Place,
-    resource::{ResourceKey, ResourceKind},
+    resource::ResourceKey,
+    subject::Subject,
 };
 
 /// What leads from the actual state to the desired one.
@@ -51,56 +54,29 @@ pub fn plan(
             pass.task_without_manifest(name, task);
         }
     }
+    pass.limit_deletions();
     pass.delete_resources();
-    let Pass { mut plan, ending, .. } = pass;
-    plan.changes.extend(ending);
-    plan
+    let ending = std::mem::take(&mut pass.ending);
+    pass.plan.changes.extend(ending);
+    pass.keep_targets();
+    pass.plan
 }
 
-struct Pass<'p> {
-    desired: &'p Desired,
-    actual: &'p Actual,
+pub(super) struct Pass<'p> {
+    pub(super) desired: &'p Desired,
+    pub(super) actual: &'p Actual,
     audiences: &'p BTreeMap<TaskName, AudienceChange>,
-    wishes: &'p Wishes,
-    plan: Plan,
+    pub(super) wishes: &'p Wishes,
+    pub(super) plan: Plan,
     /// Recreations and deletions: they stand at the end.
-    ending: Vec<Change>,
+    pub(super) ending: Vec<Change>,
     /// Tasks that go on as they were applied, with what they refer to.
-    staying: BTreeSet<TaskName>,
+    pub(super) staying: BTreeSet<TaskName>,
     /// Tasks that another manifest describes under a new name.
     renamed: BTreeSet<TaskName>,
 }
 
 impl Pass<'_> {
-    fn write_resources(&mut self) {
-        for (key, resource) in &self.desired.resources {
-            let place = resource.places.document.clone();
-            let Some(actual) = self.actual.resources.get(key) else {
-                let fields = resource.fields.clone();
-                self.plan.changes.push(Change::CreateResource { key: key.clone(), place, fields });
-                continue;
-            };
-            if actual.digest == resource.digest {
-                self.plan.n_unchanged += 1;
-                continue;
-            }
-            let before = actual.fields.clone().unwrap_or_default();
-            let kinds = (before.get("kind"), resource.fields.get("kind"));
-            if let (ResourceKind::Channel, (Some(old), Some(new))) = (key.kind, kinds)
-                && old != new
-            {
-                self.plan.rejections.push(reject_kind(key, old, new, &resource.places));
-                continue;
-            }
-            self.plan.changes.push(Change::UpdateResource {
-                key: key.clone(),
-                from: actual.generation,
-                place,
-                fields: compare(&before, &resource.fields),
-            });
-        }
-    }
-
     fn task(&mut self, name: &TaskName, task: &DesiredTask) {
         if let Some(missing) = self.unreadable_reference(task) {
             self.staying.insert(name.clone());
@@ -142,26 +118,50 @@ impl Pass<'_> {
     }
 
     fn known_task(&mut self, name: &TaskName, task: &DesiredTask, actual: &ActualTask) {
+        let audience_digest = task.audience.as_ref().map(|audience| audience.digest);
+        let is_manifest =
+            |hold: &&Hold| hold.digest == task.digest && hold.audience == audience_digest;
+        if let Some(hold) = actual.hold.as_ref().filter(is_manifest) {
+            self.staying.insert(name.clone());
+            let subject = Subject::Task(name.clone());
+            self.plan.held.push(held_by_rollback(subject, hold, &task.places.document));
+            return;
+        }
         let details = actual.details.clone().unwrap_or_default();
-        let fields = if actual.digest == task.digest {
+        let edits = if actual.digest == task.digest {
             Vec::new()
         } else {
             compare(&details.fields, &task.fields)
         };
-        let wished = self.wishes.recreate.contains(name);
-        if has_forbidden(&fields) && !wished {
+        let wished = self.wishes.recreate.contains(name) || task.consents_to(actual.id);
+        if has_forbidden(&edits) && !wished {
             self.staying.insert(name.clone());
-            let rejection = reject_edit(name, actual, &details, fields, &task.places);
+            let (consent, places) = (task.consent, &task.places);
+            let rejection = reject_edit(name, actual, &details, edits, consent, places);
             self.plan.rejections.push(rejection);
             return;
         }
-        let transition = task.spec.state.map(|state| actual.phase.towards(state));
         if wished && needs_recreation(task, actual) {
-            self.recreate(name, task, actual, &details, fields);
+            self.recreate(name, task, actual, &details, edits);
             return;
         }
-        let phase = match transition {
-            Some(Transition::To(to)) => Some(PhaseStep { from: actual.phase, to }),
+        let (fields, mut drift) = if actual.drifted {
+            three_way(&details.fields, details.drifted.as_ref(), &task.fields)
+        } else {
+            (edits, None)
+        };
+        let phase = match task.spec.state.map(|state| actual.phase.towards(state)) {
+            Some(Transition::To(to)) => {
+                let step = PhaseStep { from: actual.phase, to };
+                let was_wanted = details.fields.get("state") == task.fields.get("state");
+                if actual.drifted && was_wanted {
+                    // The manifest owns the run state and did not change: somebody else did.
+                    drift.get_or_insert_with(|| unseen(&details)).phase = Some(step);
+                    None
+                } else {
+                    Some(step)
+                }
+            }
             Some(Transition::Refused(why)) => {
                 self.staying.insert(name.clone());
                 self.plan.rejections.push(refused_state(name, task, actual, &details, why));
@@ -170,12 +170,22 @@ impl Pass<'_> {
             Some(Transition::Already) | None => None,
         };
         let audience = self.audiences.get(name).filter(|change| !is_same(change)).cloned();
-        if fields.is_empty() && audience.is_none() && phase.is_none() {
+        if let Some(change) = audience.as_ref().filter(|_| !self.wishes.shrink.contains(name))
+            && let Some(rejection) = reject_shrunk(name, change, &fields, &task.places)
+        {
+            self.staying.insert(name.clone());
+            self.plan.rejections.push(rejection);
+            return;
+        }
+        if fields.is_empty() && audience.is_none() && phase.is_none() && drift.is_none() {
             self.plan.n_unchanged += 1;
-            let moved = actual.file != self.desired.origin(&task.places.document).file
+            let is_stale = actual.file != self.desired.origin(&task.places.document).file
                 || actual.state_place != self.desired.state_origin(task)
-                || actual.audience != task.audience.as_ref().map(|audience| audience.digest);
-            if moved {
+                || actual.audience != audience_digest
+                || actual.digest != task.digest
+                || actual.drifted
+                || actual.hold.is_some();
+            if is_stale {
                 let (id, from) = (actual.id, actual.generation);
                 self.plan.refreshes.push(Refresh { name: name.clone(), id, from });
             }
@@ -189,6 +199,7 @@ impl Pass<'_> {
             fields,
             audience,
             phase,
+            drift,
         });
     }
 
@@ -229,7 +240,7 @@ impl Pass<'_> {
             changes.retain(|change| change.after.is_some());
             if has_forbidden(&changes) {
                 self.staying.insert(name.clone());
-                let rejection = reject_edit(name, task, details, changes, &invalid.places);
+                let rejection = reject_edit(name, task, details, changes, None, &invalid.places);
                 self.plan.rejections.push(rejection);
                 return;
             }
@@ -289,121 +300,34 @@ impl Pass<'_> {
         });
     }
 
-    fn delete_resources(&mut self) {
-        let used = self.used_by_staying();
-        for (key, resource) in &self.actual.resources {
-            if self.desired.resources.contains_key(key) {
-                continue;
-            }
-            let subject = Subject::Resource(key.clone());
-            let unreadable = &self.desired.unreadable;
-            let shown = self.desired.shown(&resource.file);
-            if unreadable.resources.contains(key) || unreadable.files.contains(shown.as_str()) {
-                let message = "its manifest is invalid; it goes on as it was applied";
-                let (file, message) = (shown, message.to_owned());
-                self.plan.held.push(Held { subject, file, message });
-            } else if let Some(task) = used.get(key) {
-                self.plan.blocked.push(Blocked {
-                    subject,
-                    file: shown,
-                    message: format!("its manifest is gone, and task `{task}` still uses it"),
-                    consequences: None,
-                    remedies: vec![format!("end or change task `{task}` first")],
-                });
-            } else if let Some(task) = self.protected_by(key) {
-                self.plan.blocked.push(Blocked {
-                    subject,
-                    file: shown,
-                    message: format!(
-                        "its manifest is gone, and task `{task}` would write to the people on it"
-                    ),
-                    consequences: None,
-                    remedies: vec![
-                        "to let them be written to, apply it with `entries: []` first".to_owned(),
-                    ],
-                });
-            } else {
-                let (key, from) = (key.clone(), resource.generation);
-                self.ending.push(Change::DeleteResource { key, from });
-            }
-        }
-    }
-
-    /// A task that goes on and is covered by a suppression list with people on it. A file that vanished
-    /// must not be what lets them be written to.
-    fn protected_by(&self, key: &ResourceKey) -> Option<&TaskName> {
-        if key.kind != ResourceKind::SuppressionList {
-            return None;
-        }
-        let fields = self.actual.resources.get(key)?.fields.as_ref();
-        let list = |path: &str| match fields.and_then(|fields| fields.get(path)) {
-            Some(FieldValue::List(items)) => Some(items),
-            _ => None,
-        };
-        if list("entries").is_some_and(Vec::is_empty) {
-            return None;
-        }
-        let ends: BTreeSet<&TaskName> = self
-            .ending
-            .iter()
-            .filter_map(|change| match change {
-                Change::DeleteTask { name, .. } => Some(name),
-                _ => None,
-            })
-            .collect();
-        let covers = |name: &TaskName| list("tasks").is_none_or(|t| t.contains(&name.to_string()));
-        let living = self.actual.tasks.iter().filter(|(_, task)| task.phase != Phase::Completed);
-        let to_come = self.desired.tasks.keys();
-        living
-            .map(|(name, _)| name)
-            .chain(to_come)
-            .find(|name| covers(name) && !ends.contains(name))
-    }
-
-    /// What the tasks that go on as they were applied refer to.
-    fn used_by_staying(&self) -> BTreeMap<ResourceKey, TaskName> {
-        let mut used = BTreeMap::new();
-        for name in &self.staying {
-            let details = self.actual.tasks.get(name).and_then(|task| task.details.as_ref());
-            let Some(details) = details else { continue };
-            for (path, kind) in REFERENCES {
-                let names = match details.fields.get(path) {
-                    Some(FieldValue::List(names)) => names.clone(),
-                    Some(value) => vec![value.to_string()],
-                    None => Vec::new(),
-                };
-                for resource in names {
-                    used.insert(ResourceKey { kind: *kind, name: resource }, name.clone());
-                }
-            }
-        }
-        used
-    }
-
     /// A reference that no manifest defines because the one that does cannot be read, and that was
     /// never applied either.
     fn unreadable_reference(&self, task: &DesiredTask) -> Option<ResourceKey> {
-        let spec = &task.spec;
-        let mut references: Vec<ResourceKey> =
-            spec.channels.iter().map(ResourceKey::channel).collect();
-        references.extend(spec.managers.iter().map(|m| ResourceKey::new(ResourceKind::Manager, m)));
-        references.push(ResourceKey::new(ResourceKind::Ai, &spec.ai));
-        references.extend(
-            spec.integration.iter().map(|i| ResourceKey::new(ResourceKind::Integration, i)),
-        );
-        references.into_iter().find(|key| {
+        references(task).into_iter().find(|key| {
             !self.desired.resources.contains_key(key) && !self.actual.resources.contains_key(key)
         })
     }
 }
 
-/// The fields of a task that name resources.
-const REFERENCES: &[(&str, ResourceKind)] = &[
-    ("channels", ResourceKind::Channel),
-    ("managers", ResourceKind::Manager),
-    ("ai", ResourceKind::Ai),
-    ("integration", ResourceKind::Integration),
-];
+pub(super) fn held_by_rollback(subject: Subject, hold: &Hold, place: &Place) -> Held {
+    Held {
+        subject,
+        file: place.file.to_string(),
+        message: format!(
+            "it was rolled back in revision {}; its manifest is applied again when it changes",
+            hold.by
+        ),
+    }
+}
+
+/// Drift of which nothing but its time is known.
+fn unseen(details: &TaskDetails) -> Drift {
+    let (at, by) = match &details.drifted {
+        Some(drifted) => (drifted.at, drifted.by.clone()),
+        None => (None, None),
+    };
+    Drift { fields: Vec::new(), phase: None, at, by }
+}
 
 /// Whether the task can become what is desired only by being recreated. Consent to it is used only
 /// then: it is no wish to lose a task.
@@ -431,19 +355,6 @@ fn is_same(change: &AudienceChange) -> bool {
     change.added == 0 && change.removed == 0 && change.altered == 0
 }
 
-fn compare(before: &Fields, after: &Fields) -> Vec<FieldChange> {
-    let paths: BTreeSet<&str> = before.iter().chain(after.iter()).map(|(path, _)| path).collect();
-    paths
-        .into_iter()
-        .filter(|path| before.get(path) != after.get(path))
-        .map(|path| FieldChange {
-            path: path.to_owned(),
-            before: before.get(path).cloned(),
-            after: after.get(path).cloned(),
-        })
-        .collect()
-}
-
 fn refused_state(
     name: &TaskName,
     task: &DesiredTask,
@@ -468,6 +379,6 @@ fn refused_state(
             contacts(details.written)
         )],
         consequences: None,
-        remedies: vec![format!("nuncio apply --recreate {name}")],
+        remedies: consent_remedies(name, actual, task.consent),
     }
 }

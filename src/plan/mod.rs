@@ -5,15 +5,26 @@
 
 mod change;
 mod diff;
+mod document;
+mod documenting;
+mod guards;
+mod markdown;
 mod recreate;
 mod render;
+mod resources;
+mod saved;
+mod three_way;
 
 pub use change::{
-    Blocked, Change, Consequences, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection,
-    RejectionCode, Subject, Summary, Wishes,
+    Blocked, Change, Consequences, Drift, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection,
+    RejectionCode, Summary, Wishes,
 };
 pub use diff::{needs_recreation, plan};
+pub use document::{BaseDocument, PlanDocument, plan_schema};
+pub use documenting::{Circumstances, document};
+pub use markdown::{COMMENT_MARKER, render_markdown};
 pub use render::render_human;
+pub use saved::{Stale, UnusablePlan, WhyStale, read_plan};
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,15 @@
 //! Edits that a task or a channel does not survive, and the way to them with consent.
 
-use super::change::{Consequences, FieldChange, Rejection, RejectionCode, Subject};
+use super::change::{Consequences, FieldChange, Rejection, RejectionCode};
 use crate::domain::{
     actual::{ActualTask, TaskDetails},
     fields::FieldValue,
-    id::TaskName,
+    id::{TaskId, TaskName},
     phase::Phase,
     place::Places,
     resource::ResourceKey,
-    task::IMMUTABLE_FIELDS,
+    subject::Subject,
+    task::{CONSENT_ANNOTATION, IMMUTABLE_FIELDS},
 };
 
 /// Whether one of the changes is such that only a recreated task can have it.
@@ -26,6 +27,7 @@ pub(super) fn reject_edit(
     task: &ActualTask,
     details: &TaskDetails,
     changes: Vec<FieldChange>,
+    consent: Option<TaskId>,
     places: &Places,
 ) -> Rejection {
     let is_forbidden = |change: &FieldChange| IMMUTABLE_FIELDS.contains(&change.path.as_str());
@@ -42,8 +44,25 @@ pub(super) fn reject_edit(
         fields,
         waiting,
         consequences: Some(consequences(details)),
-        remedies: vec![format!("nuncio apply --recreate {name}")],
+        remedies: consent_remedies(name, task, consent),
     }
+}
+
+/// Both ways to consent: on the command line, and in git.
+pub(super) fn consent_remedies(
+    name: &TaskName,
+    task: &ActualTask,
+    consent: Option<TaskId>,
+) -> Vec<String> {
+    let id = task.id;
+    let stale = consent.filter(|consent| *consent != id).map(|consent| {
+        format!("its annotation consents to replace {consent}, and this is another incarnation")
+    });
+    let ways = [
+        format!("nuncio apply --recreate {name}"),
+        format!("or annotate {CONSENT_ANNOTATION}: {id}"),
+    ];
+    stale.into_iter().chain(ways).collect()
 }
 
 fn steps(task: &ActualTask, details: &TaskDetails, file: &str) -> Vec<String> {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use similar::{ChangeTag, TextDiff};
 
-use super::change::{Blocked, Change, Consequences, FieldChange, Held, Plan, Rejection, Subject};
+use super::change::{Blocked, Change, Consequences, Drift, FieldChange, Held, Plan, Rejection};
 use super::recreate::contacts;
 use crate::domain::{
     address::Address,
@@ -14,6 +14,7 @@ use crate::domain::{
     fields::{FieldValue, Fields},
     hours::WorkingHours,
     phase::Phase,
+    subject::Subject,
 };
 
 const FIELD_WIDTH: usize = 35;
@@ -46,19 +47,19 @@ impl Page {
     }
 
     fn plan(&mut self, plan: &Plan) -> fmt::Result {
-        let is_ending = |change: &&Change| {
-            matches!(
-                change,
-                Change::RecreateTask { .. }
-                    | Change::DeleteTask { .. }
-                    | Change::DeleteResource { .. }
-            )
-        };
-        for change in plan.changes.iter().filter(|change| !is_ending(change)) {
+        let is_change = |change: &&Change| !change.ends_something() && !change.only_reverts_drift();
+        for change in plan.changes.iter().filter(is_change) {
             self.change(change)?;
         }
+        let drifted = plan.changes.iter().filter_map(|change| Some((change, change.drift()?)));
+        for (index, (change, drift)) in drifted.enumerate() {
+            if index == 0 {
+                self.heading("Drifted from what was applied, and put back by an apply:")?;
+            }
+            self.drift(&change.subject(), drift)?;
+        }
         if !plan.held.is_empty() {
-            self.heading("Held as they were, because a manifest is invalid:")?;
+            self.heading("Held as they were:")?;
             for held in &plan.held {
                 self.held(held)?;
             }
@@ -69,7 +70,8 @@ impl Page {
                 self.rejection(rejection)?;
             }
         }
-        let endings: Vec<&Change> = plan.changes.iter().filter(is_ending).collect();
+        let endings: Vec<&Change> =
+            plan.changes.iter().filter(|change| change.ends_something()).collect();
         if !endings.is_empty() || !plan.blocked.is_empty() {
             self.heading("Deletions and recreations:")?;
             for change in endings {
@@ -85,6 +87,10 @@ impl Page {
                 "Nothing to do: {} as the manifests say.\n",
                 are(plan.n_unchanged)
             )?;
+        }
+        if plan.n_left_out > 0 {
+            let n = plan.n_left_out;
+            writeln!(self.text, "Left out beside the targets: {n}. The plan is not complete.\n")?;
         }
         let summary = self.paint(BOLD, &plan.summary().to_string());
         writeln!(self.text, "{summary}")
@@ -167,6 +173,26 @@ impl Page {
                 let subject = Subject::Resource(key.clone());
                 self.title("-", RED, &subject, "its manifest is gone")?;
             }
+        }
+        writeln!(self.text)
+    }
+
+    fn drift(&mut self, subject: &Subject, drift: &Drift) -> fmt::Result {
+        let Drift { fields, phase, at, by } = drift;
+        let at = at.map(|at| at.format(" at %Y-%m-%d %H:%M:%S UTC").to_string());
+        let by = by.as_ref().map(|by| format!(" by {}", printable(by)));
+        let seen = format!("changed{}{}", by.unwrap_or_default(), at.unwrap_or_default());
+        self.title("?", YELLOW, subject, &seen)?;
+        self.field_changes(fields)?;
+        if let Some(step) = phase {
+            let (from, to) = (step.from.shown(), step.to.shown());
+            writeln!(self.text, "      {} {from} → {to}", phase_symbol(step.to))?;
+        }
+        if let Subject::Task(name) = subject {
+            writeln!(
+                self.text,
+                "      hint: `nuncio adopt {name}` writes the live values into git"
+            )?;
         }
         writeln!(self.text)
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Change, Plan, Wishes, plan};
 use crate::domain::{
-    actual::{Actual, ActualResource, ActualTask, TaskDetails},
+    actual::{Actual, ActualResource, ActualTask, ResourceDetails, TaskDetails},
     desired::{Desired, DesiredResource, DesiredTask},
     id::{Generation, TaskId, TaskName},
     kind::{ChannelKind, Format, MessengerType},
@@ -39,7 +39,14 @@ fn task(edit: impl FnOnce(&mut TaskSpec)) -> DesiredTask {
     };
     edit(&mut spec);
     let fields = spec.fields();
-    DesiredTask { digest: fields.digest(), fields, spec, audience: None, places: places("t.yaml") }
+    DesiredTask {
+        digest: fields.digest(),
+        fields,
+        spec,
+        audience: None,
+        consent: None,
+        places: places("t.yaml"),
+    }
 }
 
 fn channel() -> (ResourceKey, DesiredResource) {
@@ -76,7 +83,8 @@ fn desired(tasks: impl IntoIterator<Item = (&'static str, DesiredTask)>) -> Desi
 fn applied(desired: &Desired, phase: Phase) -> Actual {
     let mut actual = Actual::default();
     for (task, wanted) in &desired.tasks {
-        let details = TaskDetails { fields: wanted.fields.clone(), remaining: 5, written: 2 };
+        let details =
+            TaskDetails { fields: wanted.fields.clone(), drifted: None, remaining: 5, written: 2 };
         let there = ActualTask {
             id: TaskId(uuid::Uuid::nil()),
             generation: Generation(1),
@@ -85,6 +93,8 @@ fn applied(desired: &Desired, phase: Phase) -> Actual {
             audience: None,
             file: "t.yaml".to_owned(),
             state_place: desired.state_origin(wanted),
+            drifted: false,
+            hold: None,
             details: Some(details),
         };
         actual.tasks.insert(task.clone(), there);
@@ -94,7 +104,9 @@ fn applied(desired: &Desired, phase: Phase) -> Actual {
             generation: Generation(1),
             digest: wanted.digest,
             file: "c.yaml".to_owned(),
-            fields: Some(wanted.fields.clone()),
+            drifted: false,
+            hold: None,
+            details: Some(ResourceDetails { fields: wanted.fields.clone(), drifted: None }),
         };
         actual.resources.insert(key.clone(), there);
     }
@@ -143,7 +155,7 @@ fn a_task_waits_for_a_resource_that_was_never_read() {
 fn protection_outlives_its_manifest() {
     let protected = desired([("one", task(|spec| spec.protect = Some("the budget".to_owned())))]);
     let actual = applied(&protected, Phase::Completed);
-    let wishes = Wishes { recreate: [name("one")].into(), stop_first: true };
+    let wishes = Wishes { recreate: [name("one")].into(), stop_first: true, ..Wishes::default() };
     for after in
         [desired([]), desired([("one", task(|spec| spec.messenger = MessengerType::Avito))])]
     {
@@ -160,7 +172,7 @@ fn nothing_leaves_completed_but_a_recreation() {
     let actual = applied(&wanted, Phase::Completed);
     let plan_without = plan_of(&wanted, &actual);
     assert_eq!(plan_without.rejections.len(), 1);
-    let wishes = Wishes { recreate: [name("one")].into(), stop_first: false };
+    let wishes = Wishes { recreate: [name("one")].into(), stop_first: false, ..Wishes::default() };
     let plan = plan(&wanted, &actual, &BTreeMap::new(), &wishes);
     assert!(matches!(&plan.changes[..], [Change::RecreateTask { .. }]), "{plan:#?}");
 }
@@ -168,7 +180,7 @@ fn nothing_leaves_completed_but_a_recreation() {
 #[test]
 fn consent_to_a_recreation_that_nothing_needs_recreates_nothing() {
     let wanted = desired([("one", task(same))]);
-    let wishes = Wishes { recreate: [name("one")].into(), stop_first: true };
+    let wishes = Wishes { recreate: [name("one")].into(), stop_first: true, ..Wishes::default() };
     let plan = plan(&wanted, &applied(&wanted, Phase::InProgress), &BTreeMap::new(), &wishes);
     assert!(!plan.has_changes(), "{plan:#?}");
 }

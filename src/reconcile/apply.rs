@@ -1,6 +1,6 @@
 //! Executes a plan: one transaction, one change one store call, or nothing.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use tokio::{sync::mpsc, task::spawn_blocking};
 use uuid::Uuid;
@@ -8,14 +8,15 @@ use uuid::Uuid;
 use super::survey::{AudienceDifference, Survey};
 use crate::{
     domain::{
-        contact::{AudienceDigest, Contact},
+        contact::{AudienceChange, AudienceDigest, Contact},
         desired::DesiredTask,
-        id::{TaskId, TaskName},
+        id::{Generation, TaskId, TaskName},
         phase::Phase,
+        revision::{Provenance, RevisionNumber},
     },
     manifest::{self, Severity},
-    plan::{Change, Plan, Summary},
-    store::{PhaseChange, Store, StoreError, Wake, Writing},
+    plan::{Change, PhaseStep, Plan, Summary},
+    store::{Patience, Store, StoreError, Wake, Writing},
 };
 
 /// Contacts that travel together from the reader to the writer.
@@ -29,6 +30,8 @@ const BATCHES_MAX: usize = 8;
 pub struct Applied {
     pub summary: Summary,
     pub contacts: u64,
+    /// Absent if nothing was written that history keeps.
+    pub revision: Option<RevisionNumber>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,17 +46,17 @@ pub enum ApplyError {
     Panicked(#[from] tokio::task::JoinError),
 }
 
-/// Writes everything that the plan says, in the name of `by`. `on_progress` hears of contacts.
+/// Writes everything that the plan says. `on_progress` hears of contacts.
 pub async fn apply(
     plan: &Plan,
     survey: &Survey,
     store: &Store,
-    by: &str,
-    patience: Duration,
+    provenance: &Provenance,
+    patience: Patience<'_>,
     on_progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Applied, ApplyError> {
-    let writing = store.begin_writing(patience).await?;
-    let mut application = Application { survey, by, writing, contacts: 0, on_progress };
+    let writing = store.begin_writing(provenance, patience).await?;
+    let mut application = Application { survey, writing, contacts: 0, on_progress };
     let is_resource = |change: &&Change| {
         matches!(
             change,
@@ -75,13 +78,13 @@ pub async fn apply(
     }
     let Application { writing, contacts, .. } = application;
     // Notes for ourselves wake nobody: two programs that call the folder differently would never rest.
-    writing.commit(if plan.has_changes() { Wake::Others } else { Wake::Nobody }).await?;
-    Ok(Applied { summary: plan.summary(), contacts })
+    let wake = if plan.has_changes() { Wake::Others } else { Wake::Nobody };
+    let revision = writing.commit(wake).await?;
+    Ok(Applied { summary: plan.summary(), contacts, revision })
 }
 
 struct Application<'a> {
     survey: &'a Survey,
-    by: &'a str,
     writing: Writing,
     contacts: u64,
     on_progress: &'a (dyn Fn(u64) + Sync),
@@ -90,10 +93,6 @@ struct Application<'a> {
 impl<'a> Application<'a> {
     fn task(&self, name: &TaskName) -> &'a DesiredTask {
         &self.survey.desired.tasks[name]
-    }
-
-    fn phase(&self, to: Phase) -> PhaseChange<'a> {
-        PhaseChange { to, by: self.by }
     }
 
     async fn change(&mut self, change: &Change) -> Result<(), ApplyError> {
@@ -105,24 +104,28 @@ impl<'a> Application<'a> {
             Change::DeleteResource { key, from } => {
                 self.writing.delete_resource(key, *from).await?;
             }
-            Change::CreateTask { name, phase, .. } => self.create(name, *phase).await?,
-            Change::UpdateTask { name, id, from, fields, audience, phase, .. } => {
+            Change::CreateTask { name, phase, audience, .. } => {
+                self.create(name, *phase, audience.as_ref()).await?;
+            }
+            Change::UpdateTask { name, id, from, fields, audience, phase, drift, .. } => {
                 let mut generation = *from;
-                if !fields.is_empty() || audience.is_some() {
-                    let desired = &self.survey.desired;
+                let desired = &self.survey.desired;
+                let reverts = drift.as_ref().is_some_and(|drift| !drift.fields.is_empty());
+                if !fields.is_empty() || audience.is_some() || reverts {
                     generation = self.writing.update_task(*id, generation, name, desired).await?;
                 }
-                if audience.is_some() {
+                if let Some(change) = audience {
                     self.update_audience(name, *id).await?;
+                    self.writing.note_audience(name, change);
                 }
-                if let Some(step) = phase {
-                    let change = self.phase(step.to);
-                    self.writing.set_phase(name, *id, generation, change).await?;
+                let steps = [*phase, drift.as_ref().and_then(|drift| drift.phase)];
+                for PhaseStep { from, to } in steps.into_iter().flatten() {
+                    self.writing.set_phase(name, *id, generation, from, to).await?;
                 }
             }
-            Change::RecreateTask { name, id, from, from_phase, phase, .. } => {
+            Change::RecreateTask { name, id, from, from_phase, phase, audience, .. } => {
                 self.delete(name, *id, *from, *from_phase).await?;
-                self.create(name, *phase).await?;
+                self.create(name, *phase, audience.as_ref()).await?;
             }
             Change::DeleteTask { name, id, from, from_phase, .. } => {
                 self.delete(name, *id, *from, *from_phase).await?;
@@ -135,24 +138,32 @@ impl<'a> Application<'a> {
         &mut self,
         name: &TaskName,
         id: TaskId,
-        from: crate::domain::id::Generation,
+        from: Generation,
         from_phase: Phase,
     ) -> Result<(), ApplyError> {
         let mut generation = from;
         if from_phase != Phase::Completed {
-            let completed = self.phase(Phase::Completed);
-            generation = self.writing.set_phase(name, id, generation, completed).await?;
+            let completed = Phase::Completed;
+            generation =
+                self.writing.set_phase(name, id, generation, from_phase, completed).await?;
         }
         Ok(self.writing.delete_task(name, id, generation).await?)
     }
 
-    async fn create(&mut self, name: &TaskName, phase: Phase) -> Result<(), ApplyError> {
+    async fn create(
+        &mut self,
+        name: &TaskName,
+        phase: Phase,
+        audience: Option<&AudienceChange>,
+    ) -> Result<(), ApplyError> {
         let task = self.task(name);
         let id = TaskId(Uuid::now_v7());
-        let phase = self.phase(phase);
         self.writing.create_task(id, name, &self.survey.desired, phase).await?;
         if task.audience.is_none() {
             return Ok(());
+        }
+        if let Some(change) = audience {
+            self.writing.note_audience(name, change);
         }
         let last = self.load(name, id, 0, |_| true).await?;
         Ok(self.writing.recount_audience(id, name, last).await?)

@@ -15,10 +15,13 @@ use super::{
     survey::{Survey, SurveyError, fingerprint, survey},
 };
 use crate::{
-    domain::fields::Digest,
+    domain::{
+        fields::Digest,
+        revision::{Cause, Provenance},
+    },
     manifest::{self, Code, Severity},
     plan::{Plan, Wishes, plan},
-    store::{HeldBack, Store, StoreError, Wakeups},
+    store::{HeldBack, Patience, Store, StoreError, Wakeups},
 };
 
 /// Looks at the folder even if no event came: events may be lost, and network folders have none.
@@ -163,7 +166,9 @@ impl Controller {
             if plan.has_changes() {
                 (self.on_plan)(&plan);
             }
-            match apply(&plan, &survey, &self.store, &self.by, LOCK_PATIENCE, &|_| {}).await {
+            let provenance = Provenance::new(Cause::Apply, &self.by);
+            let patience = Patience::silent(LOCK_PATIENCE);
+            match apply(&plan, &survey, &self.store, &provenance, patience, &|_| {}).await {
                 Ok(applied) => {
                     if plan.has_changes() {
                         info!(contacts = applied.contacts, "applied");

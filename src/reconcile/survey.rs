@@ -20,10 +20,11 @@ use crate::{
         kind::MessengerType,
         phase::Transition,
         place::Place,
+        subject::Subject,
         task::IMMUTABLE_FIELDS,
     },
     manifest::{self, Code, Diagnostic, LoadError, Severity, Sources},
-    plan::{Plan, Subject, needs_recreation},
+    plan::{Plan, needs_recreation},
     store::{Store, StoreError},
 };
 
@@ -206,7 +207,9 @@ impl Survey {
             .resources
             .iter()
             .filter(|(key, resource)| {
-                desired.resources.get(key).is_none_or(|wanted| wanted.digest != resource.digest)
+                desired.resources.get(key).is_none_or(|wanted| {
+                    wanted.digest != resource.digest || resource.drifted || resource.hold.is_some()
+                })
             })
             .map(|(key, _)| key.clone())
             .collect::<BTreeSet<_>>();
@@ -226,8 +229,10 @@ impl Survey {
             let Some(audience) = &task.audience else { continue };
             let actual = self.actual.tasks.get(name);
             let stored = actual.and_then(|actual| actual.audience);
-            let again = recreate.contains(name)
-                && actual.is_some_and(|actual| needs_recreation(task, actual));
+            let again = actual.is_some_and(|actual| {
+                (recreate.contains(name) || task.consents_to(actual.id))
+                    && needs_recreation(task, actual)
+            });
             if stored == Some(audience.digest) && !again {
                 continue;
             }
@@ -268,6 +273,8 @@ impl Survey {
 fn differs(wanted: &DesiredTask, task: &ActualTask) -> bool {
     let transition = wanted.spec.state.map(|state| task.phase.towards(state));
     wanted.digest != task.digest
+        || task.drifted
+        || task.hold.is_some()
         || wanted.audience.as_ref().map(|audience| audience.digest) != task.audience
         || transition.is_some_and(|transition| transition != Transition::Already)
 }

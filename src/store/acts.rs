@@ -6,11 +6,12 @@ use super::{
     connect::Store,
     encoding::parsed,
     error::StoreError,
-    writing::{PhaseChange, Wake},
+    writing::{Patience, Wake},
 };
 use crate::domain::{
     id::{Generation, TaskId, TaskName},
     phase::{Act, Phase, Transition},
+    revision::{Cause, Provenance},
 };
 
 /// Another writer is done within seconds.
@@ -52,7 +53,13 @@ impl Store {
         by: &str,
         ownership: Ownership,
     ) -> Result<Acted, StoreError> {
-        let mut writing = self.begin_writing(LOCK_PATIENCE).await?;
+        let cause = match act {
+            Act::Start => Cause::Start,
+            Act::Pause => Cause::Pause,
+            Act::Stop => Cause::Stop,
+        };
+        let provenance = Provenance::new(cause, by);
+        let mut writing = self.begin_writing(&provenance, Patience::silent(LOCK_PATIENCE)).await?;
         let Some(row) = sqlx::query!(
             "SELECT id, generation, phase, state_place FROM tasks
             WHERE name = $1 AND deleted_at IS NULL FOR UPDATE",
@@ -71,8 +78,8 @@ impl Store {
             Transition::Already => Ok(Acted::Already(from)),
             Transition::Refused(why) => Ok(Acted::Refused { phase: from, why }),
             Transition::To(to) => {
-                let change = PhaseChange { to, by };
-                writing.set_phase(task, TaskId(row.id), Generation(row.generation), change).await?;
+                let (id, generation) = (TaskId(row.id), Generation(row.generation));
+                writing.set_phase(task, id, generation, from, to).await?;
                 writing.commit(Wake::Others).await?;
                 Ok(Acted::Done { from, to })
             }

@@ -6,31 +6,47 @@ use super::{
     connect::Store,
     encoding::{digest_from_bytes, fields_from_json, fields_to_json, parsed},
     error::StoreError,
-    writing::{Writing, expect_one},
+    writing::{Recorded, Writing, expect_one},
 };
 use crate::domain::{
-    actual::{Actual, ActualResource},
+    actual::{Actual, ActualResource, Drifted, Hold, ResourceDetails},
     channel::ChannelSpec,
     desired::{Desired, DesiredResource},
     fields::{FieldValue, Fields},
     id::{ChannelName, Generation},
     resource::{Resource, ResourceKey},
+    revision::{Action, Cause, RevisionNumber},
+    subject::Subject,
 };
 
 impl Store {
     pub(super) async fn read_resources(
         &self,
     ) -> Result<BTreeMap<ResourceKey, ActualResource>, StoreError> {
-        let rows = sqlx::query!("SELECT kind, name, generation, digest, file FROM resources")
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query!(
+            r#"SELECT r.kind, r.name, r.generation, r.digest, r.file, r.held_digest, r.held_by,
+                live_mark(r) <> r.applied_mark OR r.kind = 'Channel' AND l.daily_limit
+                    <> (r.fields -> 'dailyLimit' ->> 'number')::bigint IS TRUE AS "drifted!"
+            FROM resources r LEFT JOIN lanes l ON r.kind = 'Channel' AND l.channel = r.name"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
         let mut resources = BTreeMap::new();
         for row in rows {
             let resource = ActualResource {
                 generation: Generation(row.generation),
                 digest: digest_from_bytes(&row.digest)?,
                 file: row.file,
-                fields: None,
+                drifted: row.drifted,
+                hold: match (row.held_digest, row.held_by) {
+                    (Some(digest), Some(by)) => Some(Hold {
+                        digest: digest_from_bytes(&digest)?,
+                        audience: None,
+                        by: RevisionNumber(by),
+                    }),
+                    _ => None,
+                },
+                details: None,
             };
             resources.insert(ResourceKey { kind: parsed(&row.kind)?, name: row.name }, resource);
         }
@@ -46,8 +62,13 @@ impl Store {
         let kinds: Vec<String> = keys.iter().map(|key| key.kind.to_string()).collect();
         let names: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
         let rows = sqlx::query!(
-            "SELECT r.kind, r.name, r.fields FROM resources r
-            JOIN unnest($1::text[], $2::text[]) AS wanted (kind, name) USING (kind, name)",
+            r#"SELECT r.kind, r.name, r.fields, r.drifted_at, r.drifted_by, l.daily_limit AS "daily_limit?",
+                (SELECT c.fields FROM revision_changes c
+                WHERE c.kind = r.kind AND c.name = r.name AND c.fields IS NOT NULL
+                ORDER BY c.revision DESC LIMIT 1) AS applied
+            FROM resources r
+            JOIN unnest($1::text[], $2::text[]) AS wanted (kind, name) USING (kind, name)
+            LEFT JOIN lanes l ON r.kind = 'Channel' AND l.channel = r.name"#,
             &kinds,
             &names
         )
@@ -55,9 +76,21 @@ impl Store {
         .await?;
         for row in rows {
             let key = ResourceKey { kind: parsed(&row.kind)?, name: row.name };
-            if let Some(resource) = actual.resources.get_mut(&key) {
-                resource.fields = Some(fields_from_json(&row.fields)?);
-            }
+            let Some(resource) = actual.resources.get_mut(&key) else { continue };
+            let fields = fields_from_json(&row.fields)?;
+            resource.details = Some(if resource.drifted {
+                let mut live = fields.clone();
+                if let (Some(limit), Some(_)) = (row.daily_limit, fields.get("dailyLimit")) {
+                    live = live.number("dailyLimit", limit);
+                }
+                let drifted = Drifted { live, at: row.drifted_at, by: row.drifted_by };
+                ResourceDetails {
+                    fields: row.applied.as_ref().map_or(Ok(fields), fields_from_json)?,
+                    drifted: Some(drifted),
+                }
+            } else {
+                ResourceDetails { fields, drifted: None }
+            });
         }
         Ok(())
     }
@@ -90,7 +123,7 @@ fn connects_differently(from: &ActualResource, to: &DesiredResource) -> bool {
         let connects = fields.iter().filter(|(path, _)| *path != "dailyLimit");
         connects.map(|(path, value)| (path.to_owned(), value.clone())).collect()
     };
-    from.fields.as_ref().is_none_or(|before| how(before) != how(&to.fields))
+    from.details.as_ref().is_none_or(|before| how(&before.fields) != how(&to.fields))
 }
 
 impl Writing {
@@ -108,7 +141,9 @@ impl Writing {
             VALUES ($1, $2, $3, $4, $5, $6)
             ON CONFLICT (kind, name) DO UPDATE SET generation = old.generation + 1,
                 fields = excluded.fields, digest = excluded.digest, file = excluded.file,
-                line = excluded.line, updated_at = now()
+                line = excluded.line, updated_at = now(),
+                held_digest = CASE WHEN $8 THEN coalesce(old.held_digest, old.digest) END,
+                held_by = CASE WHEN $8 THEN $9::bigint END
             WHERE old.generation = $7",
             key.kind.as_str(),
             key.name,
@@ -116,11 +151,15 @@ impl Writing {
             &resource.digest.0[..],
             origin.file,
             i32::try_from(origin.line).unwrap_or(0),
-            from.map_or(0, |from| from.generation.0)
+            from.map_or(0, |from| from.generation.0),
+            self.provenance.cause == Cause::Rollback,
+            self.revision.0
         )
         .execute(&mut *self.transaction)
         .await?;
         expect_one(written.rows_affected(), || key.to_string())?;
+        let action = if from.is_some() { Action::Update } else { Action::Create };
+        self.record_resource(key, action, Some(resource.fields.clone()));
         match &resource.resource {
             Resource::Channel(spec) => {
                 if let Some(limit) = spec.daily_limit {
@@ -201,6 +240,12 @@ impl Writing {
         )
         .execute(&mut *self.transaction)
         .await?;
+        self.record_resource(key, Action::Delete, None);
         Ok(())
+    }
+
+    fn record_resource(&mut self, key: &ResourceKey, action: Action, fields: Option<Fields>) {
+        let recorded = Recorded { action, id: None, fields, phase: None, audience: None };
+        self.record(Subject::Resource(key.clone()), recorded);
     }
 }

@@ -3,9 +3,14 @@
 use std::{collections::BTreeMap, collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use nuncio::{
-    plan::{Plan, Wishes, plan},
+    domain::{
+        fields::{Digest, Fields},
+        revision::{Action, Cause, Provenance, RevisionNumber},
+        subject::Subject,
+    },
+    plan::{Circumstances, Plan, PlanDocument, Wishes, document, plan, read_plan},
     reconcile::{Survey, apply, survey},
-    store::Store,
+    store::{Patience, Store},
 };
 use proptest::prelude::*;
 
@@ -148,18 +153,100 @@ async fn plan_of(folder: &Folder, store: &Store, wishes: &Wishes) -> (Survey, Pl
 }
 
 async fn converge(folder: &Folder, store: &Store) {
-    let mut wishes = Wishes { stop_first: true, ..Wishes::default() };
-    let (_, first) = plan_of(folder, store, &wishes).await;
-    // Consent to every recreation that is asked for.
-    for rejection in &first.rejections {
-        if let nuncio::plan::Subject::Task(name) = &rejection.subject {
-            wishes.recreate.insert(name.clone());
+    let mut wishes = Wishes { stop_first: true, max_delete: Some(100), ..Wishes::default() };
+    // Consent to whatever is asked for: a recreation may come after a smaller audience was allowed.
+    for _ in 0..2 {
+        let (_, asked) = plan_of(folder, store, &wishes).await;
+        for rejection in &asked.rejections {
+            if let Subject::Task(name) = &rejection.subject {
+                wishes.recreate.insert(name.clone());
+                wishes.shrink.insert(name.clone());
+            }
         }
     }
     let (survey, plan) = plan_of(folder, store, &wishes).await;
     assert!(!plan.is_rejected(), "{plan:#?}");
-    let _ = apply(&plan, &survey, store, "tester", Duration::from_secs(5), &|_| {}).await.unwrap();
+    let reviewed = read_plan(&document_of(&plan, &survey, &wishes).sealed()).unwrap();
+    let fresh = document_of(&plan, &survey, &reviewed.wishes().unwrap());
+    assert_eq!((reviewed.find_stale(&fresh), reviewed.find_unreviewed(&fresh)), (vec![], vec![]));
+
+    let provenance = Provenance::new(Cause::Apply, "tester");
+    let patience = Patience::silent(Duration::from_secs(5));
+    let applied = apply(&plan, &survey, store, &provenance, patience, &|_| {}).await.unwrap();
+    assert_eq!(applied.revision.is_some(), plan.has_changes());
+    assert_written(&reviewed, applied.revision, store).await;
     assert_settled(folder, store).await;
+}
+
+fn document_of(plan: &Plan, survey: &Survey, wishes: &Wishes) -> PlanDocument {
+    let nothing = Digest::of_bytes(b"");
+    let Survey { desired, actual, .. } = survey;
+    let circumstances = Circumstances {
+        desired,
+        actual,
+        wishes,
+        base: None,
+        is_invalid: false,
+        schema_digest: nothing,
+        manifests_digest: nothing,
+    };
+    document(plan, &circumstances)
+}
+
+/// What was reviewed and what history says was written are the same, field by field.
+async fn assert_written(reviewed: &PlanDocument, number: Option<RevisionNumber>, store: &Store) {
+    let Some(number) = number else { return };
+    let revision = store.read_revision(number).await.unwrap().unwrap();
+    assert_eq!(revision.changes.len(), reviewed.changes.len());
+    for change in &revision.changes {
+        let address = format!("{}/{}", change.subject.kind(), change.subject.name());
+        let seen = reviewed.changes.iter().find(|seen| seen.address == address).unwrap();
+        let flat = |of: &Option<serde_json::Map<String, serde_json::Value>>| {
+            let mut fields = BTreeMap::new();
+            if let Some(of) = of {
+                flatten("", &serde_json::Value::Object(of.clone()), &mut fields);
+            }
+            fields
+        };
+        let mut promised = flat(&seen.after);
+        promised.retain(|path, _| !path.starts_with("outgoing.targetAudience"));
+        // A phase alone writes no specification.
+        if change.after.is_none() && change.action != Action::Delete {
+            assert!(seen.changed_paths.is_empty(), "{address}");
+            continue;
+        }
+        let written: BTreeMap<String, String> = change
+            .after
+            .iter()
+            .flat_map(Fields::iter)
+            .map(|(path, value)| (path.to_owned(), shown(&value.to_string())))
+            .collect();
+        assert_eq!(promised, written, "{address}");
+    }
+}
+
+/// Numbers are compared as such: `0.50` is `0.5`.
+fn shown(text: &str) -> String {
+    text.parse::<f64>().map_or_else(|_| text.to_owned(), |number| number.to_string())
+}
+
+fn flatten(path: &str, value: &serde_json::Value, into: &mut BTreeMap<String, String>) {
+    let text = match value {
+        serde_json::Value::Object(map) => {
+            for (key, value) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, value, into);
+            }
+            return;
+        }
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) => {
+            let items: Vec<&str> = items.iter().filter_map(serde_json::Value::as_str).collect();
+            format!("[{}]", items.join(", "))
+        }
+        value => value.to_string(),
+    };
+    into.insert(path.to_owned(), shown(&text));
 }
 
 async fn assert_settled(folder: &Folder, store: &Store) {

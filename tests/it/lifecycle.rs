@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use nuncio::domain::kind::ChannelKind;
+use nuncio::{
+    domain::{
+        kind::ChannelKind,
+        revision::{Cause, Provenance},
+    },
+    store::Patience,
+};
 
 use crate::support::{
     Ended, Folder, Program, Providers, TEAM, TestDatabase, channel, vk_task, wait_until,
@@ -106,7 +112,8 @@ fn a_forbidden_edit_is_rejected_and_nothing_is_written() {
     bench.folder.write("b.yaml", &vk_task("others", "vk", "[1]", "  title: Others"));
     let plan = bench.run(&["plan"]);
     assert_eq!(plan.code, 3);
-    insta::assert_snapshot!(plan.stdout, @r"
+    let id = bench.database.value("SELECT id FROM tasks WHERE name = 'renewals'");
+    insta::assert_snapshot!(plan.stdout.replace(&id, "[id]"), @r"
       ~ Task `others`  tasks.d/b.yaml:1:1
           title                               (absent) → Others
 
@@ -122,6 +129,7 @@ fn a_forbidden_edit_is_rejected_and_nothing_is_written() {
           3 contacts not reached yet
           0 contacts written to, or in doubt: carried over, and not written to again
           hint: nuncio apply --recreate renewals
+          hint: or annotate nuncio/recreate: [id]
 
     Plan: 0 to create, 1 to update, 0 to recreate, 0 to delete, 1 rejected, 0 blocked, 0 drifted.
     ");
@@ -310,7 +318,9 @@ fn a_second_writer_waits_and_then_says_who_holds_the_lock() {
                     .unwrap()
                     .block_on(async {
                         let store = bench.database.store().await;
-                        let writing = store.begin_writing(Duration::ZERO).await.unwrap();
+                        let provenance = Provenance::new(Cause::Apply, "anna");
+                        let patience = Patience::silent(Duration::ZERO);
+                        let writing = store.begin_writing(&provenance, patience).await.unwrap();
                         let folder = bench.folder.root().to_owned();
                         let url = bench.database.url();
                         let ended = tokio::task::spawn_blocking(move || {
@@ -331,7 +341,9 @@ fn a_second_writer_waits_and_then_says_who_holds_the_lock() {
             .unwrap()
     });
     assert_eq!(holder.code, 5, "{}", holder.stderr);
-    assert!(holder.stderr.contains("nuncio of process"), "{}", holder.stderr);
+    for told in ["waiting for `nuncio apply by anna`", "lock: `nuncio apply by anna` of database"] {
+        assert!(holder.stderr.contains(told), "{}", holder.stderr);
+    }
     bench.apply();
 }
 

@@ -71,7 +71,7 @@ async fn start() -> Server {
 }
 
 async fn execute(connection: &mut PgConnection, statement: String) {
-    sqlx::query(sqlx::AssertSqlSafe(statement)).execute(connection).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(connection).await.unwrap();
 }
 
 fn migrations_digest() -> String {
@@ -140,8 +140,13 @@ impl TestDatabase {
         PgConnection::connect_with(&self.options()).await.unwrap()
     }
 
-    /// Runs a statement, from outside any runtime.
+    /// Runs a statement as if nuncio had: what it changes counts as applied.
     pub(crate) fn run(&self, statement: &str) {
+        self.run_as_stranger(&format!("SET nuncio.writes = 'on'; {statement}"));
+    }
+
+    /// Runs a statement as somebody who does not use nuncio.
+    pub(crate) fn run_as_stranger(&self, statement: &str) {
         let statement = statement.to_owned();
         blocking(async { execute(&mut self.connection().await, statement).await });
     }
