@@ -12,7 +12,7 @@ use crate::{
     },
     manifest,
     service::Database,
-    store::{Acted, Ownership, Patience, Wake},
+    store::{Acted, Order, Ownership, Patience, Wake},
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -29,22 +29,74 @@ pub(super) struct UnblockArgs {
     channel: ChannelName,
 }
 
+#[derive(clap::Args, Debug)]
+pub(super) struct PauseArgs {
+    /// The task
+    name: TaskName,
+    /// Start again by itself after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_pause)]
+    resume_after: Option<Duration>,
+    /// Why, for `status` and the history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// A pause is at most a year: a longer one is a task that should be completed.
+const PAUSE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+fn parse_pause(text: &str) -> Result<Duration, String> {
+    let pause = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if pause.is_zero() || pause > PAUSE_MAX {
+        return Err("a pause is longer than nothing, and at most a year".to_owned());
+    }
+    Ok(pause)
+}
+
+pub(super) async fn pause(
+    common: &Common,
+    args: &PauseArgs,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let PauseArgs { name, resume_after, reason } = args;
+    let order = Order {
+        act: Act::Pause,
+        by: &config::actor(),
+        reason: reason.as_deref(),
+        resume_after: *resume_after,
+        ownership: Ownership::OfManifest,
+    };
+    carry_out(common, name, order, output).await
+}
+
 pub(super) async fn run(
     common: &Common,
     args: &Args,
     act: Act,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
-    let database = Database::open(&common.database()).await?;
-    let name = &args.name;
     let by = config::actor();
-    let mut acted = database.store.act(name, act, &by, Ownership::OfManifest).await?;
+    let ownership = Ownership::OfManifest;
+    let order = Order { act, by: &by, reason: None, resume_after: None, ownership };
+    carry_out(common, &args.name, order, output).await
+}
+
+async fn carry_out(
+    common: &Common,
+    name: &TaskName,
+    order: Order<'_>,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let database = Database::open(&common.database()).await?;
+    let mut acted = database.store.act(name, order).await?;
     if matches!(acted, Acted::OwnedByGit { .. }) && manifest_is_gone(common, name) {
-        acted = database.store.act(name, act, &by, Ownership::Released).await?;
+        let released = Order { ownership: Ownership::Released, ..order };
+        acted = database.store.act(name, released).await?;
     }
     match acted {
-        Acted::Done { from, to } => {
-            output.note(&format!("task `{name}`: {} → {}", from.shown(), to.shown()));
+        Acted::Done { from, to, resume_at } => {
+            let until = resume_at.map(|at| at.format(" until %Y-%m-%d %H:%M UTC").to_string());
+            let (from, to, until) = (from.shown(), to.shown(), until.unwrap_or_default());
+            output.note(&format!("task `{name}`: {from} → {to}{until}"));
             Ok(ExitStatus::Success)
         }
         Acted::Already(phase) => {

@@ -117,8 +117,8 @@ enum Command {
     Status(status::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),
-    /// Stop a task for now
-    Pause(act::Args),
+    /// Stop a task for now, or for a time
+    Pause(act::PauseArgs),
     /// Complete a task for good
     Stop(act::Args),
     /// Delete a completed task whose manifest is gone
@@ -175,7 +175,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Watch(args) => watch::run(&common, args, output).await,
         Command::Status(args) => status::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,
-        Command::Pause(args) => act::run(&common, &args, Act::Pause, output).await,
+        Command::Pause(args) => act::pause(&common, &args, output).await,
         Command::Stop(args) => act::run(&common, &args, Act::Stop, output).await,
         Command::Delete(args) => act::delete(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,

@@ -159,7 +159,7 @@ impl Executor {
 
     async fn keep_lanes(&mut self) -> Result<(), StoreError> {
         // At once, and not at the next heartbeat: what ended meanwhile is recorded under the new lease.
-        let held = loop {
+        let (held, pause_ended) = loop {
             if self.presence.is_none() {
                 // A new name each time: of a registration that failed half-way nobody knows the end.
                 self.id = (self.identity.new_id)();
@@ -167,13 +167,18 @@ impl Executor {
                 self.presence = Some(self.store.register_executor(self.id, host, *pid).await?);
             }
             match self.store.sweep_lanes(self.id).await? {
-                Sweep::Holds(lanes) => break lanes,
+                Sweep::Holds { lanes, pause_ended } => break (lanes, pause_ended),
                 Sweep::Expired => {
                     warn!("the lease was lost; the lanes are leased anew");
                     self.presence = None;
                 }
             }
         };
+        if pause_ended {
+            for task in self.store.resume_due().await? {
+                info!(%task, "the pause is over");
+            }
+        }
         let lanes: HashMap<ChannelName, Fence> =
             held.into_iter().map(|lane| (lane.channel, lane.fence)).collect();
         if lanes != self.lanes || Instant::now() >= self.next_reconnect {

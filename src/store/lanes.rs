@@ -32,8 +32,12 @@ pub struct LeasedLane {
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Sweep {
-    /// The executor is known, and holds these lanes.
-    Holds(Vec<LeasedLane>),
+    /// The executor is known.
+    Holds {
+        lanes: Vec<LeasedLane>,
+        /// Some task's pause is over.
+        pause_ended: bool,
+    },
     /// Its lease ran out: its lanes may belong to others. It has to register anew.
     Expired,
 }
@@ -73,17 +77,16 @@ impl Store {
 
     /// Renews the lease and takes free lanes, up to a fair share of all; gives back what is above it.
     pub async fn sweep_lanes(&self, executor: ExecutorId) -> Result<Sweep, StoreError> {
-        let renewed = sqlx::query!(
-            "UPDATE executors SET alive_until = now() + $2
-            WHERE id = $1 AND id IN (SELECT id FROM living_executors)",
+        let renewed = sqlx::query_scalar!(
+            r#"UPDATE executors SET alive_until = now() + $2
+            WHERE id = $1 AND id IN (SELECT id FROM living_executors)
+            RETURNING EXISTS (SELECT FROM tasks WHERE resume_at <= now()) AS "pause_ended!""#,
             executor.0,
             interval(LEASE)
         )
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        if renewed.rows_affected() == 0 {
-            return Ok(Sweep::Expired);
-        }
+        let Some(pause_ended) = renewed else { return Ok(Sweep::Expired) };
         sqlx::query!(
             r#"WITH alive AS (
                 SELECT id FROM living_executors
@@ -119,7 +122,7 @@ impl Store {
             .into_iter()
             .map(|row| Ok(LeasedLane { channel: parsed(&row.channel)?, fence: Fence(row.fence) }))
             .collect::<Result<_, StoreError>>()?;
-        Ok(Sweep::Holds(lanes))
+        Ok(Sweep::Holds { lanes, pause_ended })
     }
 
     /// Gives every lane back, so that another executor need not wait for the lease to run out.

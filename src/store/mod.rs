@@ -22,7 +22,7 @@ mod revisions;
 mod tasks;
 mod writing;
 
-pub use acts::{Acted, Ownership};
+pub use acts::{Acted, Order, Ownership};
 pub use attempts::{Abandoned, Finished};
 pub use audience::{AudienceWriter, StoredContact};
 pub use connect::{Store, Wakeups};

@@ -276,7 +276,7 @@ impl Writing {
     ) -> Result<Generation, StoreError> {
         let updated = sqlx::query!(
             "UPDATE tasks SET generation = generation + 1, phase = $3, phase_by = $4, phase_at = now(),
-                updated_at = now()
+                phase_reason = NULL, resume_at = NULL, updated_at = now()
             WHERE id = $1 AND generation = $2 AND deleted_at IS NULL",
             id.0,
             generation.0,

@@ -449,3 +449,33 @@ fn a_renamed_task_does_not_write_to_everybody_again() {
     assert_eq!(bench.run(&["delete", "renewals"]).code, 0);
     bench.apply();
 }
+
+#[test]
+fn a_pause_ends_by_itself_and_is_in_the_history() {
+    let bench = Bench::new();
+    bench.folder.write("a.yaml", &vk_task("renewals", "vk", "[1]", ""));
+    bench.apply();
+    for arguments in [
+        &["start", "renewals"][..],
+        &["pause", "renewals", "--for", "1h", "--reason", "the call centre is full"],
+        &["pause", "renewals", "--for", "1s", "--reason", "a minute more"],
+    ] {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+    }
+    assert_eq!(bench.run(&["pause", "renewals", "--for", "0s"]).code, 64);
+    assert_eq!(bench.database.value("SELECT phase_reason FROM tasks"), "a minute more");
+    let watch = Program::new(bench.folder.root(), &["watch"]).database(&bench.database).start();
+    let history = "SELECT string_agg(cause || coalesce(' ' || message, ''), ', ' ORDER BY number)
+        FROM revisions";
+    wait_until("the pause ends", Duration::from_secs(20), || {
+        let history = bench.database.value(history);
+        (history.ends_with("resume the pause is over"), history)
+    });
+    assert_eq!(
+        bench.database.value(history),
+        "apply, start, pause the call centre is full, pause a minute more, resume the pause is over"
+    );
+    assert_eq!(bench.database.value("SELECT phase FROM tasks"), "in-progress");
+    drop(watch);
+}
