@@ -3,9 +3,14 @@
 mod act;
 mod apply;
 mod db;
+mod explain;
+mod explanations;
+mod failure;
+mod findings;
 mod output;
 mod plan;
 mod resolve;
+mod schema;
 mod status;
 mod validate;
 mod watch;
@@ -14,10 +19,9 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-use self::output::{ColorChoice, Output};
-use crate::{
-    config, domain::phase::Act, manifest::manifest_schema, service::DatabaseChoice, telemetry,
-};
+pub use self::failure::ErrorCode;
+use self::output::{ColorChoice, Output, answer_form};
+use crate::{config, domain::phase::Act, service::DatabaseChoice, telemetry};
 
 /// How a command ended, as the program's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +42,38 @@ pub enum ExitStatus {
     Terminated,
 }
 
+impl ExitStatus {
+    #[cfg(test)]
+    const ALL: &'static [Self] = &[
+        Self::Success,
+        Self::Error,
+        Self::Changes,
+        Self::Rejected,
+        Self::Stale,
+        Self::Locked,
+        Self::Usage,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Error => 1,
+            Self::Changes => 2,
+            Self::Rejected => 3,
+            Self::Stale => 4,
+            Self::Locked => 5,
+            Self::Usage => 64,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
-        Self::from(match status {
-            ExitStatus::Success => 0,
-            ExitStatus::Error => 1,
-            ExitStatus::Changes => 2,
-            ExitStatus::Rejected => 3,
-            ExitStatus::Stale => 4,
-            ExitStatus::Locked => 5,
-            ExitStatus::Usage => 64,
-            ExitStatus::Interrupted => 130,
-            ExitStatus::Terminated => 143,
-        })
+        Self::from(status.code())
     }
 }
 
@@ -122,8 +145,10 @@ enum Command {
     Unblock(act::UnblockArgs),
     /// List attempts in doubt, or say what became of one
     Resolve(resolve::Args),
-    /// Print the JSON Schema of the manifests
-    Schema,
+    /// Print the JSON Schema of the manifests, or of findings
+    Schema(schema::Args),
+    /// Tell what a code means, and the way out
+    Explain(explain::Args),
     /// The database's own commands
     #[command(hide = true)]
     Db(db::Args),
@@ -138,28 +163,26 @@ pub fn main() -> ExitCode {
 const LEFT_BEHIND_DEADLINE: Duration = Duration::from_millis(200);
 
 fn run(arguments: Vec<OsString>) -> ExitStatus {
+    let form = answer_form(&arguments);
     let Cli { common, command } = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are answers, not errors.
-            let is_error = error.use_stderr();
-            drop(error.print());
-            return if is_error { ExitStatus::Usage } else { ExitStatus::Success };
-        }
+        Err(error) => return Output::new(ColorChoice::Auto, false, form).usage(&error),
     };
-    let output = Output::new(common.color, common.quiet);
+    let output = Output::new(common.color, common.quiet, form);
+    let ended = start(common, command, output);
+    output.finish(ended.unwrap_or_else(|error| output.fail(&error)))
+}
+
+fn start(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
     // Before any thread is started: the kernel ties the server to the thread that starts it.
     if let Command::Db(args) = &command {
-        return db::run(args, output).unwrap_or_else(|error| output.fail(&error));
+        return db::run(args, output);
     }
     telemetry::start(config::log_filter(), common.log_format, common.quiet, output.stderr_color);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return output.fail(&error.into()),
-    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(dispatch(common, command, output));
     runtime.shutdown_timeout(LEFT_BEHIND_DEADLINE);
-    ended.unwrap_or_else(|error| output.fail(&error))
+    ended
 }
 
 async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
@@ -175,10 +198,8 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Delete(args) => act::delete(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
-        Command::Schema => {
-            output.data(&serde_json::to_string_pretty(&manifest_schema())?);
-            Ok(ExitStatus::Success)
-        }
+        Command::Schema(args) => Ok(schema::run(&args, output)),
+        Command::Explain(args) => Ok(explain::run(&args, output)),
         Command::Db(args) => db::run(&args, output),
     }
 }

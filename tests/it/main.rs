@@ -7,6 +7,7 @@ mod bad_input;
 mod chaos;
 mod convergence;
 mod lifecycle;
+mod outputs;
 mod sending;
 mod support;
 mod watching;
