@@ -6,6 +6,7 @@ mod yaml;
 mod read;
 mod document;
 mod schema;
+mod editors;
 mod findings;
 mod conform;
 mod ground;
