@@ -2,6 +2,7 @@
 
 mod act;
 mod apply;
+mod completions;
 mod db;
 mod explain;
 mod explanations;
@@ -77,9 +78,22 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
+/// Below the options of `nuncio --help`, and not of every command.
+const ENVIRONMENT: &str = "\
+Environment:
+  NUNCIO_DATABASE_URL  The Postgres server; then DATABASE_URL. A password is put
+                       here, never into an argument
+  NUNCIO_DATA          The data folder of the private server
+  NUNCIO_TASKS         As --tasks
+  NUNCIO_LOG           The log's filter, such as `nuncio=debug`
+  NUNCIO_ACTOR         Who acts, for the record
+  NO_COLOR, CLICOLOR_FORCE
+
+Exit codes: `nuncio explain exit-0` and so on; `nuncio explain` lists all.";
+
 /// Keep the tasks of a virtual sales department as its manifests say, and send their openings
 #[derive(Debug, Parser)]
-#[command(name = "nuncio", version, max_term_width = 100)]
+#[command(name = "nuncio", version, max_term_width = 80, after_long_help = ENVIRONMENT)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -97,21 +111,23 @@ struct Common {
         global = true,
         value_name = "DIR",
         env = "NUNCIO_TASKS",
+        hide_env = true,
         default_value = "tasks.d"
     )]
     tasks: PathBuf,
-    /// The Postgres server, as `postgres://user@host/database`. A password belongs into
-    /// `NUNCIO_DATABASE_URL`. Without either, a private server is used
+    /// `postgres://user@host/database`; a private server otherwise
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// `auto`, `always` or `never`
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     color: ColorChoice,
     /// Say only what was asked for, and errors
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// How log lines are written
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// `human` or `json`
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     log_format: telemetry::LogFormat,
 }
 
@@ -131,7 +147,7 @@ enum Command {
     Apply(apply::Args),
     /// Follow the folder, apply what is allowed, and send openings
     Watch(watch::Args),
-    /// Show the tasks: what remains, why nothing moves, and what moves next
+    /// Show what remains, why nothing moves, and what moves next
     Status(status::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),
@@ -149,6 +165,8 @@ enum Command {
     Schema(schema::Args),
     /// Tell what a code means, and the way out
     Explain(explain::Args),
+    /// Print completions for a shell, or the manual
+    Completions(completions::Args),
     /// The database's own commands
     #[command(hide = true)]
     Db(db::Args),
@@ -200,6 +218,32 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
         Command::Schema(args) => Ok(schema::run(&args, output)),
         Command::Explain(args) => Ok(explain::run(&args, output)),
+        Command::Completions(args) => completions::run(&args, output),
         Command::Db(args) => db::run(&args, output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Looks at the short and the long help of a command and of those below it.
+    fn assert_fits(command: &mut clap::Command) {
+        let name = command.get_name().to_owned();
+        let text = format!("{}\n{}", command.render_help(), command.render_long_help());
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+        command.get_subcommands_mut().for_each(assert_fits);
+    }
+
+    #[test]
+    fn every_help_fits_a_terminal_of_80_columns() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        assert_fits(&mut command);
     }
 }

@@ -20,8 +20,9 @@ const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// A folder; a file of the tasks folder; or `-` for one manifest on standard input, whose
-    /// references are not checked [default: the tasks folder]
+    /// A folder, a file of it, or `-` [default: the tasks folder]
+    ///
+    /// `-` is one manifest on standard input; what it refers to is not looked for.
     path: Option<PathBuf>,
     /// How problems are written
     #[arg(long, value_enum, default_value_t)]

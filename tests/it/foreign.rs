@@ -167,8 +167,8 @@ fn install(folder: &Path) -> Result<(), String> {
         let output = Command::new(program).args(arguments).current_dir(folder).output();
         let output = output.map_err(|error| format!("`{program}`: {error}"))?;
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let last = stderr.lines().rev().find(|line| line.contains("rror")).unwrap_or_default();
-        if output.status.success() { Ok(()) } else { Err(format!("`{program}`: {last}")) }
+        let why = stderr.lines().find(|line| line.contains("rror")).unwrap_or_default();
+        if output.status.success() { Ok(()) } else { Err(format!("`{program}`: {why}")) }
     };
     fs::write(folder.join("package.json"), "{\"private\": true}").unwrap();
     let npm = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"];

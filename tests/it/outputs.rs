@@ -1,6 +1,6 @@
 //! What pipelines and people read: one JSON value whatever happens, codes that are explained, help.
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{fs, net::TcpListener, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -146,4 +146,51 @@ fn the_printed_schemas_are_the_committed_ones() {
     };
     assert_eq!(run(&folder, &["schema"]).stdout, committed("manifest.schema.json"));
     assert_eq!(run(&folder, &["schema", "findings"]).stdout, committed("findings.schema.json"));
+}
+
+#[test]
+fn a_shell_completes_commands_and_the_forms_of_an_output() {
+    let folder = Folder::new();
+    let script = run(&folder, &["completions", "bash"]).stdout;
+    let completed = |words: &str| {
+        let last = words.split(' ').next_back().unwrap();
+        let before = words.split(' ').nth_back(1).unwrap();
+        let line = format!(
+            "{script}\nCOMP_WORDS=({words}); COMP_CWORD=$(({} - 1)); \
+             _nuncio nuncio '{last}' '{before}'; echo \"${{COMPREPLY[@]}}\"",
+            words.split(' ').count()
+        );
+        let output = Command::new("bash").args(["-c", &line]).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(completed("nuncio va"), "validate");
+    assert_eq!(completed("nuncio validate --output sa"), "sarif");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = run(&folder, &["completions", shell]).stdout;
+        assert!(script.contains("validate"), "{shell}");
+        assert!(!script.contains("supervise"), "{shell} completes what is our own");
+    }
+}
+
+#[test]
+fn the_manual_has_a_page_a_command() {
+    let folder = Folder::new();
+    let ended = run(&folder, &["completions", "man", "--into", "man/man1"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let page = |name: &str| fs::read_to_string(folder.root().join("man/man1").join(name));
+    let help = run(&folder, &["--help"]).stdout;
+    let commands = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    for line in commands.lines() {
+        let command = line.split_whitespace().next().unwrap();
+        if command != "help" {
+            assert!(page(&format!("nuncio-{command}.1")).unwrap().contains(".TH"), "{command}");
+        }
+    }
+    assert_eq!(page("nuncio.1").unwrap(), run(&folder, &["completions", "man"]).stdout);
+    page("nuncio-db.1").unwrap_err();
+    fs::write(folder.root().join("file"), "").unwrap();
+    let ended = run(&folder, &["completions", "man", "--into", "file"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("cannot be written into `file`"), "{}", ended.stderr);
 }
