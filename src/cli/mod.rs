@@ -4,6 +4,7 @@ mod act;
 mod apply;
 mod completions;
 mod db;
+mod doctor;
 mod explain;
 mod explanations;
 mod failure;
@@ -165,6 +166,8 @@ enum Command {
     Schema(schema::Args),
     /// Tell what a code means, and the way out
     Explain(explain::Args),
+    /// Check everything that nuncio needs, and say how to mend it
+    Doctor(doctor::Args),
     /// Print completions for a shell, or the manual
     Completions(completions::Args),
     /// The database's own commands
@@ -218,6 +221,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
         Command::Schema(args) => Ok(schema::run(&args, output)),
         Command::Explain(args) => Ok(explain::run(&args, output)),
+        Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),
         Command::Completions(args) => completions::run(&args, output),
         Command::Db(args) => db::run(&args, output),
     }

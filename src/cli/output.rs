@@ -94,7 +94,6 @@ impl Output {
     }
 
     /// Prints an answer as JSON; in one call, for it is one value.
-    #[expect(dead_code, reason = "`doctor` will be its first caller")]
     pub(super) fn json(self, answer: &impl Serialize) {
         self.data(&serde_json::to_string_pretty(answer).expect("our answers have text keys"));
     }
