@@ -116,3 +116,8 @@ pub fn no_color() -> bool {
 pub fn force_color() -> bool {
     text("CLICOLOR_FORCE").is_some_and(|value| value != "0")
 }
+
+/// The language and encoding of texts: `LC_ALL`, then `LC_CTYPE`, then `LANG`.
+pub fn locale() -> Option<String> {
+    text("LC_ALL").or_else(|| text("LC_CTYPE")).or_else(|| text("LANG"))
+}

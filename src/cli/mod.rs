@@ -2,12 +2,19 @@
 
 mod act;
 mod apply;
+mod completions;
 mod db;
+mod doctor;
+mod explain;
+mod explanations;
+mod failure;
+mod findings;
 mod output;
 mod plan;
 mod progress;
 mod resolve;
 mod reviewed;
+mod schema;
 mod status;
 mod validate;
 mod watch;
@@ -16,10 +23,9 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-use self::output::{ColorChoice, Output};
-use crate::{
-    config, domain::phase::Act, manifest::manifest_schema, service::DatabaseChoice, telemetry,
-};
+pub use self::failure::ErrorCode;
+use self::output::{ColorChoice, Output, answer_form};
+use crate::{config, domain::phase::Act, service::DatabaseChoice, telemetry};
 
 /// How a command ended, as the program's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,26 +48,59 @@ pub enum ExitStatus {
     Terminated,
 }
 
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        Self::from(match status {
-            ExitStatus::Success => 0,
-            ExitStatus::Error => 1,
-            ExitStatus::Changes => 2,
-            ExitStatus::Rejected => 3,
-            ExitStatus::Stale => 4,
-            ExitStatus::Locked => 5,
-            ExitStatus::Partial => 6,
-            ExitStatus::Usage => 64,
-            ExitStatus::Interrupted => 130,
-            ExitStatus::Terminated => 143,
-        })
+impl ExitStatus {
+    #[cfg(test)]
+    const ALL: &'static [Self] = &[
+        Self::Success,
+        Self::Error,
+        Self::Changes,
+        Self::Rejected,
+        Self::Stale,
+        Self::Locked,
+        Self::Partial,
+        Self::Usage,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Error => 1,
+            Self::Changes => 2,
+            Self::Rejected => 3,
+            Self::Stale => 4,
+            Self::Locked => 5,
+            Self::Partial => 6,
+            Self::Usage => 64,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
     }
 }
 
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status.code())
+    }
+}
+
+/// Below the options of `nuncio --help`, and not of every command.
+const ENVIRONMENT: &str = "\
+Environment:
+  NUNCIO_DATABASE_URL  The Postgres server; then DATABASE_URL. A password is put
+                       here, never into an argument
+  NUNCIO_DATA          The data folder of the private server
+  NUNCIO_TASKS         As --tasks
+  NUNCIO_LOG           The log's filter, such as `nuncio=debug`
+  NUNCIO_ACTOR         Who acts, for the record
+  NO_COLOR, CLICOLOR_FORCE
+
+Exit codes: `nuncio explain exit-0` and so on; `nuncio explain` lists all.";
+
 /// Keep the tasks of a virtual sales department as its manifests say, and send their openings
 #[derive(Debug, Parser)]
-#[command(name = "nuncio", version, max_term_width = 100)]
+#[command(name = "nuncio", version, max_term_width = 80, after_long_help = ENVIRONMENT)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -79,21 +118,23 @@ struct Common {
         global = true,
         value_name = "DIR",
         env = "NUNCIO_TASKS",
+        hide_env = true,
         default_value = "tasks.d"
     )]
     tasks: PathBuf,
-    /// The Postgres server, as `postgres://user@host/database`. A password belongs into
-    /// `NUNCIO_DATABASE_URL`. Without either, a private server is used
+    /// `postgres://user@host/database`; a private server otherwise
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// `auto`, `always` or `never`
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     color: ColorChoice,
     /// Say only what was asked for, and errors
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// How log lines are written
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// `human` or `json`
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     log_format: telemetry::LogFormat,
 }
 
@@ -113,7 +154,7 @@ enum Command {
     Apply(apply::Args),
     /// Follow the folder, apply what is allowed, and send openings
     Watch(watch::Args),
-    /// Show the tasks: what remains, why nothing moves, and what moves next
+    /// Show what remains, why nothing moves, and what moves next
     Status(status::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),
@@ -127,8 +168,14 @@ enum Command {
     Unblock(act::UnblockArgs),
     /// List attempts in doubt, or say what became of one
     Resolve(resolve::Args),
-    /// Print the JSON Schema of the manifests
-    Schema,
+    /// Print the JSON Schema of the manifests, or of findings
+    Schema(schema::Args),
+    /// Tell what a code means, and the way out
+    Explain(explain::Args),
+    /// Check everything that nuncio needs, and say how to mend it
+    Doctor(doctor::Args),
+    /// Print completions for a shell, or the manual
+    Completions(completions::Args),
     /// The database's own commands
     #[command(hide = true)]
     Db(db::Args),
@@ -143,28 +190,26 @@ pub fn main() -> ExitCode {
 const LEFT_BEHIND_DEADLINE: Duration = Duration::from_millis(200);
 
 fn run(arguments: Vec<OsString>) -> ExitStatus {
+    let form = answer_form(&arguments);
     let Cli { common, command } = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are answers, not errors.
-            let is_error = error.use_stderr();
-            drop(error.print());
-            return if is_error { ExitStatus::Usage } else { ExitStatus::Success };
-        }
+        Err(error) => return Output::new(ColorChoice::Auto, false, form).usage(&error),
     };
-    let output = Output::new(common.color, common.quiet);
+    let output = Output::new(common.color, common.quiet, form);
+    let ended = start(common, command, output);
+    output.finish(ended.unwrap_or_else(|error| output.fail(&error)))
+}
+
+fn start(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
     // Before any thread is started: the kernel ties the server to the thread that starts it.
     if let Command::Db(args) = &command {
-        return db::run(args, output).unwrap_or_else(|error| output.fail(&error));
+        return db::run(args, output);
     }
     telemetry::start(config::log_filter(), common.log_format, common.quiet, output.stderr_color);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return output.fail(&error.into()),
-    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(dispatch(common, command, output));
     runtime.shutdown_timeout(LEFT_BEHIND_DEADLINE);
-    ended.unwrap_or_else(|error| output.fail(&error))
+    ended
 }
 
 async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
@@ -180,10 +225,35 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Delete(args) => act::delete(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
-        Command::Schema => {
-            output.data(&serde_json::to_string_pretty(&manifest_schema())?);
-            Ok(ExitStatus::Success)
-        }
+        Command::Schema(args) => Ok(schema::run(&args, output)),
+        Command::Explain(args) => Ok(explain::run(&args, output)),
+        Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),
+        Command::Completions(args) => completions::run(&args, output),
         Command::Db(args) => db::run(&args, output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Looks at the short and the long help of a command and of those below it.
+    fn assert_fits(command: &mut clap::Command) {
+        let name = command.get_name().to_owned();
+        let text = format!("{}\n{}", command.render_help(), command.render_long_help());
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+        command.get_subcommands_mut().for_each(assert_fits);
+    }
+
+    #[test]
+    fn every_help_fits_a_terminal_of_80_columns() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        assert_fits(&mut command);
     }
 }

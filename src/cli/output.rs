@@ -1,15 +1,29 @@
 //! The one printer: data on stdout, everything else on stderr, colour where it is wanted.
 #![expect(clippy::print_stderr, reason = "this is the one printer")]
 
-use std::io::IsTerminal as _;
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    io::IsTerminal as _,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use super::ExitStatus;
+use serde::Serialize;
+
+use super::{
+    ExitStatus,
+    failure::{FORMAT_VERSION, Failure},
+};
 use crate::{
     config,
-    manifest::{Diagnostic, LoadError, Severity, Sources, render_concise, render_human},
-    reconcile::{ApplyError, SurveyError},
-    store::{StoreError, embedded::EmbeddedError},
+    manifest::{Diagnostic, Severity, Sources, render_human},
 };
+
+/// More codes than a line of a terminal takes; whoever reads four knows how to ask for a fifth.
+const CODES_MAX: usize = 4;
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -20,15 +34,36 @@ pub(super) enum ColorChoice {
     Never,
 }
 
+/// How an answer is written: for people, or as exactly one JSON value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum AnswerForm {
+    #[default]
+    Human,
+    Json,
+}
+
+/// What was said so far, for the last words.
+#[derive(Debug, Default)]
+struct Said {
+    answered: AtomicBool,
+    error: Mutex<Option<String>>,
+    hint: Mutex<Option<String>>,
+    codes: Mutex<BTreeSet<&'static str>>,
+}
+
+/// The printer of one run. Cheap to copy: what it has said is kept for as long as the program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
     pub(super) stdout_color: bool,
     pub(super) stderr_color: bool,
     quiet: bool,
+    /// With JSON standard output is exactly one value, however the run ends.
+    form: AnswerForm,
+    said: &'static Said,
 }
 
 impl Output {
-    pub(super) fn new(choice: ColorChoice, quiet: bool) -> Self {
+    pub(super) fn new(choice: ColorChoice, quiet: bool, form: AnswerForm) -> Self {
         let wants = |terminal: bool| match choice {
             _ if config::no_color() => false,
             ColorChoice::Always => true,
@@ -39,16 +74,28 @@ impl Output {
             stdout_color: wants(std::io::stdout().is_terminal()),
             stderr_color: wants(std::io::stderr().is_terminal()),
             quiet,
+            form,
+            said: Box::leak(Box::default()),
         }
     }
 
+    fn is_json(self) -> bool {
+        self.form == AnswerForm::Json
+    }
+
     /// Prints what was asked for. A reader that has left is no error of ours.
-    #[expect(clippy::unused_self, reason = "whoever prints holds the printer")]
     pub(super) fn data(self, text: &str) {
         use std::io::Write as _;
+        let before = self.said.answered.swap(true, Ordering::Relaxed);
+        debug_assert!(!(before && self.is_json()), "an answer in JSON is one value");
         let mut stdout = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
         drop(write!(stdout, "{text}{end}").and_then(|()| stdout.flush()));
+    }
+
+    /// Prints an answer as JSON; in one call, for it is one value.
+    pub(super) fn json(self, answer: &impl Serialize) {
+        self.data(&serde_json::to_string_pretty(answer).expect("our answers have text keys"));
     }
 
     /// Prints what helps to follow, unless it should be quiet.
@@ -61,11 +108,18 @@ impl Output {
     pub(super) fn error(self, text: &str) {
         let prefix = if self.stderr_color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
         eprintln!("{prefix}: {text}");
+        *self.said.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 
     pub(super) fn hint(self, text: &str) {
         let prefix = if self.stderr_color { "\u{1b}[1;36mhint\u{1b}[0m" } else { "hint" };
         eprintln!("{prefix}: {text}");
+        *self.said.hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+    }
+
+    /// Names a code at the end of the run, once, as one that `nuncio explain` tells more of.
+    pub(super) fn explain_later(self, code: &'static str) {
+        self.said.codes.lock().unwrap_or_else(PoisonError::into_inner).insert(code);
     }
 
     /// Prints every diagnostic; says whether one of them is an error.
@@ -73,64 +127,99 @@ impl Output {
         let is_error = |d: &&Diagnostic| d.severity == Severity::Error;
         let shown: Vec<Diagnostic> =
             all.iter().filter(|d| !self.quiet || is_error(d)).cloned().collect();
+        for Diagnostic { code, .. } in &shown {
+            self.explain_later(code.as_str());
+        }
         if !shown.is_empty() {
             eprintln!("{}\n", render_human(&shown, sources, self.stderr_color).trim_end());
         }
         all.iter().any(|d| is_error(&d))
     }
 
-    /// Prints every diagnostic on one line each, as data.
-    pub(super) fn concise_diagnostics(self, all: &[Diagnostic]) {
-        if !all.is_empty() {
-            self.data(&render_concise(all));
-        }
-    }
-
     /// Prints an error with its causes and the way out.
     pub(super) fn fail(self, error: &anyhow::Error) -> ExitStatus {
-        let mut text = error.to_string();
-        for cause in error.chain().skip(1) {
-            let cause = cause.to_string();
-            // Some libraries say their causes themselves.
-            if !text.contains(&cause) {
-                text.push_str(": ");
-                text.push_str(&cause);
-            }
-        }
-        self.error(&text);
-        let store = store_error(error);
-        let hint = store
-            .and_then(StoreError::hint)
-            .or_else(|| find::<EmbeddedError>(error).map(EmbeddedError::hint));
+        self.failure(&Failure::of_error(error))
+    }
+
+    fn failure(self, failure: &Failure) -> ExitStatus {
+        let Failure { message, hint, status, .. } = failure;
+        self.error(message);
         if let Some(hint) = hint {
             self.hint(hint);
-        } else if find::<LoadError>(error).or_else(|| folder_error(error)).is_some() {
-            self.hint("name the folder of the manifests with --tasks DIR");
         }
-        match store {
-            Some(StoreError::Locked { .. }) => ExitStatus::Locked,
-            Some(StoreError::Stale(_)) => ExitStatus::Stale,
-            _ if matches!(find(error), Some(ApplyError::AudienceChanged(_))) => ExitStatus::Stale,
-            _ => ExitStatus::Error,
+        self.answer_in_json(failure);
+        *status
+    }
+
+    /// Arguments that no command has. Help and version come here too: they are answers, not errors.
+    pub(super) fn usage(self, error: &clap::Error) -> ExitStatus {
+        let is_error = error.use_stderr();
+        drop(error.print());
+        if !is_error {
+            return ExitStatus::Success;
+        }
+        self.answer_in_json(&Failure::of_usage(error));
+        ExitStatus::Usage
+    }
+
+    /// The last words of a run: where more is told, and the one JSON value if none was printed.
+    pub(super) fn finish(self, status: ExitStatus) -> ExitStatus {
+        let Said { answered, error, hint, codes } = self.said;
+        let codes = take(codes);
+        if !codes.is_empty() && !self.quiet {
+            let more = if codes.len() > CODES_MAX { ", …" } else { "" };
+            let codes: Vec<&str> = codes.into_iter().take(CODES_MAX).collect();
+            eprintln!("For more: nuncio explain {}{more}", codes.join(", "));
+        }
+        if self.is_json() && !answered.load(Ordering::Relaxed) {
+            if status == ExitStatus::Success {
+                self.data(&format!("{:#}", serde_json::json!({"format_version": FORMAT_VERSION})));
+            } else {
+                self.answer_in_json(&Failure::of_status(status, take(error), take(hint)));
+            }
+        }
+        status
+    }
+
+    /// An error takes the place of the answer, unless that was printed already.
+    fn answer_in_json(self, failure: &Failure) {
+        if self.is_json() && !self.said.answered.load(Ordering::Relaxed) {
+            self.data(&failure.to_json());
         }
     }
 }
 
-fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
-    error.chain().find_map(|cause| cause.downcast_ref::<E>())
+fn take<T: Default>(said: &Mutex<T>) -> T {
+    std::mem::take(&mut *said.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The store's error, also inside those that only pass it on.
-fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
-    find::<StoreError>(error).or_else(|| match (find(error), find(error)) {
-        (Some(SurveyError::Store(store)), _) | (_, Some(ApplyError::Store(store))) => Some(store),
-        _ => None,
-    })
+/// What the arguments ask for. They may be wrong otherwise, and the answer to that has to be JSON as
+/// well, so clap cannot be asked.
+pub(super) fn answer_form(arguments: &[OsString]) -> AnswerForm {
+    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    let options = &arguments[..end];
+    let wants_json = options.iter().any(|option| option == "--output=json")
+        || options.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
+    if wants_json { AnswerForm::Json } else { AnswerForm::Human }
 }
 
-fn folder_error(error: &anyhow::Error) -> Option<&LoadError> {
-    match find(error) {
-        Some(SurveyError::Folder(folder)) => Some(folder),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_asked_for_by_its_option_alone() {
+        let cases = [
+            ("plan --output json", AnswerForm::Json),
+            ("plan --nonsense --output=json", AnswerForm::Json),
+            ("status --output", AnswerForm::Human),
+            ("status json", AnswerForm::Human),
+            ("plan --output human json", AnswerForm::Human),
+            ("validate -- --output json", AnswerForm::Human),
+        ];
+        for (line, wanted) in cases {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(answer_form(&arguments), wanted, "{line}");
+        }
     }
 }

@@ -8,29 +8,25 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Common, ExitStatus, output::Output};
-use crate::manifest::{self, Code, Loaded, Severity};
+use super::{
+    Common, ExitStatus,
+    findings::{Form, Review, counted},
+    output::Output,
+};
+use crate::manifest::{self, Code, Loaded};
 
 /// More than a folder of manifests has; standard input could be anything.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// A folder; a file of the tasks folder; or `-` for one manifest on standard input, whose
-    /// references are not checked [default: the tasks folder]
+    /// A folder, a file of it, or `-` [default: the tasks folder]
+    ///
+    /// `-` is one manifest on standard input; what it refers to is not looked for.
     path: Option<PathBuf>,
     /// How problems are written
     #[arg(long, value_enum, default_value_t)]
     output: Form,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// With the marked source line, on stderr
-    #[default]
-    Human,
-    /// One line a problem, on stdout: `file:line:column: CODE message`
-    Concise,
 }
 
 pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Result<ExitStatus> {
@@ -68,31 +64,17 @@ fn same_file(one: &Path, other: &Path) -> bool {
 fn report(mut loaded: Loaded, form: Form, output: Output) -> ExitStatus {
     loaded.diagnostics.sort();
     loaded.diagnostics.dedup();
-    let diagnostics = &loaded.diagnostics;
-    match form {
-        Form::Human => {
-            output.diagnostics(diagnostics, &loaded.sources);
-        }
-        Form::Concise => output.concise_diagnostics(diagnostics),
+    let review = Review::of_loaded("validate", &loaded);
+    match form.render(&review) {
+        Some(data) if data.is_empty() => {}
+        Some(data) => output.data(&data),
+        None => drop(output.diagnostics(&loaded.diagnostics, &loaded.sources)),
     }
-    let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
-    let (n_errors, n_warnings) = (count(Severity::Error), count(Severity::Warning));
-    let n_documents = loaded.counts.documents;
-    let n_files = loaded.counts.files;
-    let found = format!(
-        "{}, {} in {}",
-        counted(n_errors, "error"),
-        counted(n_warnings, "warning"),
-        counted(n_files, "file")
-    );
-    if n_errors > 0 {
+    let found = review.summary();
+    if review.n_errors() > 0 {
         output.note(&found);
         return ExitStatus::Error;
     }
-    output.note(&format!("valid: {}; {found}", counted(n_documents, "document")));
+    output.note(&format!("valid: {}; {found}", counted(review.n_documents, "document")));
     ExitStatus::Success
-}
-
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }

@@ -493,7 +493,7 @@ mod tests {
     }
 
     fn told(name: &str, bytes: &[u8], messenger: MessengerType) -> String {
-        super::super::render_concise(&read(name, bytes, messenger).0.diagnostics)
+        crate::manifest::diagnostic::render_concise(&read(name, bytes, messenger).0.diagnostics)
     }
 
     #[test]

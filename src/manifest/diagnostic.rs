@@ -3,7 +3,6 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     sync::Arc,
 };
 
@@ -116,7 +115,13 @@ impl Sources {
         self.0.get(file).map(AsRef::as_ref)
     }
 
-    fn line(&self, place: &Place) -> Option<&str> {
+    /// The names of the files, sorted.
+    pub fn files(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.keys()
+    }
+
+    /// The line of a place. It may hold a secret.
+    pub fn line(&self, place: &Place) -> Option<&str> {
         let index = usize::try_from(place.line).ok()?.checked_sub(1)?;
         self.text(&place.file)?.lines().nth(index)
     }
@@ -172,15 +177,11 @@ pub fn render_human(diagnostics: &[Diagnostic], sources: &Sources, color: bool) 
     out
 }
 
-/// One line each: `file:line:column: CODE message`.
-pub fn render_concise(diagnostics: &[Diagnostic]) -> String {
-    let mut out = String::new();
-    for Diagnostic { code, place: Place { file, line, column }, message, .. } in diagnostics {
-        let file = clean(file);
-        let message = message.replace('\n', " ");
-        writeln!(out, "{file}:{line}:{column}: {code} {message}").expect("a String takes all text");
-    }
-    out
+/// One line each, for the tests of what is found.
+#[cfg(test)]
+pub(super) fn render_concise(diagnostics: &[Diagnostic]) -> String {
+    let line = |Diagnostic { code, place, message, .. }: &_| format!("{place}: {code} {message}\n");
+    diagnostics.iter().map(line).collect()
 }
 
 /// The visible part of a line, and the bytes of it that are marked.
@@ -253,7 +254,8 @@ fn visible(c: char) -> char {
     }
 }
 
-fn clean(text: &str) -> String {
+/// A text that may be shown: of bearable length, and without what would steer a terminal.
+pub fn clean(text: &str) -> String {
     let mut out: String =
         text.chars().take(MESSAGE_MAX).map(|c| if c == '\n' { c } else { visible(c) }).collect();
     if text.chars().nth(MESSAGE_MAX).is_some() {
@@ -263,7 +265,7 @@ fn clean(text: &str) -> String {
 }
 
 /// The known word nearest to a mistaken one, if it is near enough to have been meant.
-pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Comparing costs the product of the lengths; no word of ours is longer.
     if text.len() > 128 {
         return None;

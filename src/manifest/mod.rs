@@ -6,6 +6,7 @@ mod yaml;
 mod read;
 mod document;
 mod schema;
+mod editors;
 mod findings;
 mod conform;
 mod ground;
@@ -25,7 +26,7 @@ pub use audience::{
     AudienceReading, COLUMNS_MAX, Column, DUPLICATES_SHOWN_MAX, Duplicates, FINDINGS_MAX,
     LINE_BYTES_MAX, digest_audience, read_audience,
 };
-pub use diagnostic::{Code, Diagnostic, Severity, Sources, render_concise, render_human};
+pub use diagnostic::{Code, Diagnostic, Severity, Sources, clean, nearest, render_human};
 pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_text};
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
 pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};

@@ -10,6 +10,7 @@ use super::document::{
     AiDocument, ChannelDocument, IntegrationDocument, ManagerDocument, Metadata,
     SuppressionDocument, TaskDocument,
 };
+use super::editors::tighten;
 use crate::domain::{
     kind::{Format, KINDS, KindFacts, MessengerType, SettingFacts, SettingShape},
     resource::IntegrationKind,
@@ -59,8 +60,12 @@ pub fn manifest_schema() -> Value {
             })
         })
         .collect();
-    let definitions: Map<String, Value> =
-        DocumentKind::ALL.iter().map(|kind| (kind.to_string(), document_schema(*kind))).collect();
+    let definition = |kind: &DocumentKind| {
+        let mut schema = document_schema(*kind);
+        tighten(*kind, &mut schema);
+        (kind.to_string(), schema)
+    };
+    let definitions: Map<String, Value> = DocumentKind::ALL.iter().map(definition).collect();
     let kinds: Vec<&str> = DocumentKind::ALL.iter().map(|kind| kind.as_str()).collect();
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",

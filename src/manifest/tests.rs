@@ -8,7 +8,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{load::load_as, *};
+use super::{diagnostic::render_concise, load::load_as, *};
 
 fn samples(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests").join(kind)

@@ -10,15 +10,15 @@ use sqlx::{
 
 use super::error::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// Two loops, a writer and a reader; more connections do not make two cores faster.
 const CONNECTIONS_MAX: u32 = 6;
 /// Past this the database counts as away, and the caller decides what that means.
-const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 /// Every statement but a large load is far below it; a hung one must not hold a lock for ever.
 const STATEMENT_DEADLINE: &str = "30s";
-const SERVER_VERSION_MIN: u32 = 140_000;
+pub(super) const SERVER_VERSION_MIN: u32 = 140_000;
 /// The one channel of wake-ups; they carry no data.
 const WAKEUP: &str = "nuncio";
 

@@ -10,5 +10,5 @@ mod installation;
 mod server;
 mod supervisor;
 
-pub use server::{Durability, Embedded, EmbeddedError};
+pub use server::{Cluster, Durability, Embedded, EmbeddedError};
 pub use supervisor::supervise;

@@ -73,6 +73,13 @@ pub enum Durability {
     Fast,
 }
 
+/// Whether a data folder has been used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cluster {
+    Absent,
+    Present,
+}
+
 /// The folders and files below one data folder.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -145,6 +152,15 @@ impl Embedded {
         };
         embedded.revive().await?;
         Ok(embedded)
+    }
+
+    /// Whether a server could be run, without running one or making its folder.
+    pub fn look(data: &Path, search_path: &[PathBuf]) -> Result<Cluster, EmbeddedError> {
+        let layout = Layout { root: data.to_owned() };
+        Installation::find(&layout.cluster(), search_path)?;
+        Account::of_server()?.check_reach(data)?;
+        let is_present = layout.cluster().join("PG_VERSION").exists();
+        Ok(if is_present { Cluster::Present } else { Cluster::Absent })
     }
 
     /// Starts the server if it does not answer: whoever supervised it may have been killed.

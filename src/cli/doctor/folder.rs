@@ -1,0 +1,103 @@
+//! The tasks folder: there, readable, valid, and known to editors.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::check::Check;
+use crate::{
+    cli::{
+        failure::Failure,
+        findings::{Review, counted},
+    },
+    manifest::{self, Loaded},
+};
+
+/// The folder's checks, and what was read where it could be read.
+pub(super) fn look(folder: &Path) -> (Vec<Check>, Option<Loaded>) {
+    let mut loaded = match manifest::load(folder) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let Failure { message, hint, .. } = Failure::of_error(&error.into());
+            return (vec![Check::fail("folder", message, &hint.unwrap_or_default())], None);
+        }
+    };
+    let found = manifest::check_audiences(&loaded);
+    loaded.diagnostics.extend(found);
+    let checks = vec![folder_check(folder, &loaded), manifests(&loaded), schema_lines(&loaded)];
+    (checks, Some(loaded))
+}
+
+fn folder_check(folder: &Path, loaded: &Loaded) -> Check {
+    let folder = folder.display();
+    match loaded.counts.files {
+        0 => Check::warn(
+            "folder",
+            format!("`{folder}` has no manifest"),
+            "write one, or name another folder with --tasks DIR",
+        ),
+        n => Check::ok("folder", format!("`{folder}` has {}", counted(n, "manifest file"))),
+    }
+}
+
+fn manifests(loaded: &Loaded) -> Check {
+    let review = Review::of_loaded("doctor", loaded);
+    let (errors, warnings) = (review.n_errors(), review.n_warnings());
+    let remedy = "`nuncio validate` shows each with its place";
+    match (errors, warnings) {
+        (0, 0) => {
+            Check::ok("manifests", format!("{} valid", counted(review.n_documents, "document")))
+        }
+        (0, n) => {
+            Check::warn("manifests", format!("valid, with {}", counted(n, "warning")), remedy)
+        }
+        (n, _) => Check::fail("manifests", counted(n, "error"), remedy),
+    }
+}
+
+/// By its first line an editor completes and checks a manifest.
+fn schema_lines(loaded: &Loaded) -> Check {
+    let without: Vec<&str> = loaded
+        .sources
+        .files()
+        .filter(|file| {
+            let text = loaded.sources.text(file).unwrap_or_default();
+            !text.lines().next().is_some_and(|line| line.starts_with(SCHEMA_LINE))
+        })
+        .map(AsRef::as_ref)
+        .collect();
+    match without.as_slice() {
+        [] => Check::ok("editor", "every manifest names its schema"),
+        [first, ..] => Check::warn(
+            "editor",
+            format!(
+                "{} without a schema line, such as `{first}`",
+                counted(without.len(), "manifest file")
+            ),
+            "`nuncio schema > manifest.schema.json`, and begin each with \
+             `# yaml-language-server: $schema=PATH`",
+        ),
+    }
+}
+
+const SCHEMA_LINE: &str = "# yaml-language-server: $schema=";
+
+/// The time zones that the tasks are bound to.
+pub(super) fn zones(loaded: &Loaded) -> Vec<String> {
+    let outgoing = loaded.desired.tasks.values().filter_map(|task| task.spec.outgoing.as_ref());
+    let zones: BTreeSet<String> = outgoing.map(|outgoing| outgoing.timezone.to_string()).collect();
+    zones.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::doctor::Verdict, manifest::load_text};
+
+    #[test]
+    fn a_manifest_without_a_schema_line_is_named() {
+        let with = format!("{SCHEMA_LINE}x.json\nkind: Tsak\n");
+        assert_eq!(schema_lines(&load_text("a.yaml", &with)).verdict, Verdict::Ok);
+        let check = schema_lines(&load_text("a.yaml", "kind: Tsak\n"));
+        assert_eq!(check.verdict, Verdict::Warn);
+        assert!(check.message.contains("`a.yaml`"), "{check:?}");
+    }
+}

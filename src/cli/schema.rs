@@ -1,0 +1,29 @@
+//! `nuncio schema`: the JSON Schemas that editors and pipelines check with.
+
+use super::{ExitStatus, findings::findings_schema, output::Output};
+use crate::manifest::manifest_schema;
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Of what
+    #[arg(value_enum, default_value_t)]
+    subject: Subject,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Subject {
+    /// The manifests of a tasks folder
+    #[default]
+    Manifest,
+    /// What `--output json` prints for findings, and for errors
+    Findings,
+}
+
+pub(super) fn run(args: &Args, output: Output) -> ExitStatus {
+    let schema = match args.subject {
+        Subject::Manifest => manifest_schema(),
+        Subject::Findings => findings_schema(),
+    };
+    output.data(&format!("{schema:#}"));
+    ExitStatus::Success
+}
