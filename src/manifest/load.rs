@@ -114,10 +114,9 @@ pub(super) fn load_as(folder: &Path, shown_as: &str) -> Result<Loaded, LoadError
 /// Loads manifests that stand in no folder, such as the standard input.
 pub fn load_text(name: &str, text: &str) -> Loaded {
     let file: Arc<str> = name.into();
-    let ground = Ground { folder: None, directory: PathBuf::new(), shown: String::new() };
+    let read = read_stored(&file, text);
     let mut sources = Sources::default();
-    sources.insert(Arc::clone(&file), text.into());
-    let read = read_text(&file, text, &ground);
+    sources.insert(file, text.into());
     assemble(vec![read], Vec::new(), sources)
 }
 
@@ -155,6 +154,25 @@ pub fn check_audiences(loaded: &Loaded) -> Vec<Diagnostic> {
     }
     settle(&mut found);
     found
+}
+
+/// Loads text that was written from what is stored: its files are not there, and were judged when it
+/// was applied. Tasks come without their audience, and lists with a file without its entries.
+pub fn load_stored(name: &str, text: &str) -> Loaded {
+    let file: Arc<str> = name.into();
+    let mut read = read_stored(&file, text);
+    for document in &mut read.documents {
+        document.findings.list.retain(|found| found.code != Code::AudienceFile);
+    }
+    let mut sources = Sources::default();
+    sources.insert(file, text.into());
+    assemble(vec![read], Vec::new(), sources)
+}
+
+/// The documents of a text that stands in no folder.
+pub(super) fn read_stored(file: &Arc<str>, text: &str) -> ReadFile {
+    let ground = Ground { folder: None, directory: PathBuf::new(), shown: String::new() };
+    read_text(file, text, &ground)
 }
 
 fn empty_variables(

@@ -20,13 +20,18 @@ mod rows;
 mod audience;
 mod folder;
 mod load;
+mod order;
+mod scalar;
+mod values;
+mod emit;
 
 pub use audience::{
     AudienceReading, COLUMNS_MAX, Column, DUPLICATES_SHOWN_MAX, Duplicates, FINDINGS_MAX,
     LINE_BYTES_MAX, digest_audience, read_audience,
 };
 pub use diagnostic::{Code, Diagnostic, Severity, Sources, render_concise, render_human};
-pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_text};
+pub use emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task};
+pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_stored, load_text};
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
 pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};
 
