@@ -24,6 +24,10 @@ mod order;
 mod scalar;
 mod values;
 mod emit;
+mod tree;
+mod lists;
+mod sort;
+mod format;
 
 pub use audience::{
     AudienceReading, COLUMNS_MAX, Column, DUPLICATES_SHOWN_MAX, Duplicates, FINDINGS_MAX,
@@ -31,7 +35,8 @@ pub use audience::{
 };
 pub use diagnostic::{Code, Diagnostic, Severity, Sources, render_concise, render_human};
 pub use emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task};
-pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_stored, load_text};
+pub use format::{FormatError, format_text};
+pub use load::{Counts, LoadError, Loaded, check_audiences, list, load, load_stored, load_text};
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
 pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};
 
