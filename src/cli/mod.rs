@@ -3,8 +3,10 @@
 mod act;
 mod apply;
 mod db;
+mod fmt;
 mod output;
 mod plan;
+mod replace;
 mod resolve;
 mod status;
 mod validate;
@@ -122,6 +124,8 @@ enum Command {
     Unblock(act::UnblockArgs),
     /// List attempts in doubt, or say what became of one
     Resolve(resolve::Args),
+    /// Bring manifests into the one layout
+    Fmt(fmt::Args),
     /// Print the JSON Schema of the manifests
     Schema,
     /// The database's own commands
@@ -175,6 +179,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Delete(args) => act::delete(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
+        Command::Fmt(args) => fmt::run(&common, &args, output),
         Command::Schema => {
             output.data(&serde_json::to_string_pretty(&manifest_schema())?);
             Ok(ExitStatus::Success)

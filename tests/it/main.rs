@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod chaos;
 mod convergence;
+mod formatting;
 mod lifecycle;
 mod sending;
 mod support;
