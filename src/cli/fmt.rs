@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use similar::TextDiff;
 
 use super::{Common, ExitStatus, output::Output, replace::replace_file};
-use crate::manifest::{self, FILE_BYTES_MAX, FormatError, Sources};
+use crate::manifest::{self, FILE_BYTES_MAX, FormatError, Listing, Sources};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -48,7 +48,7 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
             continue;
         }
         let files = if path.is_dir() {
-            let (files, faults) = manifest::list(path)?;
+            let Listing { files, faults } = manifest::list(path)?;
             tally.failed += faults.len();
             output.diagnostics(&faults, &Sources::default());
             files

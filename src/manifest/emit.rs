@@ -106,7 +106,9 @@ pub(super) fn value_at(kind: DocumentKind, path: &str, value: &FieldValue) -> Va
     };
     let is_duration = match kind {
         DocumentKind::Task => path == "outgoing.pauseBetweenDialogues",
-        DocumentKind::Ai => path.starts_with("reminders.") && path.ends_with(".after"),
+        DocumentKind::Ai => {
+            path.starts_with("reminders.") && path.split('.').next_back() == Some("after")
+        }
         _ => false,
     };
     match value {
@@ -185,6 +187,3 @@ fn document(kind: DocumentKind, name: &str, mut spec: Map) -> String {
         format!("apiVersion: {API_VERSION}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:");
     head + &write_map(&spec, 2) + "\n"
 }
-
-#[cfg(test)]
-mod tests;

@@ -93,7 +93,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Vec<Diagnostic>> {
     if findings.list.is_empty() { Ok(roots) } else { Err(findings.list) }
 }
 
-fn means_same(one: &[Node], other: &[Node]) -> bool {
+pub(super) fn means_same(one: &[Node], other: &[Node]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
 }
 
@@ -122,6 +122,3 @@ fn same_comments(one: &str, other: &str) -> bool {
     };
     matches!((sorted(one), sorted(other)), (Some(one), Some(other)) if one == other)
 }
-
-#[cfg(test)]
-mod tests;

@@ -73,15 +73,24 @@ pub fn load(folder: &Path) -> Result<Loaded, LoadError> {
     load_as(folder, shown_as.trim_start_matches("./").trim_end_matches('/'))
 }
 
-/// The manifests of a folder, each with the name that the user knows it by, and what could not be
-/// looked at.
-pub fn list(folder: &Path) -> Result<(Vec<(PathBuf, String)>, Vec<Diagnostic>), LoadError> {
+/// The manifests of a folder.
+#[derive(Debug)]
+pub struct Listing {
+    /// Each with the name that the user knows it by.
+    pub files: Vec<(PathBuf, String)>,
+    /// What could not be looked at.
+    pub faults: Vec<Diagnostic>,
+}
+
+/// Finds the manifests of a folder, without reading them.
+pub fn list(folder: &Path) -> Result<Listing, LoadError> {
     let shown_as = folder.to_string_lossy();
     let shown_as = shown_as.trim_start_matches("./").trim_end_matches('/');
     let fail = |source| LoadError { folder: shown_as.to_owned(), source };
     let resolved = fs::canonicalize(folder).map_err(fail)?;
     let (entries, faults) = find(folder, &resolved, shown_as).map_err(fail)?;
-    Ok((entries.into_iter().map(|Entry { path, shown }| (path, shown)).collect(), faults))
+    let files = entries.into_iter().map(|Entry { path, shown }| (path, shown)).collect();
+    Ok(Listing { files, faults })
 }
 
 /// Loads a folder that is called something else than its path.

@@ -1,5 +1,7 @@
 //! Writes a text as a YAML scalar that is read back as the same text, by this loader and by others.
 
+use std::fmt::Write as _;
+
 use super::node::{Meaning, Scalar, Style};
 
 /// What stands around a scalar.
@@ -107,7 +109,7 @@ fn double_quoted(text: &str) -> String {
             '\r' => written.push_str("\\r"),
             c if is_printable(c) => written.push(c),
             // Everything that is not printable stands in the first 65536 characters.
-            c => written.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => write!(written, "\\u{:04x}", u32::from(c)).expect("a String takes all text"),
         }
     }
     written.push('"');

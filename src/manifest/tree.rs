@@ -1,6 +1,6 @@
 //! The lossless tree of a text: where its keys, values and comments are, byte for byte.
 
-use yaml_parser::{SyntaxKind, SyntaxNode};
+use yaml_parser::{SyntaxElement, SyntaxKind, SyntaxNode};
 
 use super::{
     node::{Scalar, Value},
@@ -79,7 +79,7 @@ pub(super) fn contains(node: &SyntaxNode, kind: SyntaxKind) -> bool {
 /// The comments of a text, in their order.
 pub(super) fn comments(root: &SyntaxNode) -> Vec<String> {
     root.descendants_with_tokens()
-        .filter_map(|element| element.into_token())
+        .filter_map(SyntaxElement::into_token)
         .filter(|token| token.kind() == SyntaxKind::COMMENT)
         .map(|token| token.text().trim_end().to_owned())
         .collect()

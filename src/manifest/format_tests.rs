@@ -4,7 +4,11 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    format::{FormatError, format_text},
+    order::rank,
+    schema::DocumentKind,
+};
 
 fn formatted(text: &str) -> String {
     format_text("a.yaml", text).unwrap()
@@ -156,7 +160,7 @@ proptest! {
             .lines()
             .filter_map(|line| line.strip_prefix("  ")?.split_once(':'))
             .filter(|(key, _)| key.chars().all(char::is_alphanumeric))
-            .map(|(key, _)| crate::manifest::order::rank(crate::manifest::DocumentKind::Task, "spec", key))
+            .map(|(key, _)| rank(DocumentKind::Task, "spec", key))
             .collect();
         prop_assert!(keys.len() == 8 && keys.is_sorted(), "{:?} {}", keys, once);
     }

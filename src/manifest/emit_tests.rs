@@ -8,25 +8,27 @@ use std::{
 
 use proptest::{collection, option, prelude::*, sample};
 
-use super::*;
-use crate::{
-    domain::{
-        address::Address,
-        channel::{ChannelSpec, SecretReference},
-        kind::{Format, KINDS, MessengerType},
-        money::MicroUsd,
-        phase::RunState,
-        resource::{
-            AiSpec, IntegrationKind, IntegrationSpec, ManagerSpec, Prices, Reminder, Resource,
-            SuppressionSpec,
-        },
-        task::{Opening, Outgoing, TaskSpec},
+use super::{
+    diagnostic::Code,
+    emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task},
+    load::{load_stored, read_stored},
+    lower_resource::{AI_ENDPOINT, OUTPUT_TOKENS},
+    reading::{Lowered, ReadDocument},
+};
+use crate::domain::{
+    address::Address,
+    channel::{ChannelSpec, SecretReference},
+    desired::AudienceSource,
+    fields::FieldValue,
+    id::TaskName,
+    kind::{Format, KINDS, MessengerType, SettingShape},
+    money::MicroUsd,
+    phase::RunState,
+    resource::{
+        AiSpec, DialogueEvent, IntegrationKind, IntegrationSpec, ManagerSpec, Prices, Reminder,
+        Resource, ResourceKey, ResourceKind, SuppressionSpec,
     },
-    manifest::{
-        diagnostic::Code,
-        load::read_stored,
-        reading::{Lowered, ReadDocument},
-    },
+    task::{Opening, Outgoing, TaskSpec},
 };
 
 /// Texts in which everything that YAML minds is frequent.
@@ -275,7 +277,7 @@ proptest! {
             let Lowered::Task(Some(read)) = document.lowered else { panic!("no task:\n{text}") };
             prop_assert_eq!(&read.fields(), &fields, "{}", text);
             if let (Some(EmittedAudience::Lines(lines)), Some(read)) = (audience, document.audience) {
-                let crate::domain::desired::AudienceSource::Inline(read) = read.source else { panic!() };
+                let AudienceSource::Inline(read) = read.source else { panic!() };
                 let read: Vec<&String> = read.iter().map(|(_, line)| line).collect();
                 prop_assert_eq!(read, lines.iter().collect::<Vec<_>>(), "{}", text);
             }
@@ -296,8 +298,8 @@ proptest! {
 
 #[test]
 fn a_manifest_looks_as_if_written_by_hand() {
-    let sample = include_str!("../../../tests/manifests/valid/everything.yaml");
-    let loaded = crate::manifest::load_stored("everything.yaml", sample);
+    let sample = include_str!("../../tests/manifests/valid/everything.yaml");
+    let loaded = load_stored("everything.yaml", sample);
     let mut emitted = String::new();
     let file = EmittedAudience::File("audiences/spring.csv".to_owned());
     for (name, task) in &loaded.desired.tasks {
