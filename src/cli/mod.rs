@@ -9,9 +9,11 @@ mod explain;
 mod explanations;
 mod failure;
 mod findings;
+mod fmt;
 mod output;
 mod plan;
 mod progress;
+mod replace;
 mod resolve;
 mod reviewed;
 mod schema;
@@ -176,6 +178,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Print completions for a shell, or the manual
     Completions(completions::Args),
+    /// Bring manifests into the one layout
+    Fmt(fmt::Args),
     /// The database's own commands
     #[command(hide = true)]
     Db(db::Args),
@@ -229,6 +233,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Explain(args) => Ok(explain::run(&args, output)),
         Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),
         Command::Completions(args) => completions::run(&args, output),
+        Command::Fmt(args) => fmt::run(&common, &args, output),
         Command::Db(args) => db::run(&args, output),
     }
 }

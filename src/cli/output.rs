@@ -85,12 +85,18 @@ impl Output {
 
     /// Prints what was asked for. A reader that has left is no error of ours.
     pub(super) fn data(self, text: &str) {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        self.data_exactly(&format!("{text}{end}"));
+    }
+
+    /// Prints a text that is a file's, byte for byte.
+    #[expect(clippy::unused_self, reason = "whoever prints holds the printer")]
+    pub(super) fn data_exactly(self, text: &str) {
         use std::io::Write as _;
         let before = self.said.answered.swap(true, Ordering::Relaxed);
         debug_assert!(!(before && self.is_json()), "an answer in JSON is one value");
         let mut stdout = std::io::stdout().lock();
-        let end = if text.ends_with('\n') { "" } else { "\n" };
-        drop(write!(stdout, "{text}{end}").and_then(|()| stdout.flush()));
+        drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
     }
 
     /// Prints an answer as JSON; in one call, for it is one value.

@@ -73,6 +73,26 @@ pub fn load(folder: &Path) -> Result<Loaded, LoadError> {
     load_as(folder, shown_as.trim_start_matches("./").trim_end_matches('/'))
 }
 
+/// The manifests of a folder.
+#[derive(Debug)]
+pub struct Listing {
+    /// Each with the name that the user knows it by.
+    pub files: Vec<(PathBuf, String)>,
+    /// What could not be looked at.
+    pub faults: Vec<Diagnostic>,
+}
+
+/// Finds the manifests of a folder, without reading them.
+pub fn list(folder: &Path) -> Result<Listing, LoadError> {
+    let shown_as = folder.to_string_lossy();
+    let shown_as = shown_as.trim_start_matches("./").trim_end_matches('/');
+    let fail = |source| LoadError { folder: shown_as.to_owned(), source };
+    let resolved = fs::canonicalize(folder).map_err(fail)?;
+    let (entries, faults) = find(folder, &resolved, shown_as).map_err(fail)?;
+    let files = entries.into_iter().map(|Entry { path, shown }| (path, shown)).collect();
+    Ok(Listing { files, faults })
+}
+
 /// Loads a folder that is called something else than its path.
 pub(super) fn load_as(folder: &Path, shown_as: &str) -> Result<Loaded, LoadError> {
     let fail = |source| LoadError { folder: shown_as.to_owned(), source };
@@ -114,10 +134,9 @@ pub(super) fn load_as(folder: &Path, shown_as: &str) -> Result<Loaded, LoadError
 /// Loads manifests that stand in no folder, such as the standard input.
 pub fn load_text(name: &str, text: &str) -> Loaded {
     let file: Arc<str> = name.into();
-    let ground = Ground { folder: None, directory: PathBuf::new(), shown: String::new() };
+    let read = read_stored(&file, text);
     let mut sources = Sources::default();
-    sources.insert(Arc::clone(&file), text.into());
-    let read = read_text(&file, text, &ground);
+    sources.insert(file, text.into());
     assemble(vec![read], Vec::new(), sources)
 }
 
@@ -155,6 +174,25 @@ pub fn check_audiences(loaded: &Loaded) -> Vec<Diagnostic> {
     }
     settle(&mut found);
     found
+}
+
+/// Loads text that was written from what is stored: its files are not there, and were judged when it
+/// was applied. Tasks come without their audience, and lists with a file without its entries.
+pub fn load_stored(name: &str, text: &str) -> Loaded {
+    let file: Arc<str> = name.into();
+    let mut read = read_stored(&file, text);
+    for document in &mut read.documents {
+        document.findings.list.retain(|found| found.code != Code::AudienceFile);
+    }
+    let mut sources = Sources::default();
+    sources.insert(file, text.into());
+    assemble(vec![read], Vec::new(), sources)
+}
+
+/// The documents of a text that stands in no folder.
+pub(super) fn read_stored(file: &Arc<str>, text: &str) -> ReadFile {
+    let ground = Ground { folder: None, directory: PathBuf::new(), shown: String::new() };
+    read_text(file, text, &ground)
 }
 
 fn empty_variables(

@@ -34,10 +34,10 @@ use crate::domain::{
     },
 };
 
-const AI_ENDPOINT: &str = "https://api.openai.com/v1";
+pub(super) const AI_ENDPOINT: &str = "https://api.openai.com/v1";
 
 /// A sales message of this length is long already; the default bounds the cost of a slip.
-const OUTPUT_TOKENS: u32 = 400;
+pub(super) const OUTPUT_TOKENS: u32 = 400;
 
 /// Lines of one suppression list: all of them are held in memory.
 const SUPPRESSED_MAX: usize = 1_000_000;

@@ -21,15 +21,36 @@ mod rows;
 mod audience;
 mod folder;
 mod load;
+mod order;
+mod scalar;
+mod values;
+mod emit;
+mod tree;
+mod lists;
+mod sort;
+mod format;
+mod splice;
+mod edit;
 
 pub use audience::{
     AudienceReading, COLUMNS_MAX, Column, DUPLICATES_SHOWN_MAX, Duplicates, FINDINGS_MAX,
     LINE_BYTES_MAX, digest_audience, read_audience,
 };
 pub use diagnostic::{Code, Diagnostic, Severity, Sources, clean, nearest, render_human};
-pub use load::{Counts, LoadError, Loaded, check_audiences, load, load_text};
+pub use edit::{EditError, set_fields};
+pub use emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task};
+pub use format::{FormatError, format_text};
+pub use load::{
+    Counts, Listing, LoadError, Loaded, check_audiences, list, load, load_stored, load_text,
+};
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
 pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};
 
+#[cfg(test)]
+mod edit_tests;
+#[cfg(test)]
+mod emit_tests;
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ mod chaos;
 mod convergence;
 mod doctor;
 mod foreign;
+mod formatting;
 mod lifecycle;
 mod outputs;
 mod reviewing;

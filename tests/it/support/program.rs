@@ -43,6 +43,12 @@ impl Program {
         self
     }
 
+    /// Gives it a file to read from its standard input.
+    pub(crate) fn stdin(mut self, path: &Path) -> Self {
+        self.command.stdin(std::fs::File::open(path).unwrap());
+        self
+    }
+
     pub(crate) fn run(mut self) -> Ended {
         let output = self.command.output().unwrap();
         Ended {
