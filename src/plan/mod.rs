@@ -5,6 +5,7 @@
 
 mod change;
 mod diff;
+pub mod forecast;
 mod recreate;
 mod render;
 
