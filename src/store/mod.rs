@@ -11,6 +11,7 @@ mod doubts;
 pub mod embedded;
 mod encoding;
 mod error;
+mod forecast;
 mod held_back;
 mod lanes;
 mod overview;

@@ -102,8 +102,8 @@ impl Lane {
             .find(|span| turn.at < span.to)
             .map_or(turn.at + 1, |span| span.to);
         let fitting = (end - 1 - turn.at) / sender.pause + 1;
-        let room = (self.daily_limit - self.today)
-            .min(sender.daily_limit - self.seats[turn.seat].today);
+        let room =
+            (self.daily_limit - self.today).min(sender.daily_limit - self.seats[turn.seat].today);
         u32::try_from(fitting).unwrap_or(u32::MAX).min(room)
     }
 

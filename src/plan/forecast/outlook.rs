@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::facts::{Block, Part};
 use crate::domain::{
+    forecast::{Block, Part},
     id::{ChannelName, TaskName},
     money::MicroUsd,
     word::words,
@@ -77,10 +77,7 @@ impl Forecast {
     /// The UTC day of an index into `openings`.
     pub fn day(&self, index: usize) -> NaiveDate {
         let days = u64::try_from(index).unwrap_or(u64::MAX);
-        self.from
-            .date_naive()
-            .checked_add_days(chrono::Days::new(days))
-            .unwrap_or(NaiveDate::MAX)
+        self.from.date_naive().checked_add_days(chrono::Days::new(days)).unwrap_or(NaiveDate::MAX)
     }
 
     /// The same forecast with fewer tasks, and the channels that they have.
@@ -95,9 +92,9 @@ impl Forecast {
 
     /// The most that all remaining dialogues together can cost.
     pub fn greatest_cost(&self) -> Option<MicroUsd> {
-        self.tasks.values().try_fold(MicroUsd::from_micros(0), |sum, task| {
-            sum.checked_add(task.greatest_cost?)
-        })
+        self.tasks
+            .values()
+            .try_fold(MicroUsd::from_micros(0), |sum, task| sum.checked_add(task.greatest_cost?))
     }
 }
 

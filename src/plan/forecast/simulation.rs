@@ -9,12 +9,12 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::{
-    facts::{Block, ForecastFacts, Part, TaskFacts},
     lane::{Day, Lane, Micros, Seat, Sender},
     outlook::{Binding, ChannelForecast, Exhausted, Forecast, Never, TaskForecast},
     windows::{DAY_S, MICROS, Span, open_spans},
 };
 use crate::domain::{
+    forecast::{Block, ForecastFacts, Part, TaskFacts},
     hours::WorkingHours,
     id::{ChannelName, TaskName},
 };
@@ -68,7 +68,7 @@ struct Tally {
 
 impl<'a> Simulation<'a> {
     fn new(facts: &'a ForecastFacts, now: DateTime<Utc>) -> Self {
-        let is_counted = now.date_naive() == facts.counted_on;
+        let is_counted = now.date_naive() == facts.counted_at.date_naive();
         let today = |count: u32| if is_counted { count } else { 0 };
         let mut tasks: Vec<(&TaskName, &TaskFacts)> = facts
             .tasks
@@ -154,7 +154,8 @@ impl<'a> Simulation<'a> {
     fn find_ending(&self, day: &Day) -> (Vec<bool>, Vec<bool>) {
         let mut is_shared = vec![false; self.lanes.len()];
         let is_ending = self.senders.iter().zip(&self.tallies).map(|(sender, tally)| {
-            let fitting = |span: &Span| ((span.to - span.from - 1) / sender.pause + 1).unsigned_abs();
+            let fitting =
+                |span: &Span| ((span.to - span.from - 1) / sender.pause + 1).unsigned_abs();
             let by_hours: u64 = day.open[sender.hours].iter().map(fitting).sum();
             let most = tally.most_a_day.min(by_hours.saturating_mul(tally.lanes.len() as u64));
             let is_ending = sender.remaining > 0 && sender.remaining <= most;
@@ -251,7 +252,7 @@ impl<'a> Simulation<'a> {
             .collect();
         let mut openings: BTreeMap<&ChannelName, Vec<u64>> =
             self.lanes.into_iter().map(|lane| (lane.channel, lane.openings)).collect();
-        let is_counted = now.date_naive() == facts.counted_on;
+        let is_counted = now.date_naive() == facts.counted_at.date_naive();
         let channels = facts.channels.iter().map(|(name, channel)| {
             let forecast = ChannelForecast {
                 daily_limit: channel.daily_limit,

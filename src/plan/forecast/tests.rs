@@ -6,16 +6,18 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
 use chrono_tz::Tz;
 use proptest::{
     collection::{btree_set, vec},
-    option, prelude::*,
+    option,
+    prelude::*,
     sample::select,
 };
 use uuid::Uuid;
 
 use super::{
-    Block, ChannelFacts, Exhausted, Forecast, ForecastFacts, Never, Part, TaskFacts, TurnFacts,
-    forecast,
+    Exhausted, Forecast, Never, forecast,
+    windows::{DAY_S, MICROS, open_spans},
 };
 use crate::domain::{
+    forecast::{Block, ChannelFacts, ForecastFacts, Part, TaskFacts, TurnFacts},
     id::{ChannelName, TaskId, TaskName},
     money::MicroUsd,
     phase::Phase,
@@ -26,9 +28,10 @@ use crate::domain::{
 struct Stepper {
     facts: ForecastFacts,
     day: NaiveDate,
-    /// Openings by task and day, by channel and day, and the time of each task's last one.
+    /// Openings by task and day, by channel and day, and the times of each task's first and last one.
     by_task: BTreeMap<(TaskName, NaiveDate), u64>,
     by_channel: BTreeMap<(ChannelName, NaiveDate), u64>,
+    first: BTreeMap<TaskName, DateTime<Utc>>,
     last: BTreeMap<TaskName, DateTime<Utc>>,
 }
 
@@ -36,9 +39,10 @@ impl Stepper {
     fn run(facts: &ForecastFacts, now: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         let mut stepper = Self {
             facts: facts.clone(),
-            day: facts.counted_on,
+            day: facts.counted_at.date_naive(),
             by_task: BTreeMap::new(),
             by_channel: BTreeMap::new(),
+            first: BTreeMap::new(),
             last: BTreeMap::new(),
         };
         let channels: Vec<ChannelName> = facts.channels.keys().cloned().collect();
@@ -116,6 +120,7 @@ impl Stepper {
         lane.last_pause = facts.pause;
         *self.by_task.entry((task.clone(), self.day)).or_default() += 1;
         *self.by_channel.entry((channel.clone(), self.day)).or_default() += 1;
+        self.first.entry(task.clone()).or_insert(second);
         self.last.insert(task.clone(), second);
     }
 }
@@ -149,16 +154,24 @@ fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(prefix: &str, index: usize) 
     format!("{prefix}-{index}").parse().unwrap()
 }
 
-/// Days around the turns of daylight saving, of Lord Howe's half hour too, and ordinary ones.
-const STARTS: &[&str] = &[
-    "2026-03-28T00:00:00Z", "2026-10-24T00:00:00Z", "2026-11-01T00:00:00Z", "2026-04-04T00:00:00Z",
-    "2026-06-15T00:00:00Z",
+/// Days before the turns of daylight saving, of Lord Howe's half hour too, and ordinary ones.
+const STARTS: &[(&str, Tz)] = &[
+    ("2026-03-28T00:00:00Z", Tz::Europe__Berlin),
+    ("2026-10-24T00:00:00Z", Tz::Europe__Berlin),
+    ("2026-11-01T00:00:00Z", Tz::America__New_York),
+    ("2026-04-04T00:00:00Z", Tz::Australia__Lord_Howe),
+    ("2026-06-15T00:00:00Z", Tz::Asia__Kolkata),
 ];
-const ZONES: &[Tz] = &[
-    Tz::UTC, Tz::Europe__Berlin, Tz::America__New_York, Tz::Australia__Lord_Howe, Tz::Asia__Kolkata,
+const HOURS: &[&str] = &[
+    "00:00-24:00",
+    "09:00-18:00",
+    "23:00-08:00",
+    "01:30-02:45",
+    "18:00-24:00",
+    "02:00-02:01",
+    "23:59-00:01",
+    "00:00-00:01",
 ];
-const HOURS: &[&str] =
-    &["00:00-24:00", "09:00-18:00", "23:00-08:00", "01:30-02:45", "18:00-24:00", "02:00-02:01"];
 const N_DAYS: usize = 4;
 
 fn channel_facts(now: DateTime<Utc>) -> impl Strategy<Value = ChannelFacts> {
@@ -180,42 +193,67 @@ fn channel_facts(now: DateTime<Utc>) -> impl Strategy<Value = ChannelFacts> {
     )
 }
 
-fn task_facts(now: DateTime<Utc>, index: usize, n_channels: usize) -> impl Strategy<Value = TaskFacts> {
-    let pause = prop_oneof![3..10u64, 10..3_000u64, Just(60u64), 3_000..100_000u64];
+fn task_facts(
+    now: DateTime<Utc>,
+    zone: Tz,
+    index: usize,
+    n_channels: usize,
+) -> impl Strategy<Value = TaskFacts> {
+    // Some that end in the last second of a minute.
+    let pause = prop_oneof![3..10u64, 10..3_000u64, Just(59u64), Just(60u64), 3_000..100_000u64];
     let channels = btree_set(0..n_channels, 1..=n_channels);
     let turns = vec((0..8u32, option::of(0..9_000i64)), n_channels);
     let part = select(&[Part::Runs, Part::Runs, Part::Runs, Part::IfStarted, Part::Stands][..]);
-    (select(HOURS), select(ZONES), 1..40u32, pause, channels, turns, 0..90u64, part).prop_map(
-        move |(hours, timezone, daily_limit_per_channel, pause, channels, turns, remaining, part)| {
-            let turn = |c: usize| TurnFacts {
-                today: turns[c].0,
-                last_opening_at: turns[c].1.map(|s| now - TimeDelta::seconds(s)),
-            };
-            TaskFacts {
-                // Ids in another order than names; the last has none.
-                id: (index > 0).then(|| TaskId(Uuid::from_u128(10 - index as u128))),
-                phase: Phase::InProgress,
-                part,
-                working_hours: hours.parse().unwrap(),
+    (
+        select(HOURS),
+        select(vec![zone, zone, Tz::UTC]),
+        1..40u32,
+        pause,
+        channels,
+        turns,
+        0..90u64,
+        part,
+    )
+        .prop_map(
+            move |(
+                hours,
                 timezone,
                 daily_limit_per_channel,
-                pause: Duration::from_secs(pause),
-                channels: channels.iter().map(|c| (name("channel", *c), turn(*c))).collect(),
+                pause,
+                channels,
+                turns,
                 remaining,
-                spending_limit_per_dialogue: MicroUsd::from_micros(500_000),
-            }
-        },
-    )
+                part,
+            )| {
+                let turn = |c: usize| TurnFacts {
+                    today: turns[c].0,
+                    last_opening_at: turns[c].1.map(|s| now - TimeDelta::seconds(s)),
+                };
+                TaskFacts {
+                    // Ids in another order than names; the last has none.
+                    id: (index > 0).then(|| TaskId(Uuid::from_u128(10 - index as u128))),
+                    phase: Phase::InProgress,
+                    part,
+                    working_hours: hours.parse().unwrap(),
+                    timezone,
+                    daily_limit_per_channel,
+                    pause: Duration::from_secs(pause),
+                    channels: channels.iter().map(|c| (name("channel", *c), turn(*c))).collect(),
+                    remaining,
+                    spending_limit_per_dialogue: MicroUsd::from_micros(500_000),
+                }
+            },
+        )
 }
 
 fn situation() -> impl Strategy<Value = (ForecastFacts, DateTime<Utc>)> {
     let start = (select(STARTS), 0..86_400i64)
-        .prop_map(|(day, s)| day.parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(s));
-    (start, 1..4usize, 1..5usize).prop_flat_map(|(now, n_channels, n_tasks)| {
-        let tasks: Vec<_> = (0..n_tasks).map(|i| task_facts(now, i, n_channels)).collect();
+        .prop_map(|((day, zone), s)| (at(day) + TimeDelta::seconds(s), zone));
+    (start, 1..4usize, 1..5usize).prop_flat_map(|((now, zone), n_channels, n_tasks)| {
+        let tasks: Vec<_> = (0..n_tasks).map(|i| task_facts(now, zone, i, n_channels)).collect();
         (vec(channel_facts(now), n_channels), tasks).prop_map(move |(channels, tasks)| {
             let facts = ForecastFacts {
-                counted_on: now.date_naive(),
+                counted_at: now,
                 channels: (0..).zip(channels).map(|(i, c)| (name("channel", i), c)).collect(),
                 tasks: (0..).zip(tasks).map(|(i, t)| (name("task", i), t)).collect(),
             };
@@ -225,7 +263,7 @@ fn situation() -> impl Strategy<Value = (ForecastFacts, DateTime<Utc>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn what_is_forecast_is_what_the_rules_do((facts, now) in situation()) {
@@ -250,6 +288,8 @@ proptest! {
             let before = &facts.tasks[name];
             prop_assert_eq!(task.openings.iter().sum::<u64>() + task.left, before.remaining);
             // To the second, which is within any pause.
+            let first = task.first_opening_at.filter(|at| *at < until);
+            prop_assert_eq!(first.as_ref(), stepped.first.get(name), "{}", name);
             let is_over = stepped.facts.tasks[name].remaining == 0 && before.remaining > 0;
             match task.exhausted {
                 Exhausted::At(at) if at < until => {
@@ -284,7 +324,7 @@ fn task(hours: &str, limit: u32, pause: u64, channels: &[&str], remaining: u64) 
 fn foresee(channels: &[(&str, u32)], tasks: &[(&str, TaskFacts)]) -> Forecast {
     let now = at("2026-06-01T00:00:00Z");
     let facts = ForecastFacts {
-        counted_on: now.date_naive(),
+        counted_at: now,
         channels: channels
             .iter()
             .map(|(name, limit)| (name.parse().unwrap(), ChannelFacts::unused(*limit)))
@@ -296,6 +336,52 @@ fn foresee(channels: &[(&str, u32)], tasks: &[(&str, TaskFacts)]) -> Forecast {
 
 fn one(channels: &[(&str, u32)], facts: TaskFacts) -> super::TaskForecast {
     foresee(channels, &[("one", facts)]).tasks.into_values().next().unwrap()
+}
+
+#[test]
+fn open_spans_are_what_the_clock_on_the_wall_says() {
+    let zones = [Tz::UTC].into_iter().chain(STARTS.iter().map(|(_, zone)| *zone));
+    for (zone, hours) in zones.flat_map(|zone| HOURS.iter().map(move |hours| (zone, *hours))) {
+        let task = TaskFacts { timezone: zone, ..task(hours, 1, 3, &[], 1) };
+        let mut clocks = BTreeMap::new();
+        for start in STARTS.iter().flat_map(|(day, _)| [at(day), at(day) + TimeDelta::days(1)]) {
+            let spans = open_spans(task.working_hours, zone, start.timestamp());
+            assert!(spans.windows(2).all(|pair| pair[0].to < pair[1].from), "{spans:?}");
+            for minute in 0..DAY_S / 60 {
+                for second in [0, 1, 58, 59] {
+                    let at = start + TimeDelta::seconds(minute * 60 + second);
+                    let micros = at.timestamp() * MICROS;
+                    let is_inside = spans.iter().any(|s| s.from <= micros && micros < s.to);
+                    let is_open = is_open(&task, &name("task", 0), at, &mut clocks);
+                    assert_eq!(is_inside, is_open, "{hours} {zone} at {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn between_tasks_that_may_at_once_the_least_recent_opening_goes_first() {
+    let equal = task("09:00-18:00", 9, 3, &["a"], 15);
+    let forecast = foresee(&[("a", 3)], &[("one", equal.clone()), ("two", equal)]);
+    let [one, two] = ["one", "two"].map(|name| &forecast.tasks[&name.parse().unwrap()]);
+    assert_eq!(one.openings[..4], [2, 1, 2, 1]);
+    assert_eq!(two.openings[..4], [1, 2, 1, 2]);
+}
+
+#[test]
+fn who_comes_after_an_audience_that_another_lane_exhausts_keeps_its_hours() {
+    let forecast = foresee(
+        &[("a", 20), ("b", 20)],
+        &[
+            ("ends", task("00:00-24:00", 9, 3, &["a", "b"], 1)),
+            ("later", task("09:00-18:00", 9, 3, &["b"], 1)),
+        ],
+    );
+    let later = &forecast.tasks[&"later".parse().unwrap()];
+    assert_eq!(later.exhausted, Exhausted::At(at("2026-06-01T09:00:00Z")));
+    let ends = &forecast.tasks[&"ends".parse().unwrap()];
+    assert_eq!(ends.exhausted, Exhausted::At(at("2026-06-01T00:00:00Z")));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::{
+use super::{
     hours::WorkingHours,
     id::{ChannelName, TaskId, TaskName},
     money::MicroUsd,
@@ -24,8 +24,8 @@ words! {
 /// Everything that decides who will be written to, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForecastFacts {
-    /// The UTC day that every count of `today` belongs to.
-    pub counted_on: NaiveDate,
+    /// By the database's clock: when the facts were read, and the UTC day that counts of `today` belong to.
+    pub counted_at: DateTime<Utc>,
     pub channels: BTreeMap<ChannelName, ChannelFacts>,
     /// Only tasks that write first.
     pub tasks: BTreeMap<TaskName, TaskFacts>,
@@ -142,9 +142,7 @@ impl ForecastFacts {
             spending_limit_per_dialogue: spec.spending_limit_per_dialogue,
         };
         for channel in &spec.channels {
-            self.channels
-                .entry(channel.clone())
-                .or_insert_with(|| ChannelFacts::unused(u32::MAX));
+            self.channels.entry(channel.clone()).or_insert_with(|| ChannelFacts::unused(u32::MAX));
         }
         self.tasks.insert(name.clone(), task);
         self
