@@ -3,6 +3,7 @@
 mod act;
 mod apply;
 mod db;
+mod forecast;
 mod output;
 mod plan;
 mod resolve;
@@ -110,6 +111,8 @@ enum Command {
     Watch(watch::Args),
     /// Show the tasks: what remains, why nothing moves, and what moves next
     Status(status::Args),
+    /// Show what will happen: when each audience is exhausted, openings a day, the most it can cost
+    Forecast(forecast::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),
     /// Stop a task for now
@@ -169,6 +172,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Apply(args) => apply::run(&common, &args, output).await,
         Command::Watch(args) => watch::run(&common, args, output).await,
         Command::Status(args) => status::run(&common, &args, output).await,
+        Command::Forecast(args) => forecast::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,
         Command::Pause(args) => act::run(&common, &args, Act::Pause, output).await,
         Command::Stop(args) => act::run(&common, &args, Act::Stop, output).await,
