@@ -6,6 +6,7 @@ mod architecture;
 mod bad_input;
 mod chaos;
 mod convergence;
+mod forecasting;
 mod lifecycle;
 mod sending;
 mod support;

@@ -14,9 +14,10 @@ pub(super) struct Columns {
     pub(super) highest: u64,
 }
 
-/// Days become weeks, and weeks become more, until no more than `most` columns are left.
+/// Days become weeks, and weeks become more, until no more than `most` columns are left. `None` where
+/// everything leaves on the first day: one column says nothing.
 pub(super) fn columns(openings: &[u64], forecast: &Forecast, most: usize) -> Option<Columns> {
-    let last = openings.len().checked_sub(1)?;
+    let last = openings.len().checked_sub(1).filter(|last| *last > 0)?;
     let most = most.max(1);
     let weeks = openings.len().div_ceil(7).div_ceil(most);
     let days_each = if openings.len() <= most { 1 } else { 7 * weeks };

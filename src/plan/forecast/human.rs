@@ -86,7 +86,7 @@ impl Page {
         }
         let line = "─".repeat(counts.len().max(1));
         writeln!(self.text, "{:>indent$} └{line}", 0)?;
-        let days = if first == last { first.to_string() } else { format!("{first} to {last}") };
+        let days = format!("{first} to {last}");
         let caption = format!("{:>indent$}  {days}, {}", "", columns.unit());
         writeln!(self.text, "{}", self.paint(DIM, &caption))
     }

@@ -23,6 +23,9 @@ use crate::domain::{
 /// reliably known no further ahead.
 pub const HORIZON_DAYS: u16 = 366;
 
+/// What binds on fewer days than one in so many of what binds most is not worth a change.
+const RARE: u64 = 10;
+
 /// Says what will happen from `now` on if nothing fails and nothing is changed.
 ///
 /// It follows the rule by which permits are granted (`grant_permits` and the view `turns` of the store),
@@ -227,6 +230,8 @@ impl<'a> Simulation<'a> {
                     if is_shared {
                         bound(Binding::SharedChannel);
                     }
+                } else if !day.open[sender.hours].iter().any(|span| span.to > lane.free_from) {
+                    bound(Binding::WorkingHours);
                 } else {
                     bound(Binding::Pause);
                     if day.open[sender.hours] != [day.span] {
@@ -280,6 +285,8 @@ fn task_forecast(facts: &TaskFacts, simulated: Option<(Sender, Tally)>) -> TaskF
     };
     let mut binds: Vec<(Binding, u64)> = tally.bound.into_iter().collect();
     binds.sort_by_key(|(binding, days)| (Reverse(*days), *binding));
+    let most = binds.first().map_or(0, |(_, days)| *days);
+    binds.retain(|(_, days)| *days >= most / RARE);
     // A task that is done within its first day was kept by its pause, if it had to wait for it.
     if binds.is_empty() && facts.remaining - left > tally.lanes.len() as u64 {
         binds.push((Binding::Pause, 1));

@@ -141,7 +141,7 @@ impl Page {
             )?;
         }
         self.y = bottom + LINE_HEIGHT;
-        let days = if first == last { first.to_string() } else { format!("{first} to {last}") };
+        let days = format!("{first} to {last}");
         self.text(PLOT_LEFT, "muted", "start", &format!("{days}, {}", columns.unit()))
     }
 

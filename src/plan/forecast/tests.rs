@@ -13,14 +13,15 @@ use proptest::{
 use uuid::Uuid;
 
 use super::{
-    Exhausted, Forecast, Never, forecast,
+    Exhausted, Forecast, Never, forecast, render_forecast, render_forecast_svg,
     windows::{DAY_S, MICROS, open_spans},
 };
 use crate::domain::{
     forecast::{Block, ChannelFacts, ForecastFacts, Part, TaskFacts, TurnFacts},
     id::{ChannelName, TaskId, TaskName},
     money::MicroUsd,
-    phase::Phase,
+    phase::{Phase, RunState},
+    task::{Opening, Outgoing, TaskSpec},
 };
 
 /// The rules as `domain.md` has them, for one second after the other. It shares nothing with the
@@ -446,4 +447,121 @@ fn the_greatest_cost_is_exact_and_never_wraps() {
     };
     let forecast = foresee(&[("a", 20)], &[("one", dear)]);
     assert_eq!(forecast.greatest_cost(), None);
+}
+
+/// What a picture shows: a long task, a short one beside it, one that stands, and one without an end.
+fn gallery() -> Forecast {
+    let stands = TaskFacts { part: Part::Stands, ..task("00:00-24:00", 9, 3, &["b"], 5) };
+    let started = TaskFacts { part: Part::IfStarted, ..task("09:00-18:00", 9, 60, &["b"], 1) };
+    foresee(
+        &[("a", 20), ("b", 20)],
+        &[
+            ("spring-renewals", task("09:00-18:00", 15, 45, &["a", "b"], 4_812)),
+            ("news", task("00:00-24:00", 30, 3, &["b"], 70)),
+            ("for-ever", task("00:00-24:00", 1, 3, &["b"], 1_000)),
+            ("stands", stands),
+            ("perhaps", started),
+        ],
+    )
+}
+
+#[test]
+fn an_operator_reads_sentences_and_small_charts() {
+    let text = render_forecast(&gallery(), false, 200);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    insta::assert_snapshot!(text);
+    let mut colored = render_forecast(&gallery(), true, 200);
+    for code in ["1", "2", "36", "0"] {
+        colored = colored.replace(&format!("\u{1b}[{code}m"), "");
+    }
+    assert_eq!(colored, text);
+}
+
+#[test]
+fn the_picture_is_whole_in_itself() {
+    let picture = render_forecast_svg(&gallery());
+    assert!(
+        picture.contains("<title id=\"title\">") && picture.contains("<desc id=\"description\">")
+    );
+    for foreign in ["<script", "href", "url(", "@import", "<image"] {
+        assert!(!picture.contains(foreign), "{foreign}");
+    }
+    insta::assert_snapshot!(picture);
+}
+
+fn spec(task: &TaskFacts, state: Option<RunState>) -> TaskSpec {
+    TaskSpec {
+        title: None,
+        messenger: "vkontakte".parse().unwrap(),
+        format: "incoming-and-outgoing".parse().unwrap(),
+        channels: task.channels.keys().cloned().collect(),
+        managers: ["anna".parse().unwrap()].into(),
+        ai: "sales".parse().unwrap(),
+        integration: None,
+        spending_limit_per_dialogue: task.spending_limit_per_dialogue,
+        state,
+        protect: None,
+        outgoing: Some(Outgoing {
+            working_hours: task.working_hours,
+            timezone: task.timezone,
+            daily_limit_per_channel: task.daily_limit_per_channel,
+            pause_between_dialogues: task.pause,
+            opening: Opening::WrittenByAi,
+        }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_task_overlaid_by_its_own_manifest_changes_nothing((facts, _) in situation()) {
+        for (name, task) in &facts.tasks {
+            let task = TaskFacts { part: Part::Runs, ..task.clone() };
+            let mut before = facts.clone();
+            before.tasks.insert(name.clone(), task.clone());
+            let after = before.clone().with_task(name, &spec(&task, None), task.remaining);
+            prop_assert_eq!(after, before);
+        }
+    }
+}
+
+#[test]
+fn an_overlaid_task_runs_as_its_manifest_says() {
+    let name: TaskName = "one".parse().unwrap();
+    let (running, paused, completed) =
+        (Some(RunState::Running), Some(RunState::Paused), Some(RunState::Completed));
+    for (before, state, part) in [
+        (None, None, Part::IfStarted),
+        (None, running, Part::Runs),
+        (None, completed, Part::Stands),
+        (Some(Phase::InProgress), None, Part::Runs),
+        (Some(Phase::InProgress), paused, Part::IfStarted),
+        (Some(Phase::Stopped), None, Part::IfStarted),
+        (Some(Phase::Awaiting), running, Part::Runs),
+        (Some(Phase::Completed), running, Part::Stands),
+    ] {
+        let counted_at = at("2026-06-01T00:00:00Z");
+        let mut facts =
+            ForecastFacts { counted_at, channels: BTreeMap::new(), tasks: BTreeMap::new() };
+        let sent = TurnFacts { today: 4, last_opening_at: Some(counted_at) };
+        let mut known = task("00:00-24:00", 9, 3, &["a"], 5);
+        known.channels.insert("a".parse().unwrap(), sent);
+        if let Some(phase) = before {
+            facts.tasks.insert(name.clone(), TaskFacts { phase, ..known.clone() });
+        }
+        let planned = task("09:00-18:00", 30, 60, &["a", "b"], 0);
+        let facts = facts.with_channel(&"a".parse().unwrap(), 7).with_task(
+            &name,
+            &spec(&planned, state),
+            12,
+        );
+        let seen = &facts.tasks[&name];
+        assert_eq!((seen.part, seen.remaining), (part, 12), "{before:?} {state:?}");
+        assert_eq!((seen.pause, seen.working_hours), (planned.pause, planned.working_hours));
+        let kept = if before.is_some() { sent } else { TurnFacts::default() };
+        assert_eq!(seen.channels[&"a".parse().unwrap()], kept);
+        assert_eq!(facts.channels[&"a".parse().unwrap()].daily_limit, 7);
+        assert!(facts.channels.contains_key(&"b".parse().unwrap()));
+    }
 }
