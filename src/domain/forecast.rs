@@ -9,7 +9,7 @@ use super::{
     hours::WorkingHours,
     id::{ChannelName, TaskId, TaskName},
     money::MicroUsd,
-    phase::{Phase, RunState},
+    phase::{Phase, Transition},
     task::TaskSpec,
     word::words,
 };
@@ -121,10 +121,14 @@ impl ForecastFacts {
         let before = self.tasks.remove(name);
         let Some(outgoing) = &spec.outgoing else { return self };
         let phase = before.as_ref().map_or(Phase::Awaiting, |task| task.phase);
-        let part = match (spec.state, phase) {
-            (_, Phase::Completed) | (Some(RunState::Completed), _) => Part::Stands,
-            (Some(RunState::Running), _) | (None, Phase::InProgress) => Part::Runs,
-            (Some(RunState::Paused), _) | (None, _) => Part::IfStarted,
+        let phase = match spec.state.map(|state| phase.towards(state)) {
+            Some(Transition::To(next)) => next,
+            Some(Transition::Already | Transition::Refused(_)) | None => phase,
+        };
+        let part = match phase {
+            Phase::InProgress => Part::Runs,
+            Phase::Awaiting | Phase::Stopped => Part::IfStarted,
+            Phase::Completed => Part::Stands,
         };
         let turn = |channel: &ChannelName| {
             before.as_ref().and_then(|task| task.channels.get(channel)).copied().unwrap_or_default()

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use super::{
     columns::{Columns, columns},
     outlook::Forecast,
-    words::{grouped, heading, held_by, sentence, total, usage},
+    words::{ASSUMPTION, grouped, heading, held_by, sentence, total, usage},
 };
 
 /// Lines read badly when they are longer, however wide the terminal is.
@@ -67,11 +67,7 @@ impl Page {
             let line = format!("channel {name}: {}", usage(channel, forecast));
             writeln!(self.text, "{}", wrapped(&line, self.width))?;
         }
-        writeln!(
-            self.text,
-            "{}",
-            self.paint(DIM, "While `nuncio watch` runs, no call fails and nothing is changed.")
-        )
+        writeln!(self.text, "{}", self.paint(DIM, ASSUMPTION))
     }
 
     fn chart(&mut self, columns: &Columns) -> fmt::Result {

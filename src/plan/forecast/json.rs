@@ -37,8 +37,8 @@ struct Task<'a> {
     first_opening_at: Option<String>,
     last_opening_at: Option<String>,
     exhausted_at: Option<String>,
-    /// Why there is no `exhausted_at`: `audience-exhausted`, `not-running`, `channel-blocked` or
-    /// `not-within-a-year`.
+    /// Why there is no `exhausted_at`: `audience-exhausted`, `not-running`, `completed`,
+    /// `channel-blocked` or `not-within-a-year`.
     never: Option<&'static str>,
     openings: Vec<DayOfOpenings>,
     /// Contacts that are left at `until`.

@@ -14,7 +14,7 @@ use crate::domain::{
 words! {
     /// Why no time can be said at which a task's audience will be exhausted.
     Never {
-        AudienceExhausted = "audience-exhausted", NotRunning = "not-running",
+        AudienceExhausted = "audience-exhausted", NotRunning = "not-running", Completed = "completed",
         ChannelsBlocked = "channel-blocked", BeyondHorizon = "not-within-a-year",
     }
 

@@ -17,6 +17,7 @@ use crate::domain::{
     forecast::{Block, ForecastFacts, Part, TaskFacts},
     hours::WorkingHours,
     id::{ChannelName, TaskName},
+    phase::Phase,
 };
 
 /// A year, and a leap day: whatever takes longer will be planned anew before, and time zones are
@@ -278,6 +279,7 @@ fn task_forecast(facts: &TaskFacts, simulated: Option<(Sender, Tally)>) -> TaskF
     };
     let exhausted = match tally.last {
         _ if facts.remaining == 0 => Exhausted::Never(Never::AudienceExhausted),
+        _ if facts.phase == Phase::Completed => Exhausted::Never(Never::Completed),
         _ if facts.part == Part::Stands => Exhausted::Never(Never::NotRunning),
         _ if tally.lanes.is_empty() => Exhausted::Never(Never::ChannelsBlocked),
         Some(last) if left == 0 => Exhausted::At(moment(last)),

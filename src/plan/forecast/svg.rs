@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use super::{
     columns::{Columns, columns},
     outlook::{Forecast, TaskForecast},
-    words::{grouped, heading, held_by, sentence, total, usage},
+    words::{ASSUMPTION, grouped, heading, held_by, sentence, total, usage},
 };
 use crate::domain::id::TaskName;
 
@@ -15,7 +15,7 @@ const TASKS_MAX: usize = 50;
 /// Three months by day; what is longer is shown by week.
 const COLUMNS_MAX: usize = 92;
 /// Characters of a line of the small text that surely fit.
-const LINE_MAX: usize = 104;
+const LINE_MAX: usize = 96;
 
 const WIDTH: u64 = 760;
 const MARGIN: u64 = 32;
@@ -92,7 +92,7 @@ impl Page {
         for (name, channel) in forecast.channels.iter().take(TASKS_MAX) {
             self.lines("muted", &format!("channel {name}: {}", usage(channel, forecast)))?;
         }
-        self.lines("muted", "While `nuncio watch` runs, no call fails and nothing is changed.")
+        self.lines("muted", ASSUMPTION)
     }
 
     fn task(&mut self, name: &TaskName, task: &TaskForecast, forecast: &Forecast) -> fmt::Result {

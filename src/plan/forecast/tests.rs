@@ -411,6 +411,7 @@ fn why_nothing_can_be_said_is_said() {
     let stands = TaskFacts { part: Part::Stands, ..task("00:00-24:00", 9, 3, &["a"], 5) };
     for (facts, why, left) in [
         (task("00:00-24:00", 9, 3, &["a"], 0), Never::AudienceExhausted, 0),
+        (TaskFacts { phase: Phase::Completed, ..stands.clone() }, Never::Completed, 5),
         (stands, Never::NotRunning, 5),
         (task("00:00-24:00", 9, 3, &["unknown"], 5), Never::ChannelsBlocked, 5),
         (task("00:00-24:00", 1, 3, &["a"], 400), Never::BeyondHorizon, 400 - 366),

@@ -19,6 +19,10 @@ pub(super) fn heading(name: &TaskName, task: &TaskForecast) -> String {
     }
 }
 
+/// What every forecast takes for granted.
+pub(super) const ASSUMPTION: &str =
+    "This holds while `nuncio watch` runs, no call fails and nothing is changed.";
+
 /// What will happen to a task, in one sentence.
 pub(super) fn sentence(name: &TaskName, task: &TaskForecast, forecast: &Forecast) -> String {
     let contacts = counted(task.remaining, "contact");
@@ -35,6 +39,9 @@ pub(super) fn sentence(name: &TaskName, task: &TaskForecast, forecast: &Forecast
             return format!(
                 "{contacts}; it does not run: start it, or see `nuncio forecast {name}`"
             );
+        }
+        Exhausted::Never(Never::Completed) => {
+            return format!("{contacts}; it is completed, and opens no dialogue any more");
         }
         Exhausted::At(at) => format!("exhausted {}", when(at, forecast.from)),
         Exhausted::Never(Never::ChannelsBlocked) => {
