@@ -14,13 +14,13 @@ use super::{
     reviewed::{self, read_reviewed},
 };
 use crate::{
-    clock, config,
+    config,
     domain::{
         phase::Phase,
         revision::{Cause, Provenance},
         subject::Subject,
     },
-    plan::{Change, Plan, render_human},
+    plan::{Change, Plan},
     reconcile::{Applied, apply},
     service::Database,
     store::{Patience, Store},
@@ -105,7 +105,7 @@ pub(super) async fn run(
         output.error("the manifests are invalid; nothing was planned");
         return Ok(ExitStatus::Error);
     }
-    output.data(&render_human(plan, clock::now(), output.stdout_color));
+    output.data(&made.shown(output));
     let is_partial = *is_invalid || plan.is_rejected();
     if is_partial && !args.keep_going {
         output.error("nothing was applied: the plan has parts that a rule forbids");

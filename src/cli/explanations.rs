@@ -40,7 +40,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::{ExitStatus, failure::ErrorCode},
+        cli::{ExitStatus, failure::ErrorCode, findings::BLOCKED},
         manifest::Code,
         plan::RejectionCode,
     };
@@ -50,7 +50,8 @@ mod tests {
         let rejections = RejectionCode::ALL.iter().map(|code| code.as_str().to_owned());
         let errors = ErrorCode::ALL.iter().map(|code| code.as_str().to_owned());
         let exits = ExitStatus::ALL.iter().map(|status| format!("exit-{}", status.code()));
-        codes.chain(rejections).chain(errors).chain(exits).collect()
+        let blocked = std::iter::once(BLOCKED.to_owned());
+        codes.chain(rejections).chain(blocked).chain(errors).chain(exits).collect()
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod explanations;
 mod failure;
 mod findings;
 mod fmt;
+mod forecast;
 mod output;
 mod plan;
 mod progress;
@@ -158,6 +159,8 @@ enum Command {
     Watch(watch::Args),
     /// Show what remains, why nothing moves, and what moves next
     Status(status::Args),
+    /// Show what will happen: when audiences are exhausted, and the cost
+    Forecast(forecast::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),
     /// Stop a task for now, or for a time
@@ -223,6 +226,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Apply(args) => apply::run(&common, &args, output).await,
         Command::Watch(args) => watch::run(&common, args, output).await,
         Command::Status(args) => status::run(&common, &args, output).await,
+        Command::Forecast(args) => forecast::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,
         Command::Pause(args) => act::pause(&common, &args, output).await,
         Command::Stop(args) => act::run(&common, &args, Act::Stop, output).await,

@@ -90,7 +90,6 @@ impl Output {
     }
 
     /// Prints a text that is a file's, byte for byte.
-    #[expect(clippy::unused_self, reason = "whoever prints holds the printer")]
     pub(super) fn data_exactly(self, text: &str) {
         use std::io::Write as _;
         let before = self.said.answered.swap(true, Ordering::Relaxed);

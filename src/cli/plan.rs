@@ -1,17 +1,24 @@
 //! `nuncio plan`: what an apply would do, and what it would refuse.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 
-use super::{Common, ExitStatus, output::Output};
+use super::{
+    Common, ExitStatus,
+    findings::{Form, Review},
+    output::Output,
+};
 use crate::{
     clock,
-    domain::{desired::Desired, fields::Digest, id::TaskName},
+    domain::{
+        channel::ChannelSpec, desired::Desired, fields::Digest, id::TaskName, resource::Resource,
+    },
     manifest::manifest_schema,
     plan::{
-        BaseDocument, Circumstances, Plan, PlanDocument, Wishes, document, plan, render_human,
-        render_markdown,
+        BaseDocument, Change, Circumstances, Plan, PlanDocument, Wishes, document,
+        forecast::{Forecast, forecast, render_sentences},
+        plan, render_human, render_markdown,
     },
     reconcile::{Survey, survey},
     service::Database,
@@ -40,17 +47,6 @@ pub(super) struct Args {
     /// How long to wait for a writer that is at work
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     lock_timeout: Duration,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// For people
-    #[default]
-    Human,
-    /// The plan as data; its schema is in `schemas/plan.schema.json`
-    Json,
-    /// A comment for a pull request
-    Markdown,
 }
 
 /// What is allowed beyond an ordinary apply.
@@ -93,17 +89,36 @@ impl Consent {
     }
 }
 
+/// Forecasts that a reader of a plan takes in; `nuncio forecast` has them all.
+const SENTENCES_MAX: usize = 10;
+
 /// A plan with what it was made from.
 pub(super) struct Made {
     pub(super) survey: Survey,
     pub(super) wishes: Wishes,
     pub(super) plan: Plan,
     pub(super) base: Option<BaseDocument>,
+    /// Of the tasks that the plan changes.
+    pub(super) forecast: Forecast,
     /// A manifest is invalid in a way that the plan does not tell itself.
     pub(super) is_invalid: bool,
 }
 
 impl Made {
+    /// The plan for people, and what will happen after it.
+    pub(super) fn shown(&self, output: Output) -> String {
+        let foreseen = render_sentences(&self.forecast, SENTENCES_MAX);
+        render_human(&self.plan, &foreseen, clock::now(), output.stdout_color)
+    }
+
+    /// What is wrong with the manifests, and what the plan refuses.
+    fn review(&self) -> Review {
+        let Survey { diagnostics, sources, counts, .. } = &self.survey;
+        let mut review = Review::of_diagnostics("plan", diagnostics, sources, *counts);
+        review.add_plan(&self.plan);
+        review
+    }
+
     pub(super) fn document(&self) -> PlanDocument {
         let schema = format!("{:#}", manifest_schema());
         document(
@@ -116,6 +131,7 @@ impl Made {
                 is_invalid: self.is_invalid,
                 schema_digest: Digest::of_bytes(schema.as_bytes()),
                 manifests_digest: self.survey.fingerprint,
+                forecast: Some(&self.forecast),
             },
         )
     }
@@ -165,7 +181,44 @@ pub(super) async fn make(
     let plan = plan(&survey.desired, &survey.actual, &survey.audience_changes(), &wishes);
     let wishes_invalid = wishes.recreate.iter().any(|name| unreadable.tasks.contains_key(name));
     let is_invalid = has_errors && (wishes_invalid || !survey.is_explained_by(&plan));
-    Ok(Made { survey, wishes, plan, base: None, is_invalid })
+    let forecast = foresee(&plan, &survey, store).await?;
+    Ok(Made { survey, wishes, plan, base: None, forecast, is_invalid })
+}
+
+/// What will happen to the tasks that the plan creates, updates or recreates.
+async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<Forecast> {
+    let mut facts = store.read_forecast_facts().await?;
+    for (key, resource) in &survey.desired.resources {
+        if let Resource::Channel(ChannelSpec { daily_limit: Some(limit), .. }) = &resource.resource
+            && let Ok(name) = key.name.parse()
+        {
+            facts = facts.with_channel(&name, *limit);
+        }
+    }
+    let mut changed = BTreeSet::new();
+    for change in &plan.changes {
+        let (name, remaining) = match change {
+            Change::CreateTask { name, audience, .. } => {
+                (name, audience.as_ref().map_or(0, |audience| audience.total))
+            }
+            Change::RecreateTask { name, audience, consequences, .. } => {
+                let total = audience.as_ref().map_or(0, |audience| audience.total);
+                (name, total.saturating_sub(consequences.written))
+            }
+            Change::UpdateTask { name, audience, .. } => {
+                let before = facts.tasks.get(name).map_or(0, |task| task.remaining);
+                let added = audience.as_ref().map_or(0, |audience| audience.added);
+                let removed = audience.as_ref().map_or(0, |audience| audience.removed);
+                (name, (before + added).saturating_sub(removed))
+            }
+            _ => continue,
+        };
+        let Some(task) = survey.desired.tasks.get(name) else { continue };
+        facts = facts.with_task(name, &task.spec, remaining);
+        changed.insert(name);
+    }
+    let from = facts.counted_at;
+    Ok(forecast(&facts, from).only(|name| changed.contains(name)))
 }
 
 pub(super) async fn run(
@@ -184,14 +237,18 @@ pub(super) async fn run(
             .with_context(|| format!("the plan cannot be written to `{}`", path.display()))?;
     }
     let shown = match args.output {
-        Form::Human if made.is_invalid => String::new(),
-        Form::Human if args.summary => made.plan.summary().to_string(),
-        Form::Human => render_human(&made.plan, clock::now(), output.stdout_color),
-        Form::Json => document.to_json(),
-        Form::Markdown => render_markdown(&document),
+        Form::Human if made.is_invalid => None,
+        Form::Human if args.summary => Some(made.plan.summary().to_string()),
+        Form::Human => Some(made.shown(output)),
+        Form::Json => Some(document.to_json()),
+        Form::Markdown if !made.is_invalid => Some(render_markdown(&document)),
+        form => form.render(&made.review()),
     };
-    if !shown.is_empty() {
+    if let Some(shown) = shown {
         output.data(&shown);
+    }
+    for rejection in &made.plan.rejections {
+        output.explain_later(rejection.code.as_str());
     }
     if made.is_invalid {
         output.error("the manifests are invalid; nothing was planned");

@@ -46,7 +46,7 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
         journal,
         by: format!("watch of {}", config::actor()),
         on_plan: Box::new(move |plan| {
-            let shown = render_human(plan, clock::now(), output.stdout_color);
+            let shown = render_human(plan, &[], clock::now(), output.stdout_color);
             // A plan that could not be applied is made again and again, and told once.
             let mut last = last_plan.lock().unwrap_or_else(PoisonError::into_inner);
             if *last != shown {

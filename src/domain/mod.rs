@@ -24,5 +24,6 @@ pub mod resource;
 pub mod subject;
 pub mod desired;
 pub mod actual;
+pub mod forecast;
 pub mod attempt;
 pub mod revision;

@@ -23,6 +23,15 @@ impl MicroUsd {
     pub fn micros(self) -> i64 {
         self.0
     }
+
+    /// The amount `n` times; `None` where it is more than can be written.
+    pub fn checked_mul(self, n: u64) -> Option<Self> {
+        i64::try_from(n).ok().and_then(|n| self.0.checked_mul(n)).map(Self)
+    }
+
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
 }
 
 impl FromStr for MicroUsd {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -39,6 +39,8 @@ pub struct PlanDocument {
     pub held: Vec<HeldDocument>,
     /// What was changed by other means since it was applied; `changes` puts it back.
     pub drift: Vec<DriftDocument>,
+    /// What will happen afterwards to the tasks that are created, updated or recreated.
+    pub forecast: Vec<ForecastDocument>,
     /// Of the document without this field, SHA-256; present in a saved plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -185,6 +187,26 @@ pub struct DriftDocument {
     pub by: Option<String>,
 }
 
+/// What will happen to a task, in days: the same for two plans of one day.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct ForecastDocument {
+    pub task: String,
+    /// Contacts that are not reached yet.
+    pub remaining: u64,
+    /// The UTC day on which the last of them is written to; null where that cannot be said.
+    pub exhausted_on: Option<String>,
+    /// Why not: `not-running`, `channel-blocked`, `not-within-a-year` and the like.
+    pub never: Option<String>,
+    /// Whether the task runs then, or this is what would happen if it were started now.
+    pub part: String,
+    /// The most openings of one UTC day.
+    pub openings_per_day: u64,
+    /// The spending limit times every remaining contact, in US dollars; null where no amount can say it.
+    pub greatest_cost: Option<String>,
+    /// What keeps the task from sending more a day, what binds on most days first.
+    pub binds: Vec<String>,
+}
+
 impl PlanDocument {
     /// As text, with its digest: what is saved.
     pub fn sealed(&self) -> String {
@@ -206,7 +228,19 @@ impl PlanDocument {
 
 /// The schema of the JSON plan, draft-07.
 pub fn plan_schema() -> Value {
-    let settings = schemars::generate::SchemaSettings::draft07().for_serialize();
-    let schema = settings.into_generator().into_root_schema_for::<PlanDocument>();
-    schema.to_value()
+    let mut settings = SchemaSettings::draft07().for_serialize();
+    settings.transforms.push(Box::new(RecursiveTransform(without_integer_format)));
+    settings.into_generator().into_root_schema_for::<PlanDocument>().to_value()
+}
+
+/// `uint32` and the like are no formats of draft-07, and strict validators refuse what they do not know.
+pub fn without_integer_format(schema: &mut Schema) {
+    let is_of_rust = |format: &Value| {
+        format
+            .as_str()
+            .is_some_and(|format| format.starts_with("uint") || format.starts_with("int"))
+    };
+    if schema.get("format").is_some_and(is_of_rust) {
+        schema.remove("format");
+    }
 }

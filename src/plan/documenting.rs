@@ -9,9 +9,10 @@ use super::{
     change::{Change, Consequences, Drift, FieldChange, PhaseStep, Plan, Rejection, Wishes},
     document::{
         BaseDocument, BlockedDocument, ChangeDocument, ConsequencesDocument, DriftDocument,
-        FORMAT_VERSION, FieldDocument, HeldDocument, PhaseDocument, PlanDocument,
+        FORMAT_VERSION, FieldDocument, ForecastDocument, HeldDocument, PhaseDocument, PlanDocument,
         RejectionDocument, SummaryDocument, WishesDocument,
     },
+    forecast::{Exhausted, Forecast, TaskForecast},
 };
 use crate::domain::{
     actual::Actual,
@@ -43,6 +44,8 @@ pub struct Circumstances<'a> {
     pub is_invalid: bool,
     pub schema_digest: Digest,
     pub manifests_digest: Digest,
+    /// Of the tasks that the plan changes.
+    pub forecast: Option<&'a Forecast>,
 }
 
 /// The plan as data.
@@ -108,6 +111,7 @@ pub fn document(plan: &Plan, circumstances: &Circumstances<'_>) -> PlanDocument 
             .iter()
             .filter_map(|change| Some(drift_document(&change.subject(), change.drift()?)))
             .collect(),
+        forecast: circumstances.forecast.map(forecast_documents).unwrap_or_default(),
         digest: None,
     }
 }
@@ -303,6 +307,26 @@ fn drift_document(subject: &Subject, drift: &Drift) -> DriftDocument {
         at: at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
         by: by.clone(),
     }
+}
+
+fn forecast_documents(forecast: &Forecast) -> Vec<ForecastDocument> {
+    let document = |(name, task): (&TaskName, &TaskForecast)| {
+        let (exhausted_on, never) = match task.exhausted {
+            Exhausted::At(at) => (Some(at.date_naive().to_string()), None),
+            Exhausted::Never(why) => (None, Some(why.to_string())),
+        };
+        ForecastDocument {
+            task: name.to_string(),
+            remaining: task.remaining,
+            exhausted_on,
+            never,
+            part: task.part.to_string(),
+            openings_per_day: task.openings.iter().copied().max().unwrap_or(0),
+            greatest_cost: task.greatest_cost.as_ref().map(ToString::to_string),
+            binds: task.binds.iter().map(ToString::to_string).collect(),
+        }
+    };
+    forecast.tasks.iter().map(document).collect()
 }
 
 fn value(value: &FieldValue) -> Value {

@@ -9,6 +9,7 @@ mod document;
 mod documenting;
 mod guards;
 mod markdown;
+pub mod forecast;
 mod recreate;
 mod render;
 mod resources;
@@ -20,7 +21,7 @@ pub use change::{
     RejectionCode, Summary, Wishes,
 };
 pub use diff::{needs_recreation, plan};
-pub use document::{BaseDocument, PlanDocument, plan_schema};
+pub use document::{BaseDocument, PlanDocument, plan_schema, without_integer_format};
 pub use documenting::{Circumstances, document};
 pub use markdown::{COMMENT_MARKER, render_markdown};
 pub use render::render_human;

@@ -27,11 +27,12 @@ const RED: &str = "31";
 const DIM: &str = "2";
 const BOLD: &str = "1";
 
-/// Writes a plan for people. `now` is asked only for the offset of time zones on its day.
-pub fn render_human(plan: &Plan, now: DateTime<Utc>, color: bool) -> String {
+/// Writes a plan for people, with sentences about what will happen after it. `now` is asked only for the
+/// offset of time zones on its day.
+pub fn render_human(plan: &Plan, foreseen: &[String], now: DateTime<Utc>, color: bool) -> String {
     let mut page = Page { text: String::new(), now, color };
     // Writing to a string cannot fail.
-    let _: fmt::Result = page.plan(plan);
+    let _: fmt::Result = page.plan(plan, foreseen);
     page.text
 }
 
@@ -46,7 +47,7 @@ impl Page {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    fn plan(&mut self, plan: &Plan) -> fmt::Result {
+    fn plan(&mut self, plan: &Plan, foreseen: &[String]) -> fmt::Result {
         let is_change = |change: &&Change| !change.ends_something() && !change.only_reverts_drift();
         for change in plan.changes.iter().filter(is_change) {
             self.change(change)?;
@@ -87,6 +88,13 @@ impl Page {
                 "Nothing to do: {} as the manifests say.\n",
                 are(plan.n_unchanged)
             )?;
+        }
+        if !foreseen.is_empty() {
+            self.heading("What will happen then:")?;
+            for sentence in foreseen {
+                writeln!(self.text, "  {}", sentence.replace('\n', "\n  "))?;
+            }
+            writeln!(self.text)?;
         }
         if plan.n_left_out > 0 {
             let n = plan.n_left_out;

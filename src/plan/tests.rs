@@ -184,3 +184,18 @@ fn consent_to_a_recreation_that_nothing_needs_recreates_nothing() {
     let plan = plan(&wanted, &applied(&wanted, Phase::InProgress), &BTreeMap::new(), &wishes);
     assert!(!plan.has_changes(), "{plan:#?}");
 }
+
+#[test]
+fn the_committed_schema_is_current() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/plan.schema.json");
+    let current = format!("{:#}\n", super::plan_schema());
+    #[expect(clippy::disallowed_methods, reason = "a switch of this test alone")]
+    if std::env::var_os("NUNCIO_UPDATE_SCHEMAS").is_some() {
+        std::fs::write(&path, &current).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == current,
+        "schemas/plan.schema.json is stale; refresh it by\n    \
+         NUNCIO_UPDATE_SCHEMAS=1 cargo test --lib plan::tests::the_committed_schema_is_current"
+    );
+}

@@ -23,7 +23,7 @@ use crate::{
         subject::Subject,
         task::IMMUTABLE_FIELDS,
     },
-    manifest::{self, Code, Diagnostic, LoadError, Severity, Sources},
+    manifest::{self, Code, Counts, Diagnostic, LoadError, Severity, Sources},
     plan::{Plan, needs_recreation},
     store::{Store, StoreError},
 };
@@ -36,6 +36,7 @@ pub struct Survey {
     pub audiences: BTreeMap<TaskName, AudienceDifference>,
     pub diagnostics: Vec<Diagnostic>,
     pub sources: Sources,
+    pub counts: Counts,
     /// Of the folder as it was read.
     pub fingerprint: Digest,
 }
@@ -128,6 +129,7 @@ pub async fn survey(
         audiences: BTreeMap::new(),
         diagnostics: loaded.diagnostics,
         sources: loaded.sources,
+        counts: loaded.counts,
     };
     survey.hold_unknown_timezones(store).await?;
     survey.read_details(store, recreate).await?;

@@ -12,6 +12,7 @@ pub mod embedded;
 mod encoding;
 mod error;
 mod examination;
+mod forecast;
 mod held_back;
 mod lanes;
 mod live;

@@ -189,6 +189,7 @@ fn document_of(plan: &Plan, survey: &Survey, wishes: &Wishes) -> PlanDocument {
         is_invalid: false,
         schema_digest: nothing,
         manifests_digest: nothing,
+        forecast: None,
     };
     document(plan, &circumstances)
 }

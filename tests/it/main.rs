@@ -9,6 +9,7 @@ mod convergence;
 mod doctor;
 mod foreign;
 mod formatting;
+mod forecasting;
 mod lifecycle;
 mod outputs;
 mod reviewing;

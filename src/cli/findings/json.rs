@@ -1,11 +1,14 @@
 //! Findings as one JSON value, and the schema that promises its shape.
 
-use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::RecursiveTransform};
+use schemars::{JsonSchema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Finding, Review};
-use crate::cli::failure::{FORMAT_VERSION, FailureJson};
+use crate::{
+    cli::failure::{FORMAT_VERSION, FailureJson},
+    plan::without_integer_format,
+};
 
 /// What `--output json` prints: a review, or the error that kept it from being made.
 #[derive(Serialize, JsonSchema)]
@@ -103,11 +106,6 @@ impl<'a> FindingJson<'a> {
 /// The schema of what `--output json` prints for findings.
 pub(in crate::cli) fn findings_schema() -> Value {
     let mut settings = SchemaSettings::draft07().for_serialize();
-    settings.transforms.push(Box::new(RecursiveTransform(strip_format)));
+    settings.transforms.push(Box::new(RecursiveTransform(without_integer_format)));
     settings.into_generator().into_root_schema_for::<Answer>().to_value()
-}
-
-/// `uint32` is no format of draft-07, and strict validators refuse what they do not know.
-fn strip_format(schema: &mut Schema) {
-    schema.remove("format");
 }

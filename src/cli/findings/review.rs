@@ -7,7 +7,14 @@ use std::{
 };
 
 use super::Finding;
-use crate::manifest::Loaded;
+use crate::{
+    domain::place::Place,
+    manifest::{Counts, Diagnostic, Loaded, Severity, Sources},
+    plan::{Blocked, Plan, Rejection},
+};
+
+/// The code of a deletion that has to wait for something.
+pub(in crate::cli) const BLOCKED: &str = "blocked";
 
 /// What a command looked at, and what it found.
 #[derive(Clone, Debug)]
@@ -27,6 +34,15 @@ pub(in crate::cli) struct Review {
 impl Review {
     pub(in crate::cli) fn of_loaded(command: &'static str, loaded: &Loaded) -> Self {
         let Loaded { desired: _, diagnostics, sources, counts } = loaded;
+        Self::of_diagnostics(command, diagnostics, sources, *counts)
+    }
+
+    pub(in crate::cli) fn of_diagnostics(
+        command: &'static str,
+        diagnostics: &[Diagnostic],
+        sources: &Sources,
+        counts: Counts,
+    ) -> Self {
         let findings: Vec<Finding> =
             diagnostics.iter().map(|found| Finding::of_diagnostic(found, sources)).collect();
         // A file that could not be read has no source, but a finding.
@@ -39,6 +55,30 @@ impl Review {
             n_tasks: counts.tasks,
             root: std::env::current_dir().ok(),
         }
+    }
+
+    /// What a rule forbids is an error, and what has to wait a warning, each at its manifest.
+    pub(in crate::cli) fn add_plan(&mut self, plan: &Plan) {
+        for Rejection { code, subject, place, message, remedies, .. } in &plan.rejections {
+            let (message, hint) = (format!("{subject}: {message}"), remedies.first());
+            let (code, place) = (code.as_str(), place.clone());
+            let hint = hint.map(String::as_str);
+            self.add(Finding::new(Severity::Error, code, place, 1, &message, hint));
+        }
+        for Blocked { subject, file, message, remedies, .. } in &plan.blocked {
+            let place = Place { file: file.as_str().into(), line: 1, column: 1 };
+            let (message, hint) = (format!("{subject}: {message}"), remedies.first());
+            let hint = hint.map(String::as_str);
+            self.add(Finding::new(Severity::Error, BLOCKED, place, 0, &message, hint));
+        }
+        self.findings.sort_by(|one, other| {
+            (&one.place, one.code, &one.message).cmp(&(&other.place, other.code, &other.message))
+        });
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.files.insert(Arc::clone(&finding.place.file));
+        self.findings.push(finding);
     }
 
     pub(in crate::cli) fn n_errors(&self) -> usize {
