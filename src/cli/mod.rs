@@ -2,8 +2,10 @@
 
 mod act;
 mod apply;
+mod contacts;
 mod db;
 mod fmt;
+mod import;
 mod output;
 mod plan;
 mod replace;
@@ -124,6 +126,8 @@ enum Command {
     Unblock(act::UnblockArgs),
     /// List attempts in doubt, or say what became of one
     Resolve(resolve::Args),
+    /// Write manifests for what is in the database
+    Import(import::Args),
     /// Bring manifests into the one layout
     Fmt(fmt::Args),
     /// Print the JSON Schema of the manifests
@@ -179,6 +183,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Delete(args) => act::delete(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
+        Command::Import(args) => import::run(&common, &args, output).await,
         Command::Fmt(args) => fmt::run(&common, &args, output),
         Command::Schema => {
             output.data(&serde_json::to_string_pretty(&manifest_schema())?);

@@ -7,6 +7,7 @@ mod bad_input;
 mod chaos;
 mod convergence;
 mod formatting;
+mod import;
 mod lifecycle;
 mod sending;
 mod support;
