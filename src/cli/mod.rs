@@ -3,6 +3,7 @@
 mod act;
 mod apply;
 mod completions;
+mod contacts;
 mod db;
 mod doctor;
 mod explain;
@@ -11,6 +12,7 @@ mod failure;
 mod findings;
 mod fmt;
 mod forecast;
+mod import;
 mod output;
 mod plan;
 mod progress;
@@ -181,6 +183,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Print completions for a shell, or the manual
     Completions(completions::Args),
+    /// Write manifests for what is in the database
+    Import(import::Args),
     /// Bring manifests into the one layout
     Fmt(fmt::Args),
     /// The database's own commands
@@ -237,6 +241,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Explain(args) => Ok(explain::run(&args, output)),
         Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),
         Command::Completions(args) => completions::run(&args, output),
+        Command::Import(args) => import::run(&common, &args, output).await,
         Command::Fmt(args) => fmt::run(&common, &args, output),
         Command::Db(args) => db::run(&args, output),
     }

@@ -51,6 +51,20 @@ pub struct TaskDetails {
     pub written: u64,
 }
 
+impl TaskDetails {
+    /// What acts: the applied fields, unless somebody edited them.
+    pub fn live(&self) -> &Fields {
+        self.drifted.as_ref().map_or(&self.fields, |drifted| &drifted.live)
+    }
+}
+
+impl ResourceDetails {
+    /// What acts: the applied fields, unless somebody edited them.
+    pub fn live(&self) -> &Fields {
+        self.drifted.as_ref().map_or(&self.fields, |drifted| &drifted.live)
+    }
+}
+
 /// What is live instead of what was applied.
 #[derive(Clone, Debug, Default)]
 pub struct Drifted {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::domain::{
     desired::{Desired, DesiredResource, DesiredTask, InvalidTask},
-    fields::Fields,
+    fields::{Digest, Fields},
     id::{ResourceName, TaskName},
     place::Place,
     resource::{ResourceKey, ResourceKind},
@@ -187,6 +187,22 @@ pub fn load_stored(name: &str, text: &str) -> Loaded {
     let mut sources = Sources::default();
     sources.insert(file, text.into());
     assemble(vec![read], Vec::new(), sources)
+}
+
+/// The digest of the one document of a text, whatever it refers to; `None` if it has a mistake.
+pub fn digest_of(text: &str) -> Option<Digest> {
+    let mut read = read_stored(&Arc::from("manifest"), text);
+    let (Some(document), true) = (read.documents.pop(), read.documents.is_empty()) else {
+        return None;
+    };
+    let mut found = document.findings.list.iter().chain(&read.findings.list);
+    if found.any(|found| found.severity == Severity::Error && found.code != Code::AudienceFile) {
+        return None;
+    }
+    match document.lowered {
+        Lowered::Task(spec) => Some(spec?.fields().digest()),
+        Lowered::Resource(resource) => Some(resource?.fields().digest()),
+    }
 }
 
 /// The documents of a text that stands in no folder.

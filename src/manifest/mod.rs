@@ -41,7 +41,8 @@ pub use edit::{EditError, set_fields};
 pub use emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task};
 pub use format::{FormatError, format_text};
 pub use load::{
-    Counts, Listing, LoadError, Loaded, check_audiences, list, load, load_stored, load_text,
+    Counts, Listing, LoadError, Loaded, check_audiences, digest_of, list, load, load_stored,
+    load_text,
 };
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
 pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};

@@ -15,7 +15,7 @@ use super::{
     forecast::{Exhausted, Forecast, TaskForecast},
 };
 use crate::domain::{
-    actual::Actual,
+    actual::{Actual, ResourceDetails, TaskDetails},
     address::Address,
     contact::AudienceChange,
     desired::{Desired, DesiredTask},
@@ -127,19 +127,13 @@ fn change_document(change: &Change, circumstances: &Circumstances<'_>) -> Change
     let (live, wanted, manifest_digest) = match &subject {
         Subject::Task(name) => {
             let details = actual.tasks.get(name).and_then(|task| task.details.as_ref());
-            let live = details.map(|details| match &details.drifted {
-                Some(drifted) => &drifted.live,
-                None => &details.fields,
-            });
+            let live = details.map(TaskDetails::live);
             let task = desired.tasks.get(name);
             (live, task.map(|task| &task.fields), task.map(DesiredTask::manifest_digest))
         }
         Subject::Resource(key) => {
             let details = actual.resources.get(key).and_then(|there| there.details.as_ref());
-            let live = details.map(|details| match &details.drifted {
-                Some(drifted) => &drifted.live,
-                None => &details.fields,
-            });
+            let live = details.map(ResourceDetails::live);
             let resource = desired.resources.get(key);
             (live, resource.map(|r| &r.fields), resource.map(|r| r.digest))
         }
