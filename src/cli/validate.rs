@@ -48,23 +48,39 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
         let found = manifest::check_audiences(&loaded);
         loaded.diagnostics.extend(found);
         loaded.diagnostics.retain(|found| same_file(Path::new(&*found.place.file), path));
-        return Ok(report(loaded, args.output, output));
+        return Ok(report(loaded, Scope::File(path), args.output, output));
     } else {
         manifest::load(path)?
     };
     let found = manifest::check_audiences(&loaded);
     loaded.diagnostics.extend(found);
-    Ok(report(loaded, args.output, output))
+    Ok(report(loaded, Scope::Whole, args.output, output))
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
     matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-fn report(mut loaded: Loaded, form: Form, output: Output) -> ExitStatus {
+/// What was asked about, of what was read.
+#[derive(Clone, Copy)]
+enum Scope<'a> {
+    Whole,
+    File(&'a Path),
+}
+
+fn report(mut loaded: Loaded, scope: Scope<'_>, form: Form, output: Output) -> ExitStatus {
     loaded.diagnostics.sort();
     loaded.diagnostics.dedup();
-    let review = Review::of_loaded("validate", &loaded);
+    let mut review = Review::of_loaded("validate", &loaded);
+    if let Scope::File(path) = scope {
+        let is_meant = |file: &str| same_file(Path::new(file), path);
+        review.files.retain(|file| is_meant(file));
+        let tasks = loaded.desired.tasks.values().map(|task| &task.places);
+        let resources = loaded.desired.resources.values().map(|resource| &resource.places);
+        review.n_tasks = tasks.clone().filter(|places| is_meant(&places.document.file)).count();
+        review.n_documents =
+            tasks.chain(resources).filter(|places| is_meant(&places.document.file)).count();
+    }
     match form.render(&review) {
         Some(data) if data.is_empty() => {}
         Some(data) => output.data(&data),

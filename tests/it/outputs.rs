@@ -87,6 +87,17 @@ fn validate_tells_its_findings_in_every_form() {
 }
 
 #[test]
+fn a_file_is_reported_alone_although_its_folder_is_read() {
+    let folder = faulty();
+    let of = |form: &str| run(&folder, &["validate", "tasks.d/team.yaml", "--output", form]);
+    let value = json(&of("json"));
+    assert_eq!(value["counts"]["files"], 1);
+    assert_eq!((&value["counts"]["documents"], &value["counts"]["tasks"]), (&2.into(), &0.into()));
+    assert!(!of("junit").stdout.contains("one.yaml"));
+    assert_eq!(of("human").stderr, "valid: 2 documents; 0 errors, 0 warnings in 1 file\n");
+}
+
+#[test]
 fn paths_are_those_of_the_checkout_also_where_the_folder_is_named_absolutely() {
     let folder = faulty();
     let root = fs::canonicalize(folder.root()).unwrap();

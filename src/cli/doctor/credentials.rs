@@ -67,9 +67,9 @@ fn look_at(what: &str, need: Need, reference: &SecretReference) -> Option<Check>
     if let Err(missing) = config::secret(reference) {
         let message = format!("{what}: {missing}");
         let remedy = match reference {
-            SecretReference::Environment(name) => format!(
-                "set {name} where `nuncio watch` runs; a rehearsal (`watch --rehearse`) needs none"
-            ),
+            SecretReference::Environment(name) => {
+                format!("set {name} where `nuncio watch` runs; a rehearsal needs none")
+            }
             SecretReference::File(path) => {
                 format!("write the secret into `{path}`, and let only its user read it")
             }
