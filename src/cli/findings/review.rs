@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Finding;
-use crate::manifest::Loaded;
+use crate::manifest::{Diagnostic, Loaded, Sources};
 
 /// What a command looked at, and what it found.
 #[derive(Clone, Debug)]
@@ -27,18 +27,23 @@ pub(in crate::cli) struct Review {
 impl Review {
     pub(in crate::cli) fn of_loaded(command: &'static str, loaded: &Loaded) -> Self {
         let Loaded { desired: _, diagnostics, sources, counts } = loaded;
+        let review = Self::of_diagnostics(command, diagnostics, sources);
+        Self { n_documents: counts.documents, n_tasks: counts.tasks, ..review }
+    }
+
+    /// A review of what a reading of manifests found; further findings may be added.
+    pub(in crate::cli) fn of_diagnostics(
+        command: &'static str,
+        diagnostics: &[Diagnostic],
+        sources: &Sources,
+    ) -> Self {
         let findings: Vec<Finding> =
             diagnostics.iter().map(|found| Finding::of_diagnostic(found, sources)).collect();
         // A file that could not be read has no source, but a finding.
         let found_in = findings.iter().map(|finding| Arc::clone(&finding.place.file));
-        Self {
-            command,
-            files: sources.files().cloned().chain(found_in).collect(),
-            findings,
-            n_documents: counts.documents,
-            n_tasks: counts.tasks,
-            root: std::env::current_dir().ok(),
-        }
+        let files = sources.files().cloned().chain(found_in).collect();
+        let root = std::env::current_dir().ok();
+        Self { command, findings, files, n_documents: 0, n_tasks: 0, root }
     }
 
     pub(in crate::cli) fn n_errors(&self) -> usize {
