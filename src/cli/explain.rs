@@ -23,8 +23,11 @@ pub(super) fn run(args: &Args, output: Output) -> ExitStatus {
     }
     let mut texts = Vec::new();
     for code in &args.codes {
-        // As the last line of a run lists them: with commas.
-        let code = code.trim_end_matches(',').to_lowercase();
+        // As the last line of a run lists them: with commas, and an ellipsis for what is left out.
+        let code = code.trim_end_matches([',', '…']).to_lowercase();
+        if code.is_empty() {
+            continue;
+        }
         let exit = format!("exit-{code}");
         match find(&code).or_else(|| find(&exit)) {
             Some(explanation) => texts.push(shown(explanation, color)),

@@ -13,7 +13,10 @@ use super::{
     findings::{Form, Review, counted},
     output::Output,
 };
-use crate::manifest::{self, Code, Loaded};
+use crate::{
+    domain::{desired::AudienceSource, place::Places},
+    manifest::{self, Code, Loaded},
+};
 
 /// More than a folder of manifests has; standard input could be anything.
 const STDIN_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -47,24 +50,65 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
         let mut loaded = manifest::load(folder)?;
         let found = manifest::check_audiences(&loaded);
         loaded.diagnostics.extend(found);
-        loaded.diagnostics.retain(|found| same_file(Path::new(&*found.place.file), path));
-        return Ok(report(loaded, args.output, output));
+        let scope = Scope::file(path, &loaded);
+        return Ok(report(loaded, &scope, args.output, output));
     } else {
         manifest::load(path)?
     };
     let found = manifest::check_audiences(&loaded);
     loaded.diagnostics.extend(found);
-    Ok(report(loaded, args.output, output))
+    Ok(report(loaded, &Scope::Whole, args.output, output))
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
     matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-fn report(mut loaded: Loaded, form: Form, output: Output) -> ExitStatus {
+/// What was asked about, of what was read.
+enum Scope {
+    Whole,
+    /// A file, and the audiences of its tasks: their mistakes keep it from being used.
+    Files(Vec<PathBuf>),
+}
+
+impl Scope {
+    fn file(path: &Path, loaded: &Loaded) -> Self {
+        let audiences = loaded.desired.tasks.values().filter_map(|task| {
+            match task.audience.as_ref().map(|audience| &audience.source) {
+                Some(AudienceSource::File { path: audience, .. })
+                    if same_file(Path::new(&*task.places.document.file), path) =>
+                {
+                    Some(audience.clone())
+                }
+                _ => None,
+            }
+        });
+        Self::Files([path.to_owned()].into_iter().chain(audiences).collect())
+    }
+
+    fn holds(&self, file: &str) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Files(files) => files.iter().any(|meant| same_file(Path::new(file), meant)),
+        }
+    }
+}
+
+fn report(mut loaded: Loaded, scope: &Scope, form: Form, output: Output) -> ExitStatus {
     loaded.diagnostics.sort();
     loaded.diagnostics.dedup();
-    let review = Review::of_loaded("validate", &loaded);
+    loaded.diagnostics.retain(|found| scope.holds(&found.place.file));
+    let mut review = Review::of_loaded("validate", &loaded);
+    if matches!(scope, Scope::Files(_)) {
+        review.files.retain(|file| scope.holds(file));
+        let tasks = loaded.desired.tasks.values().map(|task| &task.places);
+        let resources = loaded.desired.resources.values().map(|resource| &resource.places);
+        let n_in = |places: &mut dyn Iterator<Item = &Places>| {
+            places.filter(|places| scope.holds(&places.document.file)).count()
+        };
+        review.n_tasks = n_in(&mut tasks.clone());
+        review.n_documents = n_in(&mut tasks.chain(resources));
+    }
     match form.render(&review) {
         Some(data) if data.is_empty() => {}
         Some(data) => output.data(&data),

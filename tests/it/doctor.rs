@@ -106,6 +106,20 @@ fn a_secret_that_others_may_read_is_a_warning() {
 }
 
 #[test]
+fn of_a_thousand_missing_secrets_fifty_are_told() {
+    let (folder, database) = (healthy(), TestDatabase::new());
+    let one = |n: usize| {
+        channel(&format!("vk-{n}"), "vk-user", &format!("token: {{env: GONE_{n}}}"), "") + "---\n"
+    };
+    let many: String = (0..1000).map(one).collect();
+    folder.write("many.yaml", &(SCHEMA_LINE.to_owned() + &many));
+    let ended = doctor(&folder, &database.url(), &[]);
+    assert_eq!(ended.code, 1);
+    assert_eq!(ended.stdout.matches("fail  credentials: Channel").count(), 50);
+    assert!(ended.stdout.contains("fail  credentials: … and 950 more"), "{}", ended.stdout);
+}
+
+#[test]
 fn a_database_is_looked_at_and_left_as_it_is() {
     let folder = healthy();
     let read_only = "DO $$ BEGIN EXECUTE format(

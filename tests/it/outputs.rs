@@ -87,6 +87,23 @@ fn validate_tells_its_findings_in_every_form() {
 }
 
 #[test]
+fn a_file_is_reported_alone_although_its_folder_is_read() {
+    let folder = faulty();
+    let of = |form: &str| run(&folder, &["validate", "tasks.d/team.yaml", "--output", form]);
+    let value = json(&of("json"));
+    assert_eq!(value["counts"]["files"], 1);
+    assert_eq!((&value["counts"]["documents"], &value["counts"]["tasks"]), (&2.into(), &0.into()));
+    assert!(!of("junit").stdout.contains("one.yaml"));
+    folder.write("people.csv", "address,name\nabc,Anna\n");
+    let task = vk_task("two", "vk", "{file: people.csv}", "");
+    folder.write("two.yaml", &task);
+    let of_task = run(&folder, &["validate", "tasks.d/two.yaml", "--output", "concise"]);
+    assert!(of_task.stdout.starts_with("tasks.d/people.csv:2:1: bad-address"), "{of_task:?}");
+    assert_eq!(of_task.stdout.lines().count(), 1, "{of_task:?}");
+    assert_eq!(of("human").stderr, "valid: 2 documents; 0 errors, 0 warnings in 1 file\n");
+}
+
+#[test]
 fn paths_are_those_of_the_checkout_also_where_the_folder_is_named_absolutely() {
     let folder = faulty();
     let root = fs::canonicalize(folder.root()).unwrap();

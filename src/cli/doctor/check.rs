@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::manifest::clean;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How something stands, in rising order of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
     Ok,

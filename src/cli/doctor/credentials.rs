@@ -1,8 +1,8 @@
 //! The secrets that manifests refer to: there, and read by nobody else. Never a value.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
+use std::{cmp::Reverse, collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
 
-use super::check::Check;
+use super::check::{Check, Verdict};
 use crate::{
     cli::findings::counted,
     config,
@@ -12,6 +12,9 @@ use crate::{
         resource::{Resource, ResourceKey},
     },
 };
+
+/// A folder may hold thousands of accounts; nobody reads a thousand lines.
+const SHOWN_MAX: usize = 50;
 
 /// Whether something cannot be done without a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,18 @@ pub(super) fn look(resources: &BTreeMap<ResourceKey, DesiredResource>) -> Vec<Ch
                 None => n_found += 1,
             }
         }
+    }
+    // What keeps something from working comes first, and is not cut for what does not.
+    checks.sort_by_key(|check| Reverse(check.verdict));
+    if let Some(first_cut) = checks.get(SHOWN_MAX) {
+        let message = format!("… and {} more", checks.len() - SHOWN_MAX);
+        let remedy = "mend those above first, and look again";
+        let rest = match first_cut.verdict {
+            Verdict::Fail => Check::fail("credentials", message, remedy),
+            Verdict::Ok | Verdict::Warn => Check::warn("credentials", message, remedy),
+        };
+        checks.truncate(SHOWN_MAX);
+        checks.push(rest);
     }
     if n_found > 0 || checks.is_empty() {
         let found = format!("{} found", counted(n_found, "reference"));
@@ -67,9 +82,9 @@ fn look_at(what: &str, need: Need, reference: &SecretReference) -> Option<Check>
     if let Err(missing) = config::secret(reference) {
         let message = format!("{what}: {missing}");
         let remedy = match reference {
-            SecretReference::Environment(name) => format!(
-                "set {name} where `nuncio watch` runs; a rehearsal (`watch --rehearse`) needs none"
-            ),
+            SecretReference::Environment(name) => {
+                format!("set {name} where `nuncio watch` runs; a rehearsal needs none")
+            }
             SecretReference::File(path) => {
                 format!("write the secret into `{path}`, and let only its user read it")
             }

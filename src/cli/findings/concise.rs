@@ -14,8 +14,9 @@ pub(super) fn render(review: &Review) -> String {
     out
 }
 
+/// Always one line: a file's name may have any character, and a message several lines.
 pub(super) fn line(finding: &Finding) -> String {
     let Finding { code, place, message, .. } = finding;
     let file = clean(&place.file);
-    format!("{file}:{}:{}: {code} {}", place.line, place.column, message.replace('\n', " "))
+    format!("{file}:{}:{}: {code} {message}", place.line, place.column).replace('\n', " ")
 }

@@ -56,7 +56,9 @@ fn row(finding: &Finding) -> String {
 /// Text of a manifest must not become markup: no links, no mentions of people, no cell of its own.
 /// What stands in backticks stays code.
 fn escaped(text: &str) -> String {
-    let paired = text.matches('`').count().is_multiple_of(2) && !text.contains("``");
+    // Within code a backslash cannot be escaped, and one before a `|` would end the cell.
+    let paired =
+        text.matches('`').count().is_multiple_of(2) && !text.contains('\\') && !text.contains("``");
     let mut out = String::new();
     let mut in_code = false;
     for c in text.chars() {

@@ -37,6 +37,7 @@ impl Review {
         Self::of_diagnostics(command, diagnostics, sources, *counts)
     }
 
+    /// A review of what a reading of manifests found; further findings may be added.
     pub(in crate::cli) fn of_diagnostics(
         command: &'static str,
         diagnostics: &[Diagnostic],
@@ -47,17 +48,19 @@ impl Review {
             diagnostics.iter().map(|found| Finding::of_diagnostic(found, sources)).collect();
         // A file that could not be read has no source, but a finding.
         let found_in = findings.iter().map(|finding| Arc::clone(&finding.place.file));
+        let files = sources.files().cloned().chain(found_in).collect();
+        let root = std::env::current_dir().ok();
         Self {
             command,
-            files: sources.files().cloned().chain(found_in).collect(),
             findings,
+            files,
             n_documents: counts.documents,
             n_tasks: counts.tasks,
-            root: std::env::current_dir().ok(),
+            root,
         }
     }
 
-    /// What a rule forbids is an error, and what has to wait a warning, each at its manifest.
+    /// What a rule forbids is an error, and so is what has to wait, each at its manifest.
     pub(in crate::cli) fn add_plan(&mut self, plan: &Plan) {
         for Rejection { code, subject, place, message, remedies, .. } in &plan.rejections {
             let (message, hint) = (format!("{subject}: {message}"), remedies.first());

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{Finding, Form, Review, findings_schema, markdown::BYTES_MAX};
@@ -166,4 +167,52 @@ fn the_committed_schema_is_current() {
         "schemas/findings.schema.json is stale; refresh it by\n    \
          NUNCIO_UPDATE_SCHEMAS=1 cargo test --lib findings::tests::the_committed_schema_is_current"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Names and messages come from manifests, and whoever writes one must not command a runner, add a
+    /// cell or a test, or end a line.
+    #[test]
+    fn no_text_leaves_its_place(
+        texts in proptest::collection::vec(("\\PC*|[\n\r:,|`%<&\u{1b}]*", "(?s).{0,40}|[`|\\\\a\n]{0,12}"), 1..5),
+    ) {
+        let findings = texts.iter().enumerate().map(|(index, (file, text))| {
+            let line = u32::try_from(index).unwrap() + 1;
+            let mut finding = finding(Severity::Error, "bad-value", file, line, text);
+            finding.hint = Some(text.clone());
+            finding
+        });
+        let review = review(findings.collect());
+        let lines = |form: Form| -> Vec<String> {
+            form.render(&review).unwrap().split(['\n', '\r']).map(str::to_owned).collect()
+        };
+        let github = lines(Form::Github);
+        prop_assert_eq!(github.len(), texts.len() + 1, "{:?}", github);
+        prop_assert!(github.iter().all(|line| line.is_empty() || line.starts_with("::error file=")));
+        prop_assert_eq!(lines(Form::Concise).len(), texts.len() + 1);
+        let rows = lines(Form::Markdown).into_iter().filter(|line| line.starts_with("| "));
+        let cells = |row: &str| {
+            let mut characters = row.chars();
+            let mut count = 0;
+            while let Some(c) = characters.next() {
+                match c {
+                    '\\' => drop(characters.next()),
+                    '|' => count += 1,
+                    _ => {}
+                }
+            }
+            count
+        };
+        let rows: Vec<String> = rows.filter(|row| !row.starts_with("| Place")).collect();
+        prop_assert_eq!(rows.len(), texts.len(), "{:?}", rows);
+        prop_assert!(rows.iter().all(|row| cells(row) == 5), "{:?}", rows);
+        let junit = Form::Junit.render(&review).unwrap();
+        let suites = quick_junit::Report::deserialize_from_str(&junit);
+        prop_assert!(suites.is_ok(), "{}: {:?}", junit, suites);
+        for form in [Form::Json, Form::Sarif, Form::Gitlab] {
+            json(form, &review);
+        }
+    }
 }
