@@ -158,7 +158,7 @@ fn told(applied: &Applied) -> String {
     format!("Applied{}{contacts}.", revision.unwrap_or_default())
 }
 
-async fn confirm(output: Output) -> anyhow::Result<bool> {
+pub(super) async fn confirm(output: Output) -> anyhow::Result<bool> {
     output.note("Apply this plan? Only `yes` is accepted:");
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::{Common, ExitStatus, contacts::write_contacts, output::Output};
 use crate::{
     domain::{
-        actual::{Actual, ActualTask},
+        actual::ActualTask,
         fields::{FieldValue, Fields},
         id::TaskName,
         resource::{ResourceKey, ResourceKind},
@@ -87,7 +87,6 @@ fn folder(common: &Common, args: &Args) -> anyhow::Result<PathBuf> {
 struct Selection {
     tasks: BTreeMap<TaskName, (ActualTask, Fields)>,
     resources: BTreeMap<ResourceKey, Fields>,
-    actual: Actual,
 }
 
 impl Selection {
@@ -123,7 +122,7 @@ impl Selection {
             let fields = fields.with_context(|| format!("{key} was just deleted"))?;
             resources.insert(key, fields);
         }
-        Ok(Self { tasks, resources, actual })
+        Ok(Self { tasks, resources })
     }
 
     /// What the folder defines already stays its own; for a task that is a mistake.
@@ -153,7 +152,7 @@ impl Selection {
         for (name, (task, fields)) in &self.tasks {
             let text = emit_task(name, fields, task.audience.map(|_| &provisional));
             anyhow::ensure!(
-                manifest::digest_of(&text) == Some(task.digest),
+                manifest::digest_of(&text) == Some(fields.digest()),
                 "the task `{name}` cannot be written so that it means the same"
             );
         }
@@ -161,8 +160,7 @@ impl Selection {
             // The entries of a long list are lines of a file: nothing is to be quoted.
             anyhow::ensure!(
                 long_entries(key, fields).is_some()
-                    || manifest::digest_of(&emit_resource(key, fields))
-                        == Some(self.actual.resources[key].digest),
+                    || manifest::digest_of(&emit_resource(key, fields)) == Some(fields.digest()),
                 "{key} cannot be written so that it means the same"
             );
         }

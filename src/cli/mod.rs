@@ -1,6 +1,7 @@
 //! The command line: one file a command, one printer, the exit codes.
 
 mod act;
+mod adopt;
 mod apply;
 mod completions;
 mod contacts;
@@ -12,6 +13,7 @@ mod failure;
 mod findings;
 mod fmt;
 mod forecast;
+mod history;
 mod import;
 mod output;
 mod plan;
@@ -19,7 +21,10 @@ mod progress;
 mod replace;
 mod resolve;
 mod reviewed;
+mod revision;
+mod rollback;
 mod schema;
+mod show;
 mod status;
 mod validate;
 mod watch;
@@ -161,6 +166,10 @@ enum Command {
     Watch(watch::Args),
     /// Show what remains, why nothing moves, and what moves next
     Status(status::Args),
+    /// Show what was written, by whom, and from which commit
+    History(history::Args),
+    /// Show a revision, a saved plan, or a task as it is live
+    Show(show::Args),
     /// Show what will happen: when audiences are exhausted, and the cost
     Forecast(forecast::Args),
     /// Start a new task, or resume a stopped one
@@ -173,6 +182,10 @@ enum Command {
     Delete(act::Args),
     /// Let a blocked channel send again
     Unblock(act::UnblockArgs),
+    /// Bring a task or a resource back to an earlier revision
+    Rollback(rollback::Args),
+    /// Write what is live into the manifest
+    Adopt(adopt::Args),
     /// List attempts in doubt, or say what became of one
     Resolve(resolve::Args),
     /// Print the JSON Schema of the manifests, or of findings
@@ -230,6 +243,10 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Apply(args) => apply::run(&common, &args, output).await,
         Command::Watch(args) => watch::run(&common, args, output).await,
         Command::Status(args) => status::run(&common, &args, output).await,
+        Command::History(args) => history::run(&common, &args, output).await,
+        Command::Show(args) => show::run(&common, &args, output).await,
+        Command::Rollback(args) => rollback::run(&common, &args, output).await,
+        Command::Adopt(args) => adopt::run(&common, &args, output).await,
         Command::Forecast(args) => forecast::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,
         Command::Pause(args) => act::pause(&common, &args, output).await,

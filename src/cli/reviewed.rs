@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{output::Output, plan::Made};
 use crate::{
-    domain::{resource::ResourceKey, subject::Subject},
+    domain::subject::Subject,
     plan::{PlanDocument, Stale, WhyStale, read_plan},
     store::Store,
 };
@@ -33,8 +33,8 @@ pub(super) async fn is_current(
     let fresh = made.document();
     let mut problems = Vec::new();
     for stale in reviewed.find_stale(&fresh) {
-        let last = match subject(&stale.address) {
-            Some(subject) if stale.why == WhyStale::Changed => store.last_writer(&subject).await?,
+        let last = match stale.address.parse::<Subject>() {
+            Ok(subject) if stale.why == WhyStale::Changed => store.last_writer(&subject).await?,
             _ => None,
         };
         problems.push(told(&stale, last.as_deref()));
@@ -76,13 +76,4 @@ fn told(stale: &Stale, last: Option<&str>) -> String {
     };
     let last = last.map(|last| format!(" ({last})")).unwrap_or_default();
     format!("{}: {why}{last}", stale.address)
-}
-
-/// `Kind/name`, back.
-fn subject(address: &str) -> Option<Subject> {
-    let (kind, name) = address.split_once('/')?;
-    Some(match kind {
-        "Task" => Subject::Task(name.parse().ok()?),
-        kind => Subject::Resource(ResourceKey { kind: kind.parse().ok()?, name: name.to_owned() }),
-    })
 }

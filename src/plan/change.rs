@@ -184,10 +184,18 @@ pub struct Held {
 }
 
 #[derive(Clone, Debug)]
-pub struct Refresh {
-    pub name: TaskName,
-    pub id: TaskId,
-    pub from: Generation,
+pub enum Refresh {
+    Task { name: TaskName, id: TaskId, from: Generation },
+    Resource { key: ResourceKey, from: Generation },
+}
+
+impl Refresh {
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Task { name, .. } => Subject::Task(name.clone()),
+            Self::Resource { key, .. } => Subject::Resource(key.clone()),
+        }
+    }
 }
 
 /// A plan in numbers: its last line.

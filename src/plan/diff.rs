@@ -187,7 +187,7 @@ impl Pass<'_> {
                 || actual.hold.is_some();
             if is_stale {
                 let (id, from) = (actual.id, actual.generation);
-                self.plan.refreshes.push(Refresh { name: name.clone(), id, from });
+                self.plan.refreshes.push(Refresh::Task { name: name.clone(), id, from });
             }
             return;
         }

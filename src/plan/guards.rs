@@ -72,7 +72,7 @@ impl Pass<'_> {
         plan.rejections.retain(|rejection| is_kept(&rejection.subject));
         plan.blocked.retain(|blocked| is_kept(&blocked.subject));
         plan.held.retain(|held| is_kept(&held.subject));
-        plan.refreshes.retain(|refresh| target.contains(&refresh.name));
+        plan.refreshes.retain(|refresh| is_kept(&refresh.subject()));
         plan.n_left_out = before - plan.changes.len() - plan.rejections.len() - plan.blocked.len();
     }
 }

@@ -36,6 +36,13 @@ pub fn render_human(plan: &Plan, foreseen: &[String], now: DateTime<Utc>, color:
     page.text
 }
 
+/// Writes how fields differ, as a plan does.
+pub fn render_field_changes(changes: &[FieldChange], now: DateTime<Utc>, color: bool) -> String {
+    let mut page = Page { text: String::new(), now, color };
+    let _: fmt::Result = page.field_changes(changes);
+    page.text
+}
+
 struct Page {
     text: String,
     now: DateTime<Utc>,

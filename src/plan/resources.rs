@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    change::{Blocked, Change, Held},
+    change::{Blocked, Change, Held, Refresh},
     diff::{Pass, held_by_rollback},
     recreate::reject_kind,
     three_way::three_way,
@@ -63,6 +63,12 @@ impl Pass<'_> {
             }
             let (fields, drift) =
                 three_way(&details.fields, details.drifted.as_ref(), &resource.fields);
+            if fields.is_empty() && drift.is_none() {
+                self.plan.n_unchanged += 1;
+                let (key, from) = (key.clone(), actual.generation);
+                self.plan.refreshes.push(Refresh::Resource { key, from });
+                continue;
+            }
             self.plan.changes.push(Change::UpdateResource {
                 key: key.clone(),
                 from: actual.generation,

@@ -127,8 +127,7 @@ impl Plan {
     /// Leaves only what a reviewed plan holds.
     pub fn only(mut self, reviewed: &PlanDocument) -> Self {
         let kept = by_address(reviewed);
-        let is_kept = |address: String| kept.contains_key(address.as_str());
-        self.changes.retain(|change| is_kept(address(&change.subject())));
+        self.changes.retain(|change| kept.contains_key(address(&change.subject()).as_str()));
         self.rejections.clear();
         self.blocked.clear();
         self.held.clear();

@@ -6,7 +6,7 @@ use super::change::{Drift, FieldChange};
 use crate::domain::{actual::Drifted, fields::Fields};
 
 /// Two ways: how one specification differs from another.
-pub(super) fn compare(before: &Fields, after: &Fields) -> Vec<FieldChange> {
+pub fn compare(before: &Fields, after: &Fields) -> Vec<FieldChange> {
     let paths: BTreeSet<&str> = before.iter().chain(after.iter()).map(|(path, _)| path).collect();
     paths
         .into_iter()

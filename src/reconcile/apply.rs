@@ -15,7 +15,7 @@ use crate::{
         revision::{Provenance, RevisionNumber},
     },
     manifest::{self, Severity},
-    plan::{Change, PhaseStep, Plan, Summary},
+    plan::{Change, PhaseStep, Plan, Refresh, Summary},
     store::{Patience, Store, StoreError, Wake, Writing},
 };
 
@@ -69,8 +69,15 @@ pub async fn apply(
         application.change(change).await?;
     }
     for refresh in &plan.refreshes {
-        let desired = &survey.desired;
-        application.writing.refresh_task(refresh.id, refresh.from, &refresh.name, desired).await?;
+        let (desired, writing) = (&survey.desired, &mut application.writing);
+        match refresh {
+            Refresh::Task { name, id, from } => {
+                writing.refresh_task(*id, *from, name, desired).await?;
+            }
+            Refresh::Resource { key, from } => {
+                writing.refresh_resource(key, *from, desired).await?;
+            }
+        }
     }
     // Channels last: their lanes stay locked until the commit, and a large audience takes seconds.
     for change in plan.changes.iter().filter(is_resource) {

@@ -191,6 +191,32 @@ impl Writing {
         Ok(())
     }
 
+    /// Notes that what is live is what the manifest says, and where it stands.
+    pub async fn refresh_resource(
+        &mut self,
+        key: &ResourceKey,
+        from: Generation,
+        desired: &Desired,
+    ) -> Result<(), StoreError> {
+        let resource = &desired.resources[key];
+        let origin = desired.origin(&resource.places.document);
+        let written = sqlx::query!(
+            "UPDATE resources SET fields = $4, digest = $5, file = $6, line = $7, held_digest = NULL,
+                held_by = NULL
+            WHERE kind = $1 AND name = $2 AND generation = $3",
+            key.kind.as_str(),
+            key.name,
+            from.0,
+            fields_to_json(&resource.fields),
+            &resource.digest.0[..],
+            origin.file,
+            i32::try_from(origin.line).unwrap_or(0)
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        expect_one(written.rows_affected(), || key.to_string())
+    }
+
     /// A channel that connects differently starts afresh: what blocked it may be what was changed.
     async fn write_lane(
         &mut self,

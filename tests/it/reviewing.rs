@@ -1,8 +1,12 @@
 //! Saved plans, guard rails, consent, drift and history, through the program.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::support::{Ended, Folder, Program, TestDatabase, channel, vk_task};
+use crate::support::{Ended, Folder, Program, TestDatabase, channel, vk_task, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Bench {
     folder: Folder,
@@ -332,4 +336,96 @@ fn what_is_allowed_goes_on_when_it_shall_keep_going() {
     let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
     assert_eq!(ended.code, 6, "{}", ended.stderr);
     assert_eq!(bench.limits(), "one 11");
+}
+
+#[test]
+fn history_tells_who_changed_what_and_a_rollback_stands_until_the_manifest_changes() {
+    let bench = Bench::new();
+    bench.task("one", 10);
+    bench.apply();
+    bench.task("one", 30);
+    bench.ok(&["apply", "--auto-approve", "--message", "more on weekends"]);
+    bench.ok(&["start", "one"]);
+    let history = bench.ok(&["history", "one"]);
+    for told in
+        ["    3  ", "start by tester", "    2  ", "apply by tester: 1 updated", "more on weekends"]
+    {
+        assert!(history.contains(told), "{told}: {history}");
+    }
+    let show = bench.ok(&["show", "2"]);
+    assert!(show.contains("outgoing.dailyLimitPerChannel       10 → 30"), "{show}");
+    let json: Value = serde_json::from_str(&bench.ok(&["history", "--output", "json"])).unwrap();
+    assert_eq!(json["revisions"][1]["changes"][0]["fields"][0]["after"], "30");
+    assert_eq!(json["revisions"][0]["changes"][0]["phase"]["to"], "in-progress");
+
+    let watch = Program::new(bench.folder.root(), &["watch"]).database(&bench.database).start();
+    assert_eq!(bench.run(&["rollback", "one", "--to", "9"]).code, 1);
+    assert_eq!(bench.run(&["rollback", "one", "--to", "1"]).code, 1, "nobody can be asked");
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve", "-m", "complaints"]);
+    assert_eq!(bench.limits(), "one 10");
+    // A look at the folder that certainly came after the rollback: another task is applied by it.
+    bench.task("two", 20);
+    let applied = || (bench.limits() == "one 10, two 20", bench.limits());
+    wait_until("watch applies the other task", PATIENCE, applied);
+    let plan = bench.ok(&["plan"]);
+    assert!(plan.contains("it was rolled back in revision 4"), "{plan}");
+    bench.apply();
+    assert_eq!(bench.limits(), "one 10, two 20");
+    // The manifest changes: it counts again.
+    bench.task("one", 31);
+    let applied = || (bench.limits() == "one 31, two 20", bench.limits());
+    wait_until("watch applies the new manifest", PATIENCE, applied);
+    drop(watch);
+}
+
+#[test]
+fn what_is_live_is_adopted_into_the_manifest_and_nothing_else_of_it_changes() {
+    let bench = Bench::new();
+    bench.task("one", 10);
+    let path = bench.folder.tasks().join("one.yaml");
+    let read = || std::fs::read_to_string(&path).unwrap();
+    let commented = read().replace(
+        "    dailyLimitPerChannel: 10",
+        "    # careful\n    dailyLimitPerChannel: 10 # a day",
+    );
+    bench.folder.write("one.yaml", &commented);
+    bench.apply();
+    bench
+        .database
+        .run_as_stranger("UPDATE tasks SET daily_limit = 17; UPDATE lanes SET daily_limit = 18");
+    assert!(
+        bench.ok(&["adopt", "one", "--diff"]).contains("+    dailyLimitPerChannel: 17 # a day")
+    );
+    assert_eq!(read(), commented);
+    bench.ok(&["adopt", "one"]);
+    assert_eq!(read(), commented.replace("dailyLimitPerChannel: 10", "dailyLimitPerChannel: 17"));
+    bench.ok(&["adopt", "Channel/vk"]);
+    let plan = bench.ok(&["plan"]);
+    assert!(plan.contains("Nothing to do"), "{plan}");
+    bench.apply();
+    assert_eq!(
+        bench.database.value("SELECT bool_or(live_mark(t) <> applied_mark) FROM tasks t"),
+        "false"
+    );
+    assert!(bench.ok(&["adopt", "one"]).is_empty());
+    // What a rollback brought back is adopted as well.
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    bench.ok(&["adopt", "one"]);
+    assert_eq!(read(), commented);
+    assert!(bench.ok(&["plan"]).contains("Nothing to do"));
+}
+
+#[test]
+fn show_prints_a_saved_plan_and_what_is_live() {
+    let bench = Bench::new();
+    bench.task("one", 10);
+    bench.ok(&["plan", "--out", "plan.json"]);
+    assert!(bench.ok(&["show", "plan.json"]).contains("`Task/one`"));
+    assert_eq!(bench.run(&["show", "1"]).code, 1);
+    bench.ok(&["apply", "plan.json"]);
+    let manifest = bench.ok(&["show", "one"]);
+    assert!(manifest.contains("dailyLimitPerChannel: 10"), "{manifest}");
+    assert!(bench.ok(&["show", "Manager/anna"]).contains("fullName: Anna Petrova"));
+    let ended = bench.run(&["show", "no such thing"]);
+    assert!(ended.code == 64 || ended.code == 1, "{}", ended.stderr);
 }

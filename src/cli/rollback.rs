@@ -1,0 +1,192 @@
+//! `nuncio rollback`: a task or a resource as it was after an earlier revision.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{IsTerminal as _, stdin},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use super::{Common, ExitStatus, apply::confirm, output::Output};
+use crate::{
+    clock, config,
+    domain::{
+        actual::Actual,
+        contact::AudienceDigest,
+        desired::{AudienceSource, DesiredAudience},
+        fields::{Digest, Fields},
+        id::TaskName,
+        place::{Place, Places},
+        revision::{Cause, Provenance, RevisionNumber},
+        subject::Subject,
+        task::IMMUTABLE_FIELDS,
+    },
+    manifest::{EmittedAudience, Loaded, emit_resource, emit_task, load_stored},
+    plan::{Plan, Wishes, plan, render_human},
+    reconcile::{Survey, apply},
+    service::Database,
+    store::{Patience, Store},
+};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The task, or a resource as `Ai/NAME`
+    subject: Subject,
+    /// The revision after which it was as it shall be again; `nuncio history NAME` lists them
+    #[arg(long, value_name = "N")]
+    to: RevisionNumber,
+    /// Do not ask
+    #[arg(long)]
+    auto_approve: bool,
+    /// Why, for the history
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
+    /// How long to wait for another writer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    lock_timeout: Duration,
+}
+
+pub(super) async fn run(
+    common: &Common,
+    args: &Args,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let Args { subject, to, .. } = args;
+    let database = Database::open(&common.database()).await?;
+    let store = &database.store;
+    anyhow::ensure!(
+        store.read_revision(*to).await?.is_some(),
+        "there is no revision {to}; `nuncio history {}` lists them",
+        subject.name()
+    );
+    let wanted = store.read_fields_at(subject, *to).await?;
+    let wanted = wanted.with_context(|| {
+        format!("{subject} was not there after revision {to}; `nuncio history` tells when it was")
+    })?;
+    let actual = read_all(store).await?;
+    let now = fields_of(&actual, subject).with_context(|| {
+        format!("{subject} is not there any more; bring its manifest back and apply that")
+    })?;
+    let fixed = IMMUTABLE_FIELDS.iter().find(|path| now.get(path) != wanted.get(path));
+    if let (Some(path), Subject::Task(_)) = (fixed, subject) {
+        output.error(&format!("{subject} had another `{path}` then: that is another incarnation"));
+        output.hint("change the manifest, and consent to a recreation");
+        return Ok(ExitStatus::Rejected);
+    }
+    let loaded = described(&actual, subject, &wanted);
+    if loaded.has_errors() {
+        output.diagnostics(&loaded.diagnostics, &loaded.sources);
+        output.error(&format!("{subject} as of revision {to} does not fit what is there now"));
+        return Ok(ExitStatus::Rejected);
+    }
+    let mut plan = plan(&loaded.desired, &actual, &BTreeMap::new(), &Wishes::default());
+    keep(&mut plan, subject);
+    output.data(&render_human(&plan, &[], clock::now(), output.stdout_color));
+    if plan.is_rejected() {
+        output.error("nothing was rolled back: a rule forbids it");
+        return Ok(ExitStatus::Rejected);
+    }
+    if !plan.has_changes() {
+        output.note(&format!("{subject} is as it was after revision {to}."));
+        return Ok(ExitStatus::Success);
+    }
+    if !args.auto_approve {
+        if !stdin().is_terminal() {
+            output.error("nothing was rolled back: nobody can be asked, as stdin is no terminal");
+            output.hint("give --auto-approve");
+            return Ok(ExitStatus::Error);
+        }
+        if !confirm(output).await? {
+            output.note("Nothing was rolled back.");
+            return Ok(ExitStatus::Error);
+        }
+    }
+    let mut provenance = Provenance::new(Cause::Rollback, &config::actor());
+    let message = args.message.as_deref().map(|message| format!(": {message}"));
+    provenance.message = Some(format!("{subject} to revision {to}{}", message.unwrap_or_default()));
+    let survey = Survey {
+        fingerprint: Digest::of_bytes(b""),
+        desired: loaded.desired,
+        actual,
+        audiences: BTreeMap::new(),
+        diagnostics: Vec::new(),
+        sources: loaded.sources,
+        counts: loaded.counts,
+    };
+    let on_wait = |holder: &str| output.note(&format!("waiting for {holder}"));
+    let patience = Patience { at_most: args.lock_timeout, on_wait: &on_wait };
+    let applied = apply(&plan, &survey, store, &provenance, patience, &|_| {}).await?;
+    let number = applied.revision.map(|number| format!(" as revision {number}"));
+    output.note(&format!(
+        "Rolled back{}. It stands until the manifest of {subject} changes.",
+        number.unwrap_or_default()
+    ));
+    Ok(ExitStatus::Success)
+}
+
+async fn read_all(store: &Store) -> anyhow::Result<Actual> {
+    let mut actual = store.read_actual().await?;
+    let tasks: BTreeSet<TaskName> = actual.tasks.keys().cloned().collect();
+    store.read_details(&mut actual, &tasks).await?;
+    let keys = actual.resources.keys().cloned().collect();
+    store.read_resource_fields(&mut actual, &keys).await?;
+    // A rollback is made against the applied state alone: it ends a hold, and is no manifest's wish.
+    actual.tasks.values_mut().for_each(|task| task.hold = None);
+    actual.resources.values_mut().for_each(|resource| resource.hold = None);
+    Ok(actual)
+}
+
+fn fields_of<'a>(actual: &'a Actual, subject: &Subject) -> Option<&'a Fields> {
+    match subject {
+        Subject::Task(name) => Some(&actual.tasks.get(name)?.details.as_ref()?.fields),
+        Subject::Resource(key) => Some(&actual.resources.get(key)?.details.as_ref()?.fields),
+    }
+}
+
+/// The whole database as manifests, with one subject as it was: what refers to what is judged again.
+/// Audiences stay as they are, because contacts are not kept by revision.
+fn described(actual: &Actual, subject: &Subject, wanted: &Fields) -> Loaded {
+    let fields = |of: &Subject| {
+        if of == subject { Some(wanted) } else { fields_of(actual, of) }
+    };
+    let mut documents = Vec::new();
+    for key in actual.resources.keys() {
+        let of = Subject::Resource(key.clone());
+        documents.extend(fields(&of).map(|fields| emit_resource(key, fields)));
+    }
+    for (name, task) in &actual.tasks {
+        let of = Subject::Task(name.clone());
+        let audience = task.audience.map(|_| EmittedAudience::File("audience".to_owned()));
+        documents.extend(fields(&of).map(|fields| emit_task(name, fields, audience.as_ref())));
+    }
+    let mut loaded = load_stored("revision", &documents.join("---\n"));
+    for (name, task) in &mut loaded.desired.tasks {
+        let Some(there) = actual.tasks.get(name) else { continue };
+        task.places = at(&there.file);
+        task.audience = there.audience.map(unchanged);
+    }
+    for (key, resource) in &mut loaded.desired.resources {
+        if let Some(there) = actual.resources.get(key) {
+            resource.places = at(&there.file);
+        }
+    }
+    loaded
+}
+
+fn at(file: &str) -> Places {
+    Places::at(Place { file: file.into(), line: 1, column: 1 })
+}
+
+fn unchanged(digest: AudienceDigest) -> DesiredAudience {
+    DesiredAudience { source: AudienceSource::Inline(Arc::new(Vec::new())), digest }
+}
+
+fn keep(plan: &mut Plan, subject: &Subject) {
+    plan.changes.retain(|change| change.subject() == *subject);
+    plan.rejections.retain(|rejection| rejection.subject == *subject);
+    plan.blocked.clear();
+    plan.held.clear();
+    plan.refreshes.clear();
+}

@@ -1,0 +1,103 @@
+//! `nuncio show`: one revision, one saved plan, or one task or resource as it is live.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::{
+    Common, ExitStatus,
+    failure::FORMAT_VERSION,
+    output::{AnswerForm, Output},
+    reviewed::read_reviewed,
+    revision::{RevisionJson, render},
+};
+use crate::{
+    domain::{revision::RevisionNumber, subject::Subject},
+    manifest::{EmittedAudience, emit_resource, emit_task},
+    plan::render_markdown,
+    service::Database,
+    store::Store,
+};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The number of a revision; a task, or a resource as `Channel/NAME`; or the file of a saved plan
+    #[arg(value_name = "REVISION|NAME|PLANFILE")]
+    what: String,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    output: AnswerForm,
+}
+
+#[derive(Serialize)]
+struct ShownJson<'a> {
+    format_version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<RevisionJson<'a>>,
+    /// The manifest that would say what is live, as YAML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<String>,
+}
+
+pub(super) async fn run(
+    common: &Common,
+    args: &Args,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let what = args.what.as_str();
+    let is_json = args.output == AnswerForm::Json;
+    if !what.bytes().all(|byte| byte.is_ascii_digit()) && Path::new(what).is_file() {
+        let plan = read_reviewed(Path::new(what))?;
+        output.data(&if is_json { plan.to_json() } else { render_markdown(&plan) });
+        return Ok(ExitStatus::Success);
+    }
+    let database = Database::open(&common.database()).await?;
+    let store = &database.store;
+    if let Ok(number) = what.parse::<RevisionNumber>() {
+        let revision = store.read_revision(number).await?;
+        let revision = revision.with_context(|| {
+            format!("there is no revision {number}; `nuncio history` lists them")
+        })?;
+        if is_json {
+            let revision = Some(RevisionJson::of(&revision));
+            output.json(&ShownJson { format_version: FORMAT_VERSION, revision, manifest: None });
+        } else {
+            output.data(&render(&revision, output.stdout_color));
+        }
+        return Ok(ExitStatus::Success);
+    }
+    let subject: Subject = what.parse()?;
+    let manifest = live_manifest(&subject, store).await?;
+    if is_json {
+        let manifest = Some(manifest);
+        output.json(&ShownJson { format_version: FORMAT_VERSION, revision: None, manifest });
+    } else {
+        output.data(&manifest);
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// The manifest that would say what is live.
+async fn live_manifest(subject: &Subject, store: &Store) -> anyhow::Result<String> {
+    let mut actual = store.read_actual().await?;
+    match subject {
+        Subject::Task(name) => {
+            store.read_details(&mut actual, &[name.clone()].into()).await?;
+            let task = actual.tasks.get(name);
+            let details = task.and_then(|task| task.details.as_ref());
+            let details = details.with_context(|| {
+                format!("no task `{name}` was applied; `nuncio status` lists them")
+            })?;
+            let audience = task.and_then(|task| task.audience);
+            let audience = audience.map(|_| EmittedAudience::File(format!("audiences/{name}.csv")));
+            Ok(emit_task(name, details.live(), audience.as_ref()))
+        }
+        Subject::Resource(key) => {
+            store.read_resource_fields(&mut actual, &[key.clone()].into()).await?;
+            let there = actual.resources.get(key).and_then(|there| there.details.as_ref());
+            let details = there.with_context(|| format!("no {key} was applied"))?;
+            Ok(emit_resource(key, details.live()))
+        }
+    }
+}
