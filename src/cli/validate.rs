@@ -93,6 +93,6 @@ fn report(mut loaded: Loaded, form: Form, output: Output) -> ExitStatus {
     ExitStatus::Success
 }
 
-fn counted(count: usize, word: &str) -> String {
+pub(super) fn counted(count: usize, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }

@@ -40,9 +40,11 @@ pub fn format_text(file: &str, text: &str) -> Result<String, FormatError> {
     let has_crlf = body.split_once('\n').is_some_and(|(line, _)| line.ends_with('\r'));
     let body = body.replace("\r\n", "\n");
     let before = read(file, &body).map_err(FormatError::Invalid)?;
+    let kept_comments = sorted_comments(&body).ok_or(FormatError::NotKept)?;
     let is_kept = |after: &str| {
-        read(file, after).is_ok_and(|after| means_same(&before, &after))
-            && same_comments(&body, after)
+        after == body
+            || (read(file, after).is_ok_and(|after| means_same(&before, &after))
+                && sorted_comments(after).as_ref() == Some(&kept_comments))
     };
     let indented = indent_lists(&body).filter(|after| is_kept(after));
     let indented = indented.as_ref().unwrap_or(&body);
@@ -113,12 +115,9 @@ fn is_same(one: &Node, other: &Node) -> bool {
     }
 }
 
-/// Whether every comment is still there. They may stand in another order, with their keys.
-fn same_comments(one: &str, other: &str) -> bool {
-    let sorted = |text| {
-        let mut comments = comments(&tree(text)?);
-        comments.sort();
-        Some(comments)
-    };
-    matches!((sorted(one), sorted(other)), (Some(one), Some(other)) if one == other)
+/// Every comment, whatever their order: they stand with their keys.
+fn sorted_comments(text: &str) -> Option<Vec<String>> {
+    let mut comments = comments(&tree(text)?);
+    comments.sort();
+    Some(comments)
 }
