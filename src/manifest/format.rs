@@ -11,11 +11,9 @@ use super::{
     node::{Node, Value},
     sort::sort_keys,
     tree::{comments, tree},
+    values::WIDTH,
     yaml::{self, Parsed},
 };
-
-/// Columns of a list or a map that still stands on one line: a row of prices fits.
-const WIDTH: usize = 120;
 
 /// A layout that its own output does not change is reached at once, or after what a first pass broke.
 const PASSES_MAX: usize = 3;
