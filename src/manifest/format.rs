@@ -10,7 +10,7 @@ use super::{
     lists::indent_lists,
     node::{Node, Value},
     sort::sort_keys,
-    tree::{comments, tree},
+    tree::{comments, is_within_columns, tree},
     values::WIDTH,
     yaml::{self, Parsed},
 };
@@ -24,7 +24,7 @@ pub enum FormatError {
     #[error("it is not valid YAML")]
     Invalid(Vec<Diagnostic>),
     /// Better no layout than another meaning.
-    #[error("it cannot be laid out without a change of its meaning or its comments")]
+    #[error("it cannot be laid out so that its meaning and its comments are kept")]
     NotKept,
 }
 
@@ -69,7 +69,8 @@ fn lay_out(mut text: String, trim: bool) -> Option<String> {
         },
     };
     for _ in 0..PASSES_MAX {
-        let mut next = pretty_yaml::format_text(&text, &options).ok()?;
+        let next = is_within_columns(&text).then(|| pretty_yaml::format_text(&text, &options));
+        let mut next = next?.ok()?;
         if next.trim().is_empty() {
             next.clear();
         }
