@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Read as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -13,9 +14,13 @@ use similar::TextDiff;
 use super::{Common, ExitStatus, output::Output, replace::replace_file};
 use crate::manifest::{self, FILE_BYTES_MAX, FormatError, Listing, Sources};
 
+/// After this a difference is shown that is right, but not the smallest.
+const DIFF_TIMEOUT: Duration = Duration::from_secs(2);
+
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Folders and files; `-` formats standard input to standard output [default: the tasks folder]
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Write nothing; list the files that would change, and exit with 1 if there are any
     #[arg(long)]
@@ -47,7 +52,7 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
             })?;
             continue;
         }
-        let files = if path.is_dir() {
+        let files = if path.is_dir() || args.paths.is_empty() {
             let Listing { files, faults } = manifest::list(path)?;
             tally.failed += faults.len();
             output.diagnostics(&faults, &Sources::default());
@@ -111,7 +116,7 @@ fn one(
         output.data(shown);
     }
     if is_changed && args.diff {
-        let diff = TextDiff::from_lines(text, formatted.as_str());
+        let diff = TextDiff::configure().timeout(DIFF_TIMEOUT).diff_lines(text, &formatted);
         let (old, new) = (format!("a/{shown}"), format!("b/{shown}"));
         output.data(&diff.unified_diff().header(&old, &new).to_string());
     }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Common, ExitStatus, contacts::write_contacts, output::Output};
+use super::{Common, ExitStatus, contacts::write_contacts, findings::counted, output::Output};
 use crate::{
     domain::{
         actual::ActualTask,
@@ -27,6 +27,7 @@ const ENTRIES_INLINE_MAX: usize = 50;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Only these tasks, with what they refer to [default: everything]
+    #[arg(value_name = "NAME")]
     names: Vec<TaskName>,
     /// The folder to write into; no file of it is overwritten [default: the tasks folder, if it is
     /// absent or empty]
@@ -59,8 +60,9 @@ pub(super) async fn run(
     for path in &written.files {
         output.note(&path.display().to_string());
     }
-    let (tasks, resources) = (selection.tasks.len(), selection.resources.len());
-    output.note(&format!("imported: {tasks} tasks, {resources} resources; see `nuncio plan`"));
+    let tasks = counted(selection.tasks.len(), "task");
+    let resources = counted(selection.resources.len(), "resource");
+    output.note(&format!("imported {tasks} and {resources} into `{}`", folder.display()));
     Ok(ExitStatus::Success)
 }
 

@@ -19,8 +19,12 @@ pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let file = beside.as_file();
     let (owner, group) = (metadata.uid(), metadata.gid());
     let new = file.metadata()?;
-    if (new.uid(), new.gid()) != (owner, group) {
-        fchown(file, Some(owner), Some(group))?;
+    if (new.uid(), new.gid()) != (owner, group)
+        && let Err(error) = fchown(file, Some(owner), Some(group))
+        && error.kind() != io::ErrorKind::PermissionDenied
+    {
+        // Only root may give a file away; anybody else's is the writer's, as with an editor.
+        return Err(error);
     }
     // After the owner: a change of it takes permissions away.
     file.set_permissions(metadata.permissions())?;

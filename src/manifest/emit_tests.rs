@@ -11,6 +11,7 @@ use proptest::{collection, option, prelude::*, sample};
 use super::{
     diagnostic::Code,
     emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task},
+    format::format_text,
     load::{load_stored, read_stored},
     lower_resource::{AI_ENDPOINT, OUTPUT_TOKENS},
     reading::{Lowered, ReadDocument},
@@ -268,6 +269,7 @@ proptest! {
         for audience in [EmittedAudience::Lines(lines.clone()), EmittedAudience::File("a/no.csv".to_owned())] {
             let audience = spec.outgoing.as_ref().map(|_| audience);
             let text = emit_task(&name, &fields, audience.as_ref());
+            prop_assert_eq!(format_text("emitted", &text).ok(), Some(text.clone()));
             let (document, wrong) = read(&text);
             // Openings that the type does not have are told; that is another matter than their text.
             prop_assert!(wrong.iter().all(|what| what.contains("cannot write first")), "{:?}\n{}", wrong, text);
@@ -289,6 +291,7 @@ proptest! {
         let fields = resource.fields();
         let key = ResourceKey { kind: resource.kind(), name: "one".to_owned() };
         let text = emit_resource(&key, &fields);
+        prop_assert_eq!(format_text("emitted", &text).ok(), Some(text.clone()));
         let (document, wrong) = read(&text);
         prop_assert!(wrong.is_empty(), "{:?}\n{}", wrong, text);
         let Lowered::Resource(Some(read)) = document.lowered else { panic!("nothing:\n{text}") };

@@ -10,12 +10,10 @@ use super::{
     lists::indent_lists,
     node::{Node, Value},
     sort::sort_keys,
-    tree::{comments, tree},
+    tree::{comments, is_within_columns, tree},
+    values::WIDTH,
     yaml::{self, Parsed},
 };
-
-/// Columns of a list or a map that still stands on one line: a row of prices fits.
-const WIDTH: usize = 120;
 
 /// A layout that its own output does not change is reached at once, or after what a first pass broke.
 const PASSES_MAX: usize = 3;
@@ -26,7 +24,7 @@ pub enum FormatError {
     #[error("it is not valid YAML")]
     Invalid(Vec<Diagnostic>),
     /// Better no layout than another meaning.
-    #[error("it cannot be laid out without a change of its meaning or its comments")]
+    #[error("it cannot be laid out so that its meaning and its comments are kept")]
     NotKept,
 }
 
@@ -40,9 +38,11 @@ pub fn format_text(file: &str, text: &str) -> Result<String, FormatError> {
     let has_crlf = body.split_once('\n').is_some_and(|(line, _)| line.ends_with('\r'));
     let body = body.replace("\r\n", "\n");
     let before = read(file, &body).map_err(FormatError::Invalid)?;
+    let kept_comments = sorted_comments(&body).ok_or(FormatError::NotKept)?;
     let is_kept = |after: &str| {
-        read(file, after).is_ok_and(|after| means_same(&before, &after))
-            && same_comments(&body, after)
+        after == body
+            || (read(file, after).is_ok_and(|after| means_same(&before, &after))
+                && sorted_comments(after).as_ref() == Some(&kept_comments))
     };
     let indented = indent_lists(&body).filter(|after| is_kept(after));
     let indented = indented.as_ref().unwrap_or(&body);
@@ -69,7 +69,8 @@ fn lay_out(mut text: String, trim: bool) -> Option<String> {
         },
     };
     for _ in 0..PASSES_MAX {
-        let mut next = pretty_yaml::format_text(&text, &options).ok()?;
+        let next = is_within_columns(&text).then(|| pretty_yaml::format_text(&text, &options));
+        let mut next = next?.ok()?;
         if next.trim().is_empty() {
             next.clear();
         }
@@ -113,12 +114,9 @@ fn is_same(one: &Node, other: &Node) -> bool {
     }
 }
 
-/// Whether every comment is still there. They may stand in another order, with their keys.
-fn same_comments(one: &str, other: &str) -> bool {
-    let sorted = |text| {
-        let mut comments = comments(&tree(text)?);
-        comments.sort();
-        Some(comments)
-    };
-    matches!((sorted(one), sorted(other)), (Some(one), Some(other)) if one == other)
+/// Every comment, whatever their order: they stand with their keys.
+fn sorted_comments(text: &str) -> Option<Vec<String>> {
+    let mut comments = comments(&tree(text)?);
+    comments.sort();
+    Some(comments)
 }

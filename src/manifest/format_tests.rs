@@ -67,8 +67,14 @@ fn the_ends_of_texts_are_kept_or_made_usual() {
 #[test]
 fn what_cannot_be_kept_is_left_as_it_is() {
     // The line breaks at the end of this text are a part of it.
-    let kept = format_text("a.yaml", "a: |+\n  x\n\n");
-    assert!(matches!(kept, Err(FormatError::NotKept)), "{kept:?}");
+    let ending = "a: |+\n  x\n\n".to_owned();
+    // The parser of the layout cannot follow so far.
+    let deep = format!("a:\n{}b: 1\n", " ".repeat(70));
+    let dashes = "- ".repeat(40) + "1\n";
+    for text in [ending, deep, dashes] {
+        let kept = format_text("a.yaml", &text);
+        assert!(matches!(kept, Err(FormatError::NotKept)), "{kept:?}");
+    }
 }
 
 #[test]

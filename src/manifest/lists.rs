@@ -10,21 +10,26 @@ const INDENT: &str = "  ";
 /// The text with every list further right than its key; `None` where its tree cannot be made.
 pub(super) fn indent_lists(text: &str) -> Option<String> {
     let root = tree(text)?;
-    let line_of = |offset: usize| text[..offset].matches('\n').count();
-    let mut lists = Vec::new();
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let line_of = |offset: usize| starts.partition_point(|start| *start <= offset) - 1;
+    // How much deeper the lines from here on are than those before.
+    let mut deeper = vec![0_isize; starts.len() + 1];
     for list in root.descendants().filter(|node| node.kind() == SyntaxKind::BLOCK_SEQ) {
         let Some(entry) = list.ancestors().nth(3).filter(is_entry) else { continue };
         let (first, last) = (list.first_child()?, list.last_child()?);
         let start = usize::from(first.text_range().start());
         if column_of(text, start) == column_of(text, entry.text_range().start().into()) {
-            lists.push(line_of(start)..=line_of(last.text_range().end().into()));
+            deeper[line_of(start)] += 1;
+            deeper[line_of(last.text_range().end().into()) + 1] -= 1;
         }
     }
     let mut indented = String::new();
-    for (number, line) in text.split_inclusive('\n').enumerate() {
+    let mut depth = 0;
+    for (line, change) in text.split_inclusive('\n').zip(deeper) {
+        depth += change;
         if !line.trim().is_empty() {
-            let depth = lists.iter().filter(|lines| lines.contains(&number)).count();
-            indented.push_str(&INDENT.repeat(depth));
+            indented.push_str(&INDENT.repeat(depth.unsigned_abs()));
         }
         indented.push_str(line);
     }

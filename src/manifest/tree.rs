@@ -8,9 +8,29 @@ use super::{
     yaml,
 };
 
-/// The tree of a text that the loader has read already: this bounds its depth.
+/// The parser keeps the columns that it is in as the bits of a word.
+const COLUMNS_MAX: usize = 60;
+
+/// The tree of a text that the loader has read already: this bounds its depth. `None` where it cannot be
+/// made, as for lines that begin too far to the right.
 pub(super) fn tree(text: &str) -> Option<SyntaxNode> {
-    yaml_parser::parse(text).ok()
+    is_within_columns(text).then(|| yaml_parser::parse(text).ok()).flatten()
+}
+
+/// Whether every line begins, with its dashes, where the parser can follow.
+pub(super) fn is_within_columns(text: &str) -> bool {
+    let begins = |line: &str| {
+        let mut rest = line;
+        while let Some(next) = rest
+            .strip_prefix(' ')
+            .or_else(|| rest.strip_prefix("- "))
+            .or_else(|| rest.strip_prefix("? "))
+        {
+            rest = next;
+        }
+        line.len() - rest.len()
+    };
+    text.lines().all(|line| begins(line) < COLUMNS_MAX)
 }
 
 pub(super) fn documents(root: &SyntaxNode) -> impl Iterator<Item = SyntaxNode> {

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::domain::channel::SecretReference;
 
-/// Characters of a list or a map that still stands on one line.
+/// Columns of a line: a row of prices fits.
+pub(super) const WIDTH: usize = 120;
+
+/// Characters of a list that still stands on one line.
 pub(super) const FLOW_MAX: usize = 80;
 
 #[derive(Clone, Debug)]
@@ -94,15 +97,25 @@ pub(super) fn write_map(map: &Map, indent: usize) -> String {
 /// A key with its value in a block map whose keys are indented by so many spaces.
 pub(super) fn write_entry(key: &str, value: &Value, indent: usize) -> String {
     let name = write_text(key, Around::Flow, Wish::Plainest);
+    let flow = format!("{name}: {}", write_flow(value));
+    let fits = indent + flow.len() <= WIDTH;
     match value {
-        Value::Map(map)
-            if is_short(key)
-                && let Some(flow) = flow_map(map) =>
-        {
-            format!("{name}: {flow}")
-        }
+        Value::Map(_) if fits && is_short(key) => flow,
         Value::Map(map) => format!("{name}:{}", write_map(map, indent + 2)),
+        Value::Secret(reference) if !fits => {
+            let (key, text) = source_of(reference);
+            let mut map = Map::default();
+            map.insert(&[key], Value::Text(text.clone()));
+            format!("{name}:{}", write_map(&map, indent + 2))
+        }
         _ => format!("{name}:{}", write_value(value, indent)),
+    }
+}
+
+fn source_of(reference: &SecretReference) -> (&'static str, &String) {
+    match reference {
+        SecretReference::Environment(name) => ("env", name),
+        SecretReference::File(path) => ("file", path),
     }
 }
 
@@ -144,10 +157,7 @@ pub(super) fn write_flow(value: &Value) -> String {
         Value::Text(text) => write_text(text, Around::Flow, Wish::Plainest),
         Value::Number(text) => write_number(text),
         Value::Secret(reference) => {
-            let (key, text) = match reference {
-                SecretReference::Environment(name) => ("env", name),
-                SecretReference::File(path) => ("file", path),
-            };
+            let (key, text) = source_of(reference);
             format!("{{{key}: {}}}", write_text(text, Around::Flow, Wish::Plainest))
         }
         Value::List(items) => flow_list(items),
@@ -166,12 +176,6 @@ pub(super) fn write_flow(value: &Value) -> String {
 
 pub(super) fn write_flow_entry(key: &str, value: &Value) -> String {
     format!("{}: {}", write_text(key, Around::Flow, Wish::Plainest), write_flow(value))
-}
-
-fn flow_map(map: &Map) -> Option<String> {
-    let flow = write_flow(&Value::Map(map.clone()));
-    // Prices are longer, and read better in a row.
-    (flow.len() <= FLOW_MAX + 40).then_some(flow)
 }
 
 pub(super) fn flow_list(items: &[String]) -> String {

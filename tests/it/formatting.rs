@@ -80,6 +80,9 @@ fn what_cannot_be_formatted_is_named_and_the_rest_is_done() {
     let ended = fmt(&folder, &["nowhere"]);
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("cannot read `nowhere`"), "{}", ended.stderr);
+    let ended = fmt(&folder, &["--tasks", "nowhere"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("cannot read the tasks folder `nowhere`"), "{}", ended.stderr);
 }
 
 #[test]

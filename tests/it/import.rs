@@ -221,7 +221,7 @@ fn a_named_task_comes_with_what_it_refers_to() {
     must(folder.root(), &database, &["apply", "--auto-approve"]);
     let ended = run_well(folder.root(), &database, &["import", "plain", "--into", "one"]);
     assert!(
-        ended.stderr.ends_with("imported: 1 tasks, 3 resources; see `nuncio plan`\n"),
+        ended.stderr.ends_with("imported 1 task and 3 resources into `one`\n"),
         "{}",
         ended.stderr
     );
