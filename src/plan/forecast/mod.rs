@@ -11,7 +11,7 @@ mod windows;
 mod words;
 
 pub use human::render_forecast;
-pub use json::render_forecast_json;
+pub use json::{forecast_document, render_forecast_json};
 pub use outlook::{Binding, ChannelForecast, Exhausted, Forecast, Never, TaskForecast};
 pub use simulation::{HORIZON_DAYS, forecast};
 pub use svg::render_forecast_svg;
