@@ -74,7 +74,12 @@ struct DayOfOpenings {
 
 /// Writes a forecast as one JSON value.
 pub fn render_forecast_json(forecast: &Forecast) -> String {
-    let document = Document {
+    serde_json::to_string_pretty(&document(forecast)).expect("names of fields are texts")
+}
+
+/// A forecast as data, to stand alone or inside of other data.
+fn document(forecast: &Forecast) -> Document<'_> {
+    Document {
         format_version: FORMAT_VERSION,
         from: time(forecast.from),
         until: time(forecast.until),
@@ -85,8 +90,7 @@ pub fn render_forecast_json(forecast: &Forecast) -> String {
             .map(|(name, channel)| self::channel(name, channel, forecast))
             .collect(),
         greatest_cost: forecast.greatest_cost().as_ref().map(MicroUsd::to_string),
-    };
-    serde_json::to_string_pretty(&document).expect("names of fields are texts")
+    }
 }
 
 fn task<'a>(name: &'a TaskName, task: &'a TaskForecast, forecast: &Forecast) -> Task<'a> {

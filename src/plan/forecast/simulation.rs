@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::{
-    lane::{Day, Lane, Micros, Seat, Sender},
+    lane::{Bench, Day, Lane, Micros, Seat, Sender, Turn},
     outlook::{Binding, ChannelForecast, Exhausted, Forecast, Never, TaskForecast},
     windows::{DAY_S, MICROS, Span, open_spans},
 };
@@ -35,10 +35,10 @@ pub fn forecast(facts: &ForecastFacts, now: DateTime<Utc>) -> Forecast {
     let mut simulation = Simulation::new(facts, now);
     let first = now.timestamp().div_euclid(DAY_S) * DAY_S;
     for index in 0..i64::from(HORIZON_DAYS) {
-        if simulation.lanes.iter().all(|lane| lane.lane.seats.is_empty()) {
+        if simulation.lanes.iter().all(|lane| lane.lane.benches.is_empty()) {
             break;
         }
-        simulation.run_day(first + index * DAY_S);
+        simulation.run_day(first + index * DAY_S, days_stood_for(index));
     }
     simulation.answer(facts, now, first + i64::from(HORIZON_DAYS) * DAY_S)
 }
@@ -50,6 +50,8 @@ struct Simulation<'a> {
     tallies: Vec<Tally>,
     hours: Vec<(WorkingHours, Tz)>,
     lanes: Vec<LaneOfChannel<'a>>,
+    /// Audiences that were exhausted so far.
+    n_ended: usize,
 }
 
 struct LaneOfChannel<'a> {
@@ -67,13 +69,12 @@ struct Tally {
     first: Option<Micros>,
     last: Option<Micros>,
     openings: Vec<u64>,
-    bound: BTreeMap<Binding, u64>,
+    /// Days on which a binding kept it from more, by lane, in the order of [`Binding::ALL`].
+    bound: [u64; Binding::ALL.len()],
 }
 
 impl<'a> Simulation<'a> {
     fn new(facts: &'a ForecastFacts, now: DateTime<Utc>) -> Self {
-        let is_counted = now.date_naive() == facts.counted_at.date_naive();
-        let today = |count: u32| if is_counted { count } else { 0 };
         let mut tasks: Vec<(&TaskName, &TaskFacts)> = facts
             .tasks
             .iter()
@@ -82,11 +83,14 @@ impl<'a> Simulation<'a> {
         tasks.sort_by_key(|(name, task)| (task.id.is_none(), task.id, *name));
         let mut hours = Vec::new();
         let senders = tasks.iter().map(|(_, task)| sender(task, &mut hours)).collect();
+        let is_counted = now.date_naive() == facts.counted_at.date_naive();
+        let counted_on =
+            facts.counted_at.timestamp().div_euclid(DAY_S).saturating_mul(DAY_S * MICROS);
         let mut seats: BTreeMap<&ChannelName, Vec<Seat>> = BTreeMap::new();
         for (sender, (_, task)) in tasks.iter().enumerate() {
             for (channel, turn) in &task.channels {
                 let last_opening = turn.last_opening_at.map(|at| at.timestamp_micros());
-                let seat = Seat { sender, today: today(turn.today), last_opening };
+                let seat = Seat { sender, last_opening, count: turn.today, counted_on };
                 seats.entry(channel).or_default().push(seat);
             }
         }
@@ -96,8 +100,9 @@ impl<'a> Simulation<'a> {
             tallies: vec![Tally::default(); tasks.len()],
             hours,
             lanes: Vec::new(),
+            n_ended: 0,
         };
-        for (channel, mut seats) in seats {
+        for (channel, seats) in seats {
             let Some(facts) = facts.channels.get(channel) else { continue };
             let unblocked = match facts.block {
                 Some(Block::UntilUnblocked) => continue,
@@ -110,22 +115,21 @@ impl<'a> Simulation<'a> {
                 tally.lanes.push(simulation.lanes.len());
                 tally.most_a_day += u64::from(limit);
             }
-            seats.sort_by_key(Seat::order);
             let free_from = now.max(unblocked).max(facts.rests_until.unwrap_or(now));
             let lane = Lane {
                 daily_limit: facts.daily_limit,
-                today: today(facts.today),
+                today: if is_counted { facts.today } else { 0 },
                 free_from: free_from.timestamp_micros(),
                 last_opening: facts.last_opening_at.map(|at| at.timestamp_micros()),
                 last_pause: micros(facts.last_pause),
-                seats,
+                benches: Bench::arrange(seats, &simulation.senders),
             };
             simulation.lanes.push(LaneOfChannel { channel, lane, openings: Vec::new() });
         }
         simulation
     }
 
-    fn run_day(&mut self, start: i64) {
+    fn run_day(&mut self, start: i64, stands_for: u64) {
         let day = Day {
             span: Span { from: start * MICROS, to: (start + DAY_S) * MICROS },
             open: self.hours.iter().map(|(hours, zone)| open_spans(*hours, *zone, start)).collect(),
@@ -142,13 +146,16 @@ impl<'a> Simulation<'a> {
             self.run_alone(index, &day);
         }
         self.run_together((0..self.lanes.len()).filter(|index| is_shared[*index]), &day);
-        for index in 0..self.lanes.len() {
-            self.end_day(index, &day);
+        for lane in &mut self.lanes {
+            if stands_for > 0 {
+                note_bindings(&lane.lane, &self.senders, &mut self.tallies, &day, stands_for);
+            }
+            lane.lane.today = 0;
         }
         for sender in (0..self.senders.len()).filter(|sender| is_ending[*sender]) {
             if self.senders[sender].remaining == 0 {
                 for lane in &self.tallies[sender].lanes {
-                    self.lanes[*lane].lane.seats.retain(|seat| seat.sender != sender);
+                    self.lanes[*lane].lane.remove(sender);
                 }
             }
         }
@@ -174,78 +181,51 @@ impl<'a> Simulation<'a> {
     fn run_alone(&mut self, index: usize, day: &Day) {
         while let Some(turn) = self.lanes[index].lane.next_turn(&self.senders, day) {
             let n = self.lanes[index].lane.run_of(turn, &self.senders, day);
-            self.open(index, turn.seat, turn.at, n);
+            self.open(index, turn, n, day);
         }
     }
 
     /// Lanes that share an audience which may end, in the order of their openings; at the same moment in
     /// the order of their channels, as permits take the last contacts.
     fn run_together(&mut self, lanes: impl Iterator<Item = usize>, day: &Day) {
-        let mut due: BinaryHeap<Reverse<(Micros, usize)>> = lanes
-            .filter_map(|index| {
-                let turn = self.lanes[index].lane.next_turn(&self.senders, day)?;
-                Some(Reverse((turn.at, index)))
-            })
-            .collect();
-        while let Some(Reverse((at, index))) = due.pop() {
-            // An audience may have ended since: then whoever is next comes no earlier.
-            let Some(turn) = self.lanes[index].lane.next_turn(&self.senders, day) else { continue };
-            if turn.at == at {
-                self.open(index, turn.seat, at, 1);
+        // The turns that are due, and how many audiences had ended when they were found.
+        let mut turns: Vec<Option<(Turn, usize)>> = vec![None; self.lanes.len()];
+        let mut due: BinaryHeap<Reverse<(Micros, usize)>> = BinaryHeap::new();
+        for index in lanes {
+            let next = self.lanes[index].lane.next_turn(&self.senders, day);
+            turns[index] = next.map(|turn| (turn, self.n_ended));
+            due.extend(next.map(|turn| Reverse((turn.at, index))));
+        }
+        while let Some(Reverse((_, index))) = due.pop() {
+            let Some((turn, n_ended)) = turns[index] else { continue };
+            // If an audience has ended since, whoever is next comes no earlier.
+            if n_ended == self.n_ended {
+                self.open(index, turn, 1, day);
             }
-            if let Some(turn) = self.lanes[index].lane.next_turn(&self.senders, day) {
-                due.push(Reverse((turn.at, index)));
-            }
+            let next = self.lanes[index].lane.next_turn(&self.senders, day);
+            turns[index] = next.map(|turn| (turn, self.n_ended));
+            due.extend(next.map(|turn| Reverse((turn.at, index))));
         }
     }
 
-    /// Notes `n` openings of a seat, the first at `at` and each a pause after the one before.
-    fn open(&mut self, index: usize, seat: usize, at: Micros, n: u32) {
+    /// Notes `n` openings of a lane, the first at its turn and each a pause after the one before.
+    fn open(&mut self, index: usize, turn: Turn, n: u32, day: &Day) {
         let LaneOfChannel { lane, openings, .. } = &mut self.lanes[index];
-        let task = lane.seats[seat].sender;
+        let task = lane.sender_of(turn);
         let (sender, tally) = (&mut self.senders[task], &mut self.tallies[task]);
-        let last = at + sender.pause * i64::from(n - 1);
+        let last = turn.at + sender.pause * i64::from(n - 1);
         sender.remaining -= u64::from(n);
-        tally.first = Some(tally.first.map_or(at, |first| first.min(at)));
+        if sender.remaining == 0 {
+            self.n_ended += 1;
+        }
+        tally.first = Some(tally.first.map_or(turn.at, |first| first.min(turn.at)));
         tally.last = Some(tally.last.map_or(last, |before| before.max(last)));
-        lane.note(seat, last, sender.pause, n);
+        lane.note(turn, last, n, day);
         for openings in [openings, &mut tally.openings] {
             if let Some(today) = openings.last_mut() {
                 *today += u64::from(n);
             }
         }
-    }
-
-    /// Notes what kept each task from sending more, and begins to count anew.
-    fn end_day(&mut self, index: usize, day: &Day) {
-        let lane = &mut self.lanes[index].lane;
-        for seat in &mut lane.seats {
-            let sender = &self.senders[seat.sender];
-            if sender.remaining > 0 {
-                let mut bound = |by| *self.tallies[seat.sender].bound.entry(by).or_default() += 1;
-                let is_shared = lane.today > seat.today;
-                if seat.today >= sender.daily_limit {
-                    bound(Binding::DailyLimit);
-                } else if lane.today >= lane.daily_limit {
-                    bound(Binding::ChannelLimit);
-                    if is_shared {
-                        bound(Binding::SharedChannel);
-                    }
-                } else if !day.open[sender.hours].iter().any(|span| span.to > lane.free_from) {
-                    bound(Binding::WorkingHours);
-                } else {
-                    bound(Binding::Pause);
-                    if day.open[sender.hours] != [day.span] {
-                        bound(Binding::WorkingHours);
-                    }
-                    if is_shared {
-                        bound(Binding::SharedChannel);
-                    }
-                }
-            }
-            seat.today = 0;
-        }
-        lane.today = 0;
     }
 
     fn answer(self, facts: &ForecastFacts, now: DateTime<Utc>, until: i64) -> Forecast {
@@ -272,6 +252,47 @@ impl<'a> Simulation<'a> {
     }
 }
 
+/// How many days a day stands for where it is noted what binds: each of the first week for itself, then
+/// one of seven for its week. There are too many tasks on lanes to look at all of them every day.
+fn days_stood_for(day: i64) -> u64 {
+    match day {
+        0..7 => 1,
+        _ if day % 7 == 0 => 7,
+        _ => 0,
+    }
+}
+
+/// Notes at the end of a day what kept each task of a lane from sending more.
+fn note_bindings(lane: &Lane, senders: &[Sender], tallies: &mut [Tally], day: &Day, days: u64) {
+    for seat in lane.benches.iter().flat_map(|bench| &bench.seats) {
+        let sender = &senders[seat.sender];
+        if sender.remaining == 0 {
+            continue;
+        }
+        let bound = &mut tallies[seat.sender].bound;
+        let mut note = |binding: Binding| bound[binding as usize] += days;
+        if seat.today(day) >= sender.daily_limit {
+            note(Binding::DailyLimit);
+            continue;
+        }
+        let open = &day.open[sender.hours];
+        if lane.today >= lane.daily_limit {
+            note(Binding::ChannelLimit);
+        } else if open.iter().any(|span| span.to > lane.free_from) {
+            note(Binding::Pause);
+            if *open != [day.span] {
+                note(Binding::WorkingHours);
+            }
+        } else {
+            note(Binding::WorkingHours);
+            continue;
+        }
+        if lane.today > seat.today(day) {
+            note(Binding::SharedChannel);
+        }
+    }
+}
+
 fn task_forecast(facts: &TaskFacts, simulated: Option<(Sender, Tally)>) -> TaskForecast {
     let (left, tally) = match simulated {
         Some((sender, tally)) => (sender.remaining, tally),
@@ -285,7 +306,8 @@ fn task_forecast(facts: &TaskFacts, simulated: Option<(Sender, Tally)>) -> TaskF
         Some(last) if left == 0 => Exhausted::At(moment(last)),
         _ => Exhausted::Never(Never::BeyondHorizon),
     };
-    let mut binds: Vec<(Binding, u64)> = tally.bound.into_iter().collect();
+    let bound = Binding::ALL.iter().copied().zip(tally.bound);
+    let mut binds: Vec<(Binding, u64)> = bound.filter(|(_, days)| *days > 0).collect();
     binds.sort_by_key(|(binding, days)| (Reverse(*days), *binding));
     let most = binds.first().map_or(0, |(_, days)| *days);
     binds.retain(|(_, days)| *days >= most / RARE);
