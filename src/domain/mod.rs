@@ -23,4 +23,5 @@ pub mod channel;
 pub mod resource;
 pub mod desired;
 pub mod actual;
+pub mod condition;
 pub mod attempt;

@@ -6,6 +6,7 @@
 mod acts;
 mod attempts;
 mod audience;
+mod conditions;
 mod connect;
 mod doubts;
 pub mod embedded;
@@ -18,11 +19,13 @@ mod permits;
 mod purpose;
 mod resources;
 mod tasks;
+mod watches;
 mod writing;
 
 pub use acts::{Acted, Ownership};
 pub use attempts::{Abandoned, Finished};
 pub use audience::{AudienceWriter, StoredContact};
+pub use conditions::{ConditionChange, StoredCondition, TaskVitals};
 pub use connect::{Store, Wakeups};
 pub use doubts::{Doubtful, Resolution};
 pub use error::StoreError;
@@ -30,4 +33,5 @@ pub use held_back::HeldBack;
 pub use lanes::{LeasedLane, Presence, Sweep};
 pub use overview::{ChannelOverview, TaskOverview};
 pub use purpose::Purpose;
+pub use watches::{WatchOverview, WatchReport};
 pub use writing::{PhaseChange, Wake, Writing};
