@@ -14,10 +14,10 @@ use uuid::Uuid;
 use crate::{
     channels::Http,
     clock, config,
-    domain::id::ExecutorId,
+    domain::id::{ExecutorId, WatchId},
     executor::{Connector, Executor, Identity},
     plan::Plan,
-    reconcile::Controller,
+    reconcile::{Controller, ReconcileError, Reconciled, WatchIdentity},
     rehearsal::{self, Rehearsal},
     store::{
         Purpose, Store,
@@ -122,7 +122,8 @@ pub async fn watch(
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
     let executor = Executor::new(store.clone(), connector(rehearsal)?, identity());
-    let controller = Controller::new(store.clone(), tasks, by, on_plan);
+    let controller = Controller::new(store.clone(), tasks, by, watch_identity(), on_plan);
+    loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
     loops.spawn(executor.run(shutdown.clone()));
     loops.close();
@@ -184,7 +185,23 @@ fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
     })
 }
 
+/// Reconciles a single time, and sends nothing.
+pub async fn watch_once(
+    database: &Database,
+    options: WatchOptions,
+) -> Result<Reconciled, ReconcileError> {
+    let WatchOptions { tasks, by, on_plan, .. } = options;
+    Controller::new(database.store.clone(), tasks, by, watch_identity(), on_plan).once().await
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn identity() -> Identity {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Identity { host, pid: std::process::id(), new_id: || ExecutorId(Uuid::now_v7()) }
+    Identity { host: host(), pid: std::process::id(), new_id: || ExecutorId(Uuid::now_v7()) }
+}
+
+fn watch_identity() -> WatchIdentity {
+    WatchIdentity { id: WatchId(Uuid::now_v7()), host: host(), pid: std::process::id() }
 }
