@@ -3,10 +3,13 @@
 mod act;
 mod apply;
 mod db;
+mod look;
 mod output;
 mod plan;
 mod resolve;
+mod sentence;
 mod status;
+mod status_json;
 mod validate;
 mod watch;
 

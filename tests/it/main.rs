@@ -5,7 +5,9 @@
 mod architecture;
 mod bad_input;
 mod chaos;
+mod conditions;
 mod convergence;
+mod following;
 mod lifecycle;
 mod sending;
 mod support;
