@@ -141,8 +141,8 @@ fn table(tasks: &[TaskOverview]) -> String {
         let TaskOverview { id, sent, failed, in_doubt, .. } = task;
         // Suppressed, or written to by an earlier incarnation.
         let passed_over = task.total.saturating_sub(task.remaining + sent + failed + in_doubt);
-        write!(text, "{}\n  {}\n  id {id}", line(row), standing(task))
-            .expect("a String takes all text");
+        let standing = sentence::wrapped(&format!("  {}", standing(task)));
+        write!(text, "{}\n{standing}  id {id}", line(row)).expect("a String takes all text");
         if task.outgoing {
             write!(text, "  {sent} sent, {failed} failed, {in_doubt} in doubt")
                 .expect("a String takes all text");
@@ -271,7 +271,8 @@ fn one(look: &Look, task: &TaskOverview) -> String {
         let reason = why(channel, task.now);
         let prefix = format!("channel `{}` ", channel.channel);
         let reason = reason.strip_prefix(&prefix).unwrap_or(&reason);
-        writeln!(text, "  channel {}: {reason}", channel.channel).expect("a String takes all text");
+        let line = format!("  channel {}: {reason}", channel.channel);
+        text.push_str(&sentence::wrapped(&line));
     }
     text
 }
