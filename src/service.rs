@@ -17,7 +17,7 @@ use crate::{
     domain::id::{ExecutorId, WatchId},
     executor::{Connector, Executor, Identity},
     plan::Plan,
-    reconcile::{Controller, ReconcileError, Reconciled, WatchIdentity},
+    reconcile::{Controller, Follower, ReconcileError, Reconciled, Source, WatchIdentity},
     rehearsal::{self, Rehearsal},
     store::{
         Purpose, Store,
@@ -78,6 +78,8 @@ impl Database {
 /// What `watch` runs with.
 pub struct WatchOptions {
     pub tasks: PathBuf,
+    /// The checkout to keep and follow, in place of `tasks`.
+    pub follower: Option<Follower>,
     pub rehearse: bool,
     /// Where a rehearsal writes what its providers saw.
     pub journal: PathBuf,
@@ -92,7 +94,7 @@ pub async fn watch(
     shutdown: CancellationToken,
     force: CancellationToken,
 ) -> anyhow::Result<()> {
-    let WatchOptions { tasks, rehearse, journal, by, on_plan } = options;
+    let WatchOptions { tasks, follower, rehearse, journal, by, on_plan } = options;
     let store = database.store.clone();
     store.claim_purpose(if rehearse { Purpose::Rehearsal } else { Purpose::Live }).await?;
 
@@ -122,7 +124,11 @@ pub async fn watch(
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
     let executor = Executor::new(store.clone(), connector(rehearsal)?, identity());
-    let controller = Controller::new(store.clone(), tasks, by, watch_identity(), on_plan);
+    let (source, tasks) = source(tasks, follower.as_ref());
+    let controller = Controller::new(store.clone(), source, tasks, by, watch_identity(), on_plan);
+    if let Some(follower) = follower {
+        loops.spawn(follower.run(shutdown.clone()));
+    }
     loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
     loops.spawn(executor.run(shutdown.clone()));
@@ -186,12 +192,32 @@ fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
 }
 
 /// Reconciles a single time, and sends nothing.
-pub async fn watch_once(
-    database: &Database,
-    options: WatchOptions,
-) -> Result<Reconciled, ReconcileError> {
-    let WatchOptions { tasks, by, on_plan, .. } = options;
-    Controller::new(database.store.clone(), tasks, by, watch_identity(), on_plan).once().await
+pub async fn watch_once(database: &Database, options: WatchOptions) -> anyhow::Result<Reconciled> {
+    let WatchOptions { tasks, mut follower, by, on_plan, .. } = options;
+    if let Some(follower) = &mut follower {
+        follower.fetch().await?;
+    }
+    let (source, tasks) = source(tasks, follower.as_ref());
+    let store = database.store.clone();
+    let controller = Controller::new(store, source, tasks, by, watch_identity(), on_plan);
+    controller.once().await.map_err(|error| match error {
+        // The printer knows these, and their ways out.
+        ReconcileError::Survey(error) => error.into(),
+        ReconcileError::Apply(error) => error.into(),
+        ReconcileError::Store(error) => error.into(),
+        other => other.into(),
+    })
+}
+
+fn source(tasks: PathBuf, follower: Option<&Follower>) -> (Source, PathBuf) {
+    match follower {
+        None => (Source::Folder, tasks),
+        Some(follower) => {
+            let checkout = follower.checkout();
+            let folder = checkout.folder();
+            (Source::Checkout(checkout), folder)
+        }
+    }
 }
 
 fn host() -> String {

@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,7 +13,7 @@ use super::{Common, ExitStatus, output::Output};
 use crate::{
     clock, config,
     plan::render_human,
-    reconcile::{ReconcileError, Reconciled},
+    reconcile::{BranchName, Follower, GitUrl, Reconciled, Remote, UrlOrigin},
     service::{self, Database, WatchOptions},
 };
 
@@ -27,9 +28,74 @@ pub(super) struct Args {
     /// Reconcile a single time, print the plan and leave; nothing is sent
     #[arg(long, conflicts_with = "rehearse")]
     once: bool,
+    #[command(flatten)]
+    following: Following,
+}
+
+/// A repository to follow in place of the tasks folder.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Following a repository")]
+struct Following {
+    /// Follow a branch of this repository, in a checkout that nuncio keeps. An address with a password
+    /// belongs into `NUNCIO_GIT_URL`
+    #[arg(long, value_name = "URL")]
+    git: Option<String>,
+    /// The branch to follow
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<BranchName>,
+    /// The folder of the manifests in the repository [default: tasks.d]
+    #[arg(long, value_name = "DIR")]
+    path: Option<String>,
+    /// How often the repository is asked [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    interval: Option<Duration>,
+}
+
+const INTERVAL: Duration = Duration::from_secs(30);
+/// More often is a burden to the server, and saves nobody anything.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("it must be between 1s and 24h".to_owned())
+    }
+}
+
+/// What is followed, before anything is opened for it.
+struct Followed {
+    remote: Remote,
+    path: String,
+    interval: Duration,
+}
+
+impl Following {
+    fn read(self) -> anyhow::Result<Option<Followed>> {
+        let Self { git, branch, path, interval } = self;
+        let url = match (git, config::git_url()) {
+            (Some(url), _) => GitUrl::parse(&url, UrlOrigin::Argument)?,
+            (None, Some(url)) => GitUrl::parse(&url, UrlOrigin::Environment)?,
+            (None, None) if branch.is_none() && path.is_none() && interval.is_none() => {
+                return Ok(None);
+            }
+            (None, None) => anyhow::bail!(
+                "--branch, --path and --interval need a repository: give --git URL or NUNCIO_GIT_URL"
+            ),
+        };
+        let Some(branch) = branch else {
+            anyhow::bail!("the branch to follow is missing: give --branch BRANCH");
+        };
+        let path = path.unwrap_or_else(|| "tasks.d".to_owned());
+        let interval = interval.unwrap_or(INTERVAL);
+        Ok(Some(Followed { remote: Remote { url, branch }, path, interval }))
+    }
 }
 
 pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::Result<ExitStatus> {
+    let followed = args.following.read()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let choice = common.database();
@@ -43,16 +109,19 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
     }
     let data = database.data.clone().unwrap_or_else(|| config::data_folder(&common.tasks));
     let journal = args.journal.unwrap_or_else(|| data.join("rehearsal.jsonl"));
+    let open = |Followed { remote, path, interval }| Follower::open(remote, &path, interval, &data);
+    let follower = followed.map(open).transpose()?;
     let by = format!("watch of {}", config::actor());
     if args.once {
         let tasks = common.tasks.clone();
-        let options =
-            WatchOptions { tasks, rehearse: false, journal, by, on_plan: Box::new(|_| {}) };
+        let on_plan = Box::new(|_: &_| {});
+        let options = WatchOptions { tasks, follower, rehearse: false, journal, by, on_plan };
         return once(&database, options, output).await;
     }
     let last_plan = Mutex::new(String::new());
     let options = WatchOptions {
         tasks: common.tasks.clone(),
+        follower,
         rehearse: args.rehearse,
         journal,
         by,
@@ -90,14 +159,7 @@ async fn once(
     options: WatchOptions,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
-    let Reconciled { survey, plan, applied } =
-        service::watch_once(database, options).await.map_err(|error| match error {
-            // The printer knows these, and their ways out.
-            ReconcileError::Survey(error) => anyhow::Error::from(error),
-            ReconcileError::Apply(error) => error.into(),
-            ReconcileError::Store(error) => error.into(),
-            other => other.into(),
-        })?;
+    let Reconciled { survey, plan, applied } = service::watch_once(database, options).await?;
     let is_invalid = output.diagnostics(&survey.diagnostics, &survey.sources);
     output.data(&render_human(&plan, clock::now(), output.stdout_color));
     if applied.is_some() {

@@ -17,8 +17,10 @@ use tracing::{error, info, warn};
 use super::{
     apply::{Applied, ApplyError, apply},
     beacon::{Beacon, Standing, WatchIdentity, note},
+    checkout::Checkout,
     folder::Folder,
-    git::{self, Base, Look, Token},
+    git::{Base, Look, Token},
+    source::Source,
     standing::{health_conditions, held_back, key, sync_conditions},
     survey::{Survey, SurveyError, fingerprint, survey},
 };
@@ -58,10 +60,13 @@ const GIT_WAIT_REPORTED: Duration = Duration::from_secs(300);
 const GIT_PATIENCE_ONCE: Duration = Duration::from_secs(30);
 /// Another writer, or a database that restarts, is nothing to wake anybody for.
 const FAILURE_TOLD: Duration = Duration::from_secs(3);
+/// Servers of git restart as well.
+const FETCH_FAILURE_TOLD: Duration = Duration::from_secs(60);
 
 /// Follows a folder and keeps the database as it says.
 pub struct Controller {
     store: Store,
+    source: Source,
     folder: PathBuf,
     by: String,
     identity: WatchIdentity,
@@ -117,6 +122,8 @@ pub enum ReconcileError {
     Emptied,
     #[error("the folder is not read while git is at work in it: {0}")]
     GitAtWork(String),
+    #[error("nothing was fetched yet: {0}")]
+    NothingFetched(String),
     #[error("the folder changed each time while it was read")]
     NeverStill,
 }
@@ -124,6 +131,7 @@ pub enum ReconcileError {
 impl Controller {
     pub fn new(
         store: Store,
+        source: Source,
         folder: PathBuf,
         by: String,
         identity: WatchIdentity,
@@ -131,6 +139,7 @@ impl Controller {
     ) -> Self {
         Self {
             store,
+            source,
             folder,
             by,
             identity,
@@ -148,13 +157,17 @@ impl Controller {
 
     /// The loop that says in the database how this one stands.
     pub fn beacon(&self) -> Beacon {
+        let checkout = match &self.source {
+            Source::Folder => None,
+            Source::Checkout(checkout) => Some(checkout),
+        };
         Beacon {
             store: self.store.clone(),
             identity: self.identity.clone(),
             folder: self.folder_shown(),
-            source: None,
+            source: checkout.map(Checkout::shown),
             standing: self.standing.subscribe(),
-            fetching: None,
+            fetching: checkout.map(Checkout::failing),
         }
     }
 
@@ -235,7 +248,7 @@ impl Controller {
         for _ in 0..=REREADS_MAX {
             let patience = tokio::time::timeout(GIT_PATIENCE_ONCE, self.still(&folder)).await;
             let Ok(token) = patience else {
-                let operation = match git::look(&self.folder) {
+                let operation = match self.source.look(&self.folder) {
                     Look::Busy(operation) => operation.to_string(),
                     Look::Still(_) => "one operation after the other".to_owned(),
                 };
@@ -253,9 +266,9 @@ impl Controller {
     async fn still(&mut self, folder: &Folder) -> Token {
         let mut busy_since: Option<Instant> = None;
         loop {
-            let before = git::look(&self.folder);
+            let before = self.source.look(&self.folder);
             folder.quiet().await;
-            match git::look(&self.folder) {
+            match self.source.look(&self.folder) {
                 // A branch is moved a moment after its files were written.
                 Look::Still(token) if before == Look::Still(token.clone()) => return *token,
                 Look::Still(_) => {}
@@ -272,6 +285,9 @@ impl Controller {
     }
 
     async fn pass(&mut self, folder: &Folder, token: &Token) -> Result<Pass, ReconcileError> {
+        if let Some(reason) = self.source.absence() {
+            return Err(ReconcileError::NothingFetched(reason));
+        }
         let n_events = folder.n_events();
         let survey = survey(&self.folder, &self.store, &BTreeSet::new()).await;
         // A checkout that began meanwhile: what was read may be of two commits.
@@ -308,7 +324,7 @@ impl Controller {
         }
         let compared = (token.clone(), survey.fingerprint);
         if plan.has_changes() || self.compared.as_ref() != Some(&compared) {
-            self.base = git::base(&self.folder).await;
+            self.base = self.source.base(&self.folder).await;
         }
         let mut applied = None;
         if plan.has_changes() || !plan.refreshes.is_empty() {
@@ -337,7 +353,7 @@ impl Controller {
     }
 
     fn is_still(&self, token: &Token) -> bool {
-        matches!(git::look(&self.folder), Look::Still(now) if *now == *token)
+        matches!(self.source.look(&self.folder), Look::Still(now) if *now == *token)
     }
 
     /// Says in `status` too that the folder as a whole is not applied.
@@ -389,7 +405,13 @@ impl Controller {
                 self.store.keep_conditions(kind, &now).await?;
             }
         }
-        all.push((self.own_key(), Condition::new(ConditionStatus::Healthy, "Reconciling", "")));
+        let own = match self.source.failing() {
+            Some((why, since)) if since.elapsed() > FETCH_FAILURE_TOLD => {
+                Condition::new(ConditionStatus::Degraded, "NotFetched", why)
+            }
+            _ => Condition::new(ConditionStatus::Healthy, "Reconciling", ""),
+        };
+        all.push((self.own_key(), own));
         let last = &self.last_conditions;
         let news: Vec<_> =
             all.iter().filter(|(key, now)| last.get(key) != Some(now)).cloned().collect();

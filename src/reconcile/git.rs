@@ -106,6 +106,12 @@ pub(super) fn look(folder: &Path) -> Look {
     Look::Still(Box::new(Token { folder: Some(folder), commit, index }))
 }
 
+/// Looks at a folder that is no working tree, whatever stands around it.
+pub(super) fn look_outside_git(folder: &Path) -> Look {
+    let folder = fs::canonicalize(folder).ok();
+    Look::Still(Box::new(Token { folder, commit: None, index: None }))
+}
+
 /// The commit that the working tree around the folder stands at; `None` outside of one.
 pub async fn base(folder: &Path) -> Option<Base> {
     let commit = WorkTree::around(&fs::canonicalize(folder).ok()?)?.commit()?;

@@ -9,6 +9,7 @@ mod conditions;
 mod convergence;
 mod following;
 mod lifecycle;
+mod remote;
 mod sending;
 mod support;
 mod watching;
