@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Common, ExitStatus, output::Output};
 use crate::{
     clock, config,
+    integrations::{NoticeUrl, Notifier},
     plan::render_human,
-    reconcile::{BranchName, Follower, GitUrl, Reconciled, Remote, UrlOrigin},
+    reconcile::{Audience, BranchName, Follower, GitUrl, Reconciled, Remote, UrlOrigin},
     service::{self, Database, WatchOptions},
 };
 
@@ -30,6 +31,37 @@ pub(super) struct Args {
     once: bool,
     #[command(flatten)]
     following: Following,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+/// Who is told what changes.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Telling others")]
+struct Telling {
+    /// Run this with `sh -c` whenever something changed, the event as JSON on its standard input
+    #[arg(long, value_name = "COMMAND")]
+    on_change: Option<String>,
+    /// Post every event as JSON to this address. One that is a secret belongs into
+    /// `NUNCIO_NOTIFY_URL`
+    #[arg(long, value_name = "URL")]
+    notify: Option<NoticeUrl>,
+}
+
+impl Telling {
+    fn read(self) -> anyhow::Result<Audience> {
+        let Self { on_change: command, notify } = self;
+        if notify.as_ref().is_some_and(NoticeUrl::has_password) {
+            anyhow::bail!(
+                "the address for notices holds a secret, and arguments are seen by everybody on \
+                 the machine: put the whole address into NUNCIO_NOTIFY_URL"
+            );
+        }
+        let of_environment = || config::notify_url().map(|url| url.parse()).transpose();
+        let url = notify.map_or_else(of_environment, |url| Ok(Some(url)))?;
+        let notifier = url.map(Notifier::new).transpose()?;
+        Ok(Audience { command, notifier })
+    }
 }
 
 /// A repository to follow in place of the tasks folder.
@@ -96,6 +128,7 @@ impl Following {
 
 pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::Result<ExitStatus> {
     let followed = args.following.read()?;
+    let audience = args.telling.read()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let choice = common.database();
@@ -115,13 +148,15 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
     if args.once {
         let tasks = common.tasks.clone();
         let on_plan = Box::new(|_: &_| {});
-        let options = WatchOptions { tasks, follower, rehearse: false, journal, by, on_plan };
+        let options =
+            WatchOptions { tasks, follower, audience, rehearse: false, journal, by, on_plan };
         return once(&database, options, output).await;
     }
     let last_plan = Mutex::new(String::new());
     let options = WatchOptions {
         tasks: common.tasks.clone(),
         follower,
+        audience,
         rehearse: args.rehearse,
         journal,
         by,

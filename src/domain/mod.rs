@@ -23,5 +23,6 @@ pub mod channel;
 pub mod resource;
 pub mod desired;
 pub mod actual;
+pub mod event;
 pub mod condition;
 pub mod attempt;

@@ -69,7 +69,8 @@ impl Checkout {
         self.home.join("current/files").join(&self.path)
     }
 
-    pub(super) fn shown(&self) -> String {
+    /// The repository and its branch, without secrets.
+    pub fn shown(&self) -> String {
         self.shown.clone()
     }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
+    announcer::Announcements,
     apply::{Applied, ApplyError, apply},
     beacon::{Beacon, Standing, WatchIdentity, note},
     checkout::Checkout,
@@ -27,11 +28,12 @@ use super::{
 use crate::{
     domain::{
         condition::{Condition, ConditionKey, ConditionKind, ConditionStatus, ConditionType},
+        event::{ConditionChange, Event},
         fields::Digest,
     },
     manifest,
     plan::{Plan, Wishes, plan},
-    store::{ConditionChange, HeldBack, Store, StoreError, Wakeups},
+    store::{HeldBack, Store, StoreError, Wakeups},
 };
 
 /// Looks at the folder even if no event came: events may be lost, and network folders have none.
@@ -72,6 +74,7 @@ pub struct Controller {
     identity: WatchIdentity,
     /// Hears of every plan that changes something, before it is applied.
     on_plan: Box<dyn Fn(&Plan) + Send>,
+    announcements: Option<Announcements>,
     lock_patience: Duration,
     /// What was held back when it was last said.
     last_held: Option<Vec<HeldBack>>,
@@ -90,6 +93,8 @@ struct Failure {
     message: String,
     since: Instant,
     is_told: bool,
+    /// As it was told where the database could not remember it.
+    told_in_vain: Option<Condition>,
 }
 
 /// What a pass did.
@@ -144,6 +149,7 @@ impl Controller {
             by,
             identity,
             on_plan,
+            announcements: None,
             lock_patience: LOCK_PATIENCE,
             last_held: None,
             last_conditions: HashMap::new(),
@@ -153,6 +159,13 @@ impl Controller {
             failure: None,
             standing: watch::Sender::new(Standing::default()),
         }
+    }
+
+    /// Tells what changes outward.
+    #[must_use]
+    pub fn announcing(mut self, announcements: Option<Announcements>) -> Self {
+        self.announcements = announcements;
+        self
     }
 
     /// The loop that says in the database how this one stands.
@@ -345,6 +358,10 @@ impl Controller {
                 Err(error) => return Err(error.into()),
             }
         }
+        if let (Some(announcements), true) = (&self.announcements, applied.is_some()) {
+            let commit = self.base.as_ref().map(|base| base.commit.clone());
+            announcements.tell(Event::Applied { commit, summary: plan.summary().to_string() });
+        }
         self.compared = Some(compared);
         self.report(&plan, &survey).await?;
         self.say_standing(applied.is_some());
@@ -429,7 +446,12 @@ impl Controller {
         key(ConditionKind::Watch, &name, ConditionType::Health)
     }
 
-    fn tell(&self, _changes: Vec<ConditionChange>) {}
+    fn tell(&self, changes: impl IntoIterator<Item = ConditionChange>) {
+        let Some(announcements) = &self.announcements else { return };
+        for event in changes.into_iter().map(Event::Changed).filter(Event::is_news) {
+            announcements.tell(event);
+        }
+    }
 
     fn say_standing(&self, applied: bool) {
         let (commit, dirty) = match &self.base {
@@ -455,9 +477,13 @@ impl Controller {
     }
 
     fn succeeded(&mut self) {
-        if self.failure.take().is_some() {
-            info!("reconciling again");
-            self.standing.send_modify(|standing| standing.failure = None);
+        let Some(failure) = self.failure.take() else { return };
+        info!("reconciling again");
+        self.standing.send_modify(|standing| standing.failure = None);
+        if failure.told_in_vain.is_some() {
+            let after = Condition::new(ConditionStatus::Healthy, "Reconciling", "");
+            let (key, before) = (self.own_key(), failure.told_in_vain);
+            self.tell([ConditionChange { key, before, after, at: None }]);
         }
     }
 
@@ -473,6 +499,7 @@ impl Controller {
             message: String::new(),
             since: Instant::now(),
             is_told: false,
+            told_in_vain: None,
         });
         failure.message = message;
     }
@@ -492,9 +519,16 @@ impl Controller {
         let message = &*failure.message;
         let condition = Condition::new(ConditionStatus::Degraded, "NotReconciled", message);
         self.last_conditions.clear();
-        if let Ok(changes) = self.store.save_conditions(&[(self.own_key(), condition)], None).await
-        {
+        let news = [(self.own_key(), condition)];
+        let saved = self.store.save_conditions(&news, None).await;
+        let [(key, after)] = news;
+        if let Ok(changes) = saved {
             self.tell(changes);
+        } else {
+            if let Some(failure) = &mut self.failure {
+                failure.told_in_vain = Some(after.clone());
+            }
+            self.tell([ConditionChange { key, before: None, after, at: None }]);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Manifests → plan → database: once by hand, or again and again by `watch`.
 
+mod announcer;
 mod apply;
 mod beacon;
 mod checkout;
@@ -12,6 +13,7 @@ mod source;
 mod standing;
 mod survey;
 
+pub use announcer::{Announcements, Announcer, Audience};
 pub use apply::{Applied, ApplyError, apply};
 pub use beacon::{Beacon, WatchIdentity};
 pub use checkout::{Checkout, CheckoutError, Follower};

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::domain::{
     condition::{Condition, ConditionKey, ConditionKind, Vitals},
+    event::ConditionChange,
     id::{Generation, TaskName},
 };
 
@@ -20,15 +21,6 @@ pub struct StoredCondition {
     pub condition: Condition,
     pub commit: Option<String>,
     pub since: DateTime<Utc>,
-}
-
-/// A condition that is another one than it was. `before` is absent for what was not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConditionChange {
-    pub key: ConditionKey,
-    pub before: Option<Condition>,
-    pub after: Condition,
-    pub at: DateTime<Utc>,
 }
 
 /// How a task does, and the generation at which it was looked at.
@@ -130,7 +122,7 @@ impl Store {
                     place: row.place,
                     generation: row.generation.map(Generation),
                 },
-                at: row.at,
+                at: Some(row.at),
             });
         }
         Ok(changes)

@@ -25,7 +25,7 @@ mod writing;
 pub use acts::{Acted, Ownership};
 pub use attempts::{Abandoned, Finished};
 pub use audience::{AudienceWriter, StoredContact};
-pub use conditions::{ConditionChange, StoredCondition, TaskVitals};
+pub use conditions::{StoredCondition, TaskVitals};
 pub use connect::{Store, Wakeups};
 pub use doubts::{Doubtful, Resolution};
 pub use error::StoreError;
