@@ -28,9 +28,10 @@ pub(super) fn why(look: &Look, task: &TaskOverview) -> String {
             None => "has no channel that can open a dialogue".to_owned(),
             Some(channel) if needs_watch(channel) && look.living_watches().next().is_none() => {
                 let rehearses = look.purpose == Some(Purpose::Rehearsal);
-                let (watch, more) = match rehearses {
-                    true => ("nuncio watch --rehearse", " (this database is a rehearsal's)"),
-                    false => ("nuncio watch", ""),
+                let (watch, more) = if rehearses {
+                    ("nuncio watch --rehearse", " (this database is a rehearsal's)")
+                } else {
+                    ("nuncio watch", "")
                 };
                 format!("sends nothing, because no `{watch}` is running{more}")
             }

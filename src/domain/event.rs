@@ -66,7 +66,7 @@ impl Event {
             text.push_str(&after.message);
         }
         if let Some(place) = &after.place {
-            text.push_str(&format!(" ({place})"));
+            text = format!("{text} ({place})");
         }
         text
     }

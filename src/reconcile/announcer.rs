@@ -67,17 +67,19 @@ impl Announcer {
     /// Tells until nobody hands anything in any more, or `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
-            tokio::select! {
-                event = self.events.recv() => match event {
-                    Some(event) => tokio::select! {
-                        () = self.tell(&event) => {}
-                        () = shutdown.cancelled() => {
-                            debug!("the shutdown cut off the telling of `{}`", event.name());
-                        }
-                    },
-                    None => return,
-                },
+            let event = tokio::select! {
+                event = self.events.recv() => event,
                 () = shutdown.cancelled() => break,
+            };
+            let Some(event) = event else { return };
+            let telling = self.tell(&event);
+            tokio::pin!(telling);
+            tokio::select! {
+                () = &mut telling => {}
+                () = shutdown.cancelled() => {
+                    drop(timeout(FAREWELL, telling).await);
+                    break;
+                }
             }
         }
         self.events.close();

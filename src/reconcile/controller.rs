@@ -1,39 +1,34 @@
 //! The loop of `watch`: survey, plan, apply what is allowed, say what is not; again and again.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use tokio::{
-    sync::watch,
     task::spawn_blocking,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{
+    account::Account,
     announcer::Announcements,
     apply::{Applied, ApplyError, apply},
-    beacon::{Beacon, Standing, WatchIdentity, note},
+    beacon::{Beacon, WatchIdentity},
     checkout::Checkout,
     folder::Folder,
     git::{Base, Look, Token},
     source::Source,
-    standing::{health_conditions, held_back, key, sync_conditions},
     survey::{Survey, SurveyError, fingerprint, survey},
 };
 use crate::{
-    domain::{
-        condition::{Condition, ConditionKey, ConditionKind, ConditionStatus, ConditionType},
-        event::{ConditionChange, Event},
-        fields::Digest,
-    },
+    domain::fields::Digest,
     manifest,
     plan::{Plan, Wishes, plan},
-    store::{HeldBack, Store, StoreError, Wakeups},
+    store::{Store, StoreError, Wakeups},
 };
 
 /// Looks at the folder even if no event came: events may be lost, and network folders have none.
@@ -62,8 +57,6 @@ const GIT_WAIT_REPORTED: Duration = Duration::from_secs(300);
 const GIT_PATIENCE_ONCE: Duration = Duration::from_secs(30);
 /// Another writer, or a database that restarts, is nothing to wake anybody for.
 const FAILURE_TOLD: Duration = Duration::from_secs(3);
-/// Servers of git restart as well.
-const FETCH_FAILURE_TOLD: Duration = Duration::from_secs(60);
 
 /// Follows a folder and keeps the database as it says.
 pub struct Controller {
@@ -74,27 +67,12 @@ pub struct Controller {
     identity: WatchIdentity,
     /// Hears of every plan that changes something, before it is applied.
     on_plan: Box<dyn Fn(&Plan) + Send>,
-    announcements: Option<Announcements>,
+    account: Account,
     lock_patience: Duration,
-    /// What was held back when it was last said.
-    last_held: Option<Vec<HeldBack>>,
-    /// The conditions as they were last written.
-    last_conditions: HashMap<ConditionKey, Condition>,
     /// The folder and the manifests of the last comparison, and their commit.
     compared: Option<(Token, Digest)>,
     base: Option<Base>,
     n_rereads: usize,
-    failure: Option<Failure>,
-    standing: watch::Sender<Standing>,
-}
-
-/// Why nothing is reconciled at the moment.
-struct Failure {
-    message: String,
-    since: Instant,
-    is_told: bool,
-    /// As it was told where the database could not remember it.
-    told_in_vain: Option<Condition>,
 }
 
 /// What a pass did.
@@ -142,29 +120,26 @@ impl Controller {
         identity: WatchIdentity,
         on_plan: Box<dyn Fn(&Plan) + Send>,
     ) -> Self {
+        let name = format!("{}:{}", identity.host, shown(&folder));
         Self {
+            account: Account::new(store.clone(), name),
             store,
             source,
             folder,
             by,
             identity,
             on_plan,
-            announcements: None,
             lock_patience: LOCK_PATIENCE,
-            last_held: None,
-            last_conditions: HashMap::new(),
             compared: None,
             base: None,
             n_rereads: 0,
-            failure: None,
-            standing: watch::Sender::new(Standing::default()),
         }
     }
 
     /// Tells what changes outward.
     #[must_use]
     pub fn announcing(mut self, announcements: Option<Announcements>) -> Self {
-        self.announcements = announcements;
+        self.account.announcements = announcements;
         self
     }
 
@@ -177,17 +152,11 @@ impl Controller {
         Beacon {
             store: self.store.clone(),
             identity: self.identity.clone(),
-            folder: self.folder_shown(),
+            folder: shown(&self.folder),
             source: checkout.map(Checkout::shown),
-            standing: self.standing.subscribe(),
+            standing: self.account.standing.subscribe(),
             fetching: checkout.map(Checkout::failing),
         }
-    }
-
-    /// As it is called on its host, whatever folder the program was started in.
-    fn folder_shown(&self) -> String {
-        let whole = std::path::absolute(&self.folder);
-        whole.as_deref().unwrap_or(&self.folder).display().to_string()
     }
 
     /// Reconciles until `shutdown`.
@@ -218,7 +187,7 @@ impl Controller {
             // A pass is not broken off in the middle: its transaction would be lost, and it is short.
             let next = match self.pass(&folder, &token).await {
                 Ok(Pass::Done(reconciled)) => {
-                    self.succeeded();
+                    self.account.succeeded();
                     if reconciled.applied.is_some() {
                         calm_until = Instant::now() + CALM;
                     }
@@ -226,7 +195,8 @@ impl Controller {
                 }
                 Ok(Pass::Again) => Instant::now() + AGAIN,
                 Err(error) => {
-                    self.failed(error).await;
+                    self.account.fails(format!("{:#}", anyhow::Error::from(error)));
+                    self.account.tell_failure(FAILURE_TOLD).await;
                     Instant::now() + RETRY
                 }
             };
@@ -243,8 +213,7 @@ impl Controller {
                 () = shutdown.cancelled() => return,
                 () = folder.changed() => {}
                 woken = woken => {
-                    // Another program may have written conditions too.
-                    self.last_conditions.clear();
+                    self.account.forget();
                     if woken.is_err() { wakeups = None }
                 }
                 () = sleep_until(next) => {}
@@ -288,8 +257,8 @@ impl Controller {
                 Look::Busy(operation) => {
                     let since = *busy_since.get_or_insert_with(Instant::now);
                     if since.elapsed() > GIT_WAIT_TOLD {
-                        self.fails(format!("waiting for git: {operation}"));
-                        self.tell_failure(GIT_WAIT_REPORTED).await;
+                        self.account.fails(format!("waiting for git: {operation}"));
+                        self.account.tell_failure(GIT_WAIT_REPORTED).await;
                     }
                     sleep(GIT_POLL).await;
                 }
@@ -358,14 +327,15 @@ impl Controller {
                 Err(error) => return Err(error.into()),
             }
         }
-        if let (Some(announcements), true) = (&self.announcements, applied.is_some()) {
-            let commit = self.base.as_ref().map(|base| base.commit.clone());
-            announcements.tell(Event::Applied { commit, summary: plan.summary().to_string() });
+        let commit = self.base.as_ref().map(|base| base.commit.as_str());
+        if applied.is_some() {
+            self.account.tell_applied(&plan, commit);
         }
         self.compared = Some(compared);
-        self.report(&plan, &survey).await?;
-        self.say_standing(applied.is_some());
-        self.save_conditions(&plan, &survey).await?;
+        self.account.report(&plan, &survey).await?;
+        self.account.passed(self.base.as_ref(), applied.is_some());
+        let fetching = self.source.failing();
+        self.account.save_conditions(&plan, &survey, commit, fetching).await?;
         Ok(Pass::Done(Box::new(Reconciled { survey, plan, applied })))
     }
 
@@ -375,162 +345,15 @@ impl Controller {
 
     /// Says in `status` too that the folder as a whole is not applied.
     async fn hold_everything(&mut self, problem: ReconcileError) -> Result<Pass, ReconcileError> {
-        let held = vec![HeldBack {
-            subject: "folder".to_owned(),
-            place: self.folder.display().to_string(),
-            message: problem.to_string(),
-            since: None,
-        }];
-        if self.last_held.as_ref() != Some(&held) {
-            self.store.replace_held_back(&held).await?;
-        }
-        self.last_held = Some(held);
+        let place = self.folder.display().to_string();
+        self.account.hold_folder(place, problem.to_string()).await?;
         Err(problem)
     }
+}
 
-    /// Says what was not applied, in the log when it is new and in the database for `status`.
-    async fn report(&mut self, plan: &Plan, survey: &Survey) -> Result<(), StoreError> {
-        let held = held_back(plan, survey);
-        if self.last_held.as_ref() != Some(&held) {
-            for HeldBack { subject, place, message, .. } in &held {
-                warn!("not applied: {place}: {subject}: {message}");
-            }
-            if held.is_empty() && self.last_held.is_some() {
-                info!("every manifest is applied");
-            }
-            self.store.replace_held_back(&held).await?;
-        }
-        self.last_held = Some(held);
-        Ok(())
-    }
-
-    /// Writes how everything stands, as far as it is not written so.
-    async fn save_conditions(&mut self, plan: &Plan, survey: &Survey) -> Result<(), StoreError> {
-        let vitals = self.store.read_vitals().await?;
-        let blocks = self.store.list_blocks().await?;
-        let mut all = sync_conditions(plan, survey, &vitals);
-        all.extend(health_conditions(&vitals, &blocks));
-        let names = |kind: ConditionKind, all: &mut dyn Iterator<Item = &ConditionKey>| {
-            let names: BTreeSet<String> =
-                all.filter(|key| key.kind == kind).map(|key| key.name.clone()).collect();
-            names
-        };
-        for kind in [ConditionKind::Task, ConditionKind::Channel] {
-            let now = names(kind, &mut all.iter().map(|(key, _)| key));
-            if now != names(kind, &mut self.last_conditions.keys()) {
-                let now: Vec<String> = now.into_iter().collect();
-                self.store.keep_conditions(kind, &now).await?;
-            }
-        }
-        let own = match self.source.failing() {
-            Some((why, since)) if since.elapsed() > FETCH_FAILURE_TOLD => {
-                Condition::new(ConditionStatus::Degraded, "NotFetched", why)
-            }
-            _ => Condition::new(ConditionStatus::Healthy, "Reconciling", ""),
-        };
-        all.push((self.own_key(), own));
-        let last = &self.last_conditions;
-        let news: Vec<_> =
-            all.iter().filter(|(key, now)| last.get(key) != Some(now)).cloned().collect();
-        if !news.is_empty() {
-            let commit = self.base.as_ref().map(|base| base.commit.as_str());
-            let changes = self.store.save_conditions(&news, commit).await?;
-            self.tell(changes);
-        }
-        self.last_conditions = all.into_iter().collect();
-        Ok(())
-    }
-
-    fn own_key(&self) -> ConditionKey {
-        let name = format!("{}:{}", self.identity.host, self.folder_shown());
-        key(ConditionKind::Watch, &name, ConditionType::Health)
-    }
-
-    fn tell(&self, changes: impl IntoIterator<Item = ConditionChange>) {
-        let Some(announcements) = &self.announcements else { return };
-        for event in changes.into_iter().map(Event::Changed).filter(Event::is_news) {
-            announcements.tell(event);
-        }
-    }
-
-    fn say_standing(&self, applied: bool) {
-        let (commit, dirty) = match &self.base {
-            Some(base) => (Some(base.commit.clone()), base.dirty),
-            None => (None, None),
-        };
-        let last = self.standing.borrow();
-        let is_news = applied || last.commit != commit || last.dirty != dirty;
-        drop(last);
-        let change = |standing: &mut Standing| {
-            standing.commit = commit;
-            standing.dirty = dirty;
-            standing.passed = Some(Instant::now());
-            if applied {
-                standing.applied = standing.passed;
-            }
-        };
-        if is_news {
-            self.standing.send_modify(change);
-        } else {
-            note(&self.standing, change);
-        }
-    }
-
-    fn succeeded(&mut self) {
-        let Some(failure) = self.failure.take() else { return };
-        info!("reconciling again");
-        self.standing.send_modify(|standing| standing.failure = None);
-        if failure.told_in_vain.is_some() {
-            let after = Condition::new(ConditionStatus::Healthy, "Reconciling", "");
-            let (key, before) = (self.own_key(), failure.told_in_vain);
-            self.tell([ConditionChange { key, before, after, at: None }]);
-        }
-    }
-
-    /// Remembers why nothing is reconciled; logs it when it is new.
-    fn fails(&mut self, message: String) {
-        let is_new = self.failure.as_ref().is_none_or(|failure| failure.message != message);
-        if is_new {
-            error!("not reconciled: {message}");
-            let since = Instant::now();
-            self.standing.send_modify(|now| now.failure = Some((message.clone(), since)));
-        }
-        let failure = self.failure.get_or_insert_with(|| Failure {
-            message: String::new(),
-            since: Instant::now(),
-            is_told: false,
-            told_in_vain: None,
-        });
-        failure.message = message;
-    }
-
-    async fn failed(&mut self, error: ReconcileError) {
-        self.fails(format!("{:#}", anyhow::Error::from(error)));
-        self.tell_failure(FAILURE_TOLD).await;
-    }
-
-    /// Tells outward, once, that nothing is reconciled, if it was so for long enough.
-    async fn tell_failure(&mut self, after: Duration) {
-        let Some(failure) = &mut self.failure else { return };
-        if failure.is_told || failure.since.elapsed() < after {
-            return;
-        }
-        failure.is_told = true;
-        let message = &*failure.message;
-        let condition = Condition::new(ConditionStatus::Degraded, "NotReconciled", message);
-        self.last_conditions.clear();
-        let news = [(self.own_key(), condition)];
-        let saved = self.store.save_conditions(&news, None).await;
-        let [(key, after)] = news;
-        if let Ok(changes) = saved {
-            self.tell(changes);
-        } else {
-            if let Some(failure) = &mut self.failure {
-                failure.told_in_vain = Some(after.clone());
-            }
-            self.tell([ConditionChange { key, before: None, after, at: None }]);
-        }
-    }
+/// A folder as it is called on its host, wherever the program was started.
+fn shown(folder: &Path) -> String {
+    std::path::absolute(folder).as_deref().unwrap_or(folder).display().to_string()
 }
 
 async fn reads_the_same(folder: PathBuf, before: Digest) -> Result<bool, ReconcileError> {

@@ -1,5 +1,6 @@
 //! Manifests → plan → database: once by hand, or again and again by `watch`.
 
+mod account;
 mod announcer;
 mod apply;
 mod beacon;

@@ -137,8 +137,9 @@ impl FromStr for BranchName {
 
     /// The rules of `git check-ref-format`.
     fn from_str(text: &str) -> Result<Self, InvalidBranch> {
-        let is_part =
-            |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+        let is_part = |part: &str| {
+            !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none()
+        };
         let is_letter = |c: char| !c.is_control() && !c.is_whitespace() && !"~^:?*[\\".contains(c);
         let is_branch = !text.starts_with('-')
             && !text.ends_with('.')
@@ -217,7 +218,7 @@ impl Remote {
         let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
         let fatal = lines()
             .find_map(|line| line.strip_prefix("fatal: ").or_else(|| line.strip_prefix("error: ")));
-        let line = fatal.or_else(|| lines().last()).unwrap_or("nothing, and fails");
+        let line = fatal.or_else(|| lines().next_back()).unwrap_or("nothing, and fails");
         let mut text = line.replace(&self.url.0, &self.url.to_string());
         if let Some(user) = self.url.user().filter(|user| !user.is_empty()) {
             text = text.replace(user, "…");

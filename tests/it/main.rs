@@ -12,4 +12,5 @@ mod lifecycle;
 mod remote;
 mod sending;
 mod support;
+mod telling;
 mod watching;
