@@ -47,7 +47,7 @@ fn needs_watch(channel: &ChannelOverview) -> bool {
 }
 
 fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
-    let ChannelOverview { channel: name, verdict, until, blocked_reason, connectable, led: _ } =
+    let ChannelOverview { channel: name, verdict, until, blocked_reason, connectable, led } =
         channel;
     let then = until.map(|until| format!("; {}", moves(until, now))).unwrap_or_default();
     match verdict.as_str() {
@@ -68,6 +68,7 @@ fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
         "pause" => format!("is sending, and pauses between two dialogues{then}"),
         "channel-rests" => format!("lets its channel `{name}` rest after a failure{then}"),
         "retry" => format!("will try an opening again{then}"),
+        "ready" if !led => format!("waits until a `nuncio watch` takes its channel `{name}` over"),
         "sending" => "is sending right now".to_owned(),
         _ => format!("is sending{then}"),
     }

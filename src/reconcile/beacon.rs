@@ -11,7 +11,7 @@ use tracing::debug;
 
 use crate::{
     domain::id::WatchId,
-    store::{Store, WatchReport},
+    store::{Store, StoreError, WatchReport},
 };
 
 /// Well below the time after which a silent watch counts as gone.
@@ -58,10 +58,12 @@ impl Beacon {
         loop {
             let report = self.report();
             tokio::select! {
-                saved = self.store.save_watch(self.identity.id, &report) => if let Err(error) = saved {
+                saved = timeout(EVERY, self.store.save_watch(self.identity.id, &report)) => {
                     // The controller needs the same database, and says what is wrong with it.
-                    debug!("the watch's row was not written: {:#}", anyhow::Error::from(error));
-                },
+                    if let Err(error) = saved.unwrap_or(Err(StoreError::Silent)) {
+                        debug!("the watch's row was not written: {:#}", anyhow::Error::from(error));
+                    }
+                }
                 () = shutdown.cancelled() => break,
             }
             let fetching = async {

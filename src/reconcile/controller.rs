@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     task::spawn_blocking,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -45,6 +45,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(300);
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// By hand or in a pipeline nobody comes back a second later.
 const LOCK_PATIENCE_ONCE: Duration = Duration::from_secs(10);
+/// A million contacts are read and compared in a tenth of it; past it the database is silent.
+const SURVEY_DEADLINE: Duration = Duration::from_secs(120);
 /// Passes that are begun again because of file events before a folder that never rests is applied.
 const REREADS_MAX: usize = 5;
 /// How often a git operation is looked for that is waited out.
@@ -228,7 +230,7 @@ impl Controller {
         // One that cannot be watched is read all the same, or that says why not.
         drop(folder.follow());
         for _ in 0..=REREADS_MAX {
-            let patience = tokio::time::timeout(GIT_PATIENCE_ONCE, self.still(&folder)).await;
+            let patience = timeout(GIT_PATIENCE_ONCE, self.still(&folder)).await;
             let Ok(token) = patience else {
                 let operation = match self.source.look(&self.folder) {
                     Look::Busy(operation) => operation.to_string(),
@@ -271,7 +273,12 @@ impl Controller {
             return Err(ReconcileError::NothingFetched(reason));
         }
         let n_events = folder.n_events();
-        let survey = survey(&self.folder, &self.store, &BTreeSet::new()).await;
+        let nothing = BTreeSet::new();
+        let surveying = survey(&self.folder, &self.store, &nothing);
+        let survey = match timeout(SURVEY_DEADLINE, surveying).await {
+            Ok(survey) => survey,
+            Err(_) => Err(StoreError::Silent.into()),
+        };
         // A checkout that began meanwhile: what was read may be of two commits.
         if !self.is_still(token) {
             return Ok(Pass::Again);

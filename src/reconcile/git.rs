@@ -117,7 +117,7 @@ pub async fn base(folder: &Path) -> Option<Base> {
     let commit = WorkTree::around(&fs::canonicalize(folder).ok()?)?.commit()?;
     let changes = ["status", "--porcelain", "--untracked-files=all", "--", "."];
     let author = ["show", "--no-patch", "--no-show-signature", "--format=%an <%ae>", &commit];
-    let (changes, author) = (ask(folder, &changes).await, ask(folder, &author).await);
+    let (changes, author) = tokio::join!(ask(folder, &changes), ask(folder, &author));
     Some(Base {
         commit,
         dirty: changes.map(|changes| !changes.is_empty()),
