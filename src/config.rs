@@ -29,6 +29,16 @@ pub fn database_url() -> Option<String> {
     text("NUNCIO_DATABASE_URL").or_else(|| text("DATABASE_URL"))
 }
 
+/// The repository to follow: `NUNCIO_GIT_URL`, where it may hold a password.
+pub fn git_url() -> Option<String> {
+    text("NUNCIO_GIT_URL")
+}
+
+/// Where notices of changes go: `NUNCIO_NOTIFY_URL`; such addresses are often secrets themselves.
+pub fn notify_url() -> Option<String> {
+    text("NUNCIO_NOTIFY_URL")
+}
+
 /// Where the embedded database of a tasks folder keeps its data: `NUNCIO_DATA`, or a folder of the
 /// user's state that is named after the tasks folder, so that two projects do not share a database.
 pub fn data_folder(tasks: &Path) -> PathBuf {

@@ -5,6 +5,7 @@ pub mod manifest;
 pub mod plan;
 pub mod store;
 pub mod channels;
+pub mod integrations;
 pub mod reconcile;
 pub mod executor;
 pub mod rehearsal;

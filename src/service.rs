@@ -14,10 +14,13 @@ use uuid::Uuid;
 use crate::{
     channels::Http,
     clock, config,
-    domain::id::ExecutorId,
+    domain::id::{ExecutorId, WatchId},
     executor::{Connector, Executor, Identity},
     plan::Plan,
-    reconcile::Controller,
+    reconcile::{
+        Announcements, Announcer, Audience, Controller, Follower, ReconcileError, Reconciled,
+        Source, WatchIdentity,
+    },
     rehearsal::{self, Rehearsal},
     store::{
         Purpose, Store,
@@ -78,6 +81,10 @@ impl Database {
 /// What `watch` runs with.
 pub struct WatchOptions {
     pub tasks: PathBuf,
+    /// The checkout to keep and follow, in place of `tasks`.
+    pub follower: Option<Follower>,
+    /// Who is told what changes.
+    pub audience: Audience,
     pub rehearse: bool,
     /// Where a rehearsal writes what its providers saw.
     pub journal: PathBuf,
@@ -92,7 +99,7 @@ pub async fn watch(
     shutdown: CancellationToken,
     force: CancellationToken,
 ) -> anyhow::Result<()> {
-    let WatchOptions { tasks, rehearse, journal, by, on_plan } = options;
+    let WatchOptions { tasks, follower, audience, rehearse, journal, by, on_plan } = options;
     let store = database.store.clone();
     store.claim_purpose(if rehearse { Purpose::Rehearsal } else { Purpose::Live }).await?;
 
@@ -122,7 +129,17 @@ pub async fn watch(
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
     let executor = Executor::new(store.clone(), connector(rehearsal)?, identity());
-    let controller = Controller::new(store.clone(), tasks, by, on_plan);
+    let (source, tasks) = source(tasks, follower.as_ref());
+    let (announcements, announcer) = announcer(audience, &source, &tasks);
+    let controller = Controller::new(store.clone(), source, tasks, by, watch_identity(), on_plan)
+        .announcing(announcements);
+    if let Some(announcer) = announcer {
+        loops.spawn(announcer.run(shutdown.clone()));
+    }
+    if let Some(follower) = follower {
+        loops.spawn(follower.run(shutdown.clone()));
+    }
+    loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
     loops.spawn(executor.run(shutdown.clone()));
     loops.close();
@@ -184,7 +201,67 @@ fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
     })
 }
 
+/// Reconciles a single time, and sends nothing.
+pub async fn watch_once(database: &Database, options: WatchOptions) -> anyhow::Result<Reconciled> {
+    let WatchOptions { tasks, mut follower, audience, by, on_plan, .. } = options;
+    if let Some(follower) = &mut follower {
+        follower.fetch().await?;
+    }
+    let (source, tasks) = source(tasks, follower.as_ref());
+    let store = database.store.clone();
+    let (announcements, announcer) = announcer(audience, &source, &tasks);
+    let controller = Controller::new(store, source, tasks, by, watch_identity(), on_plan)
+        .announcing(announcements);
+    let reconciled = controller.once().await;
+    if let Some(announcer) = announcer {
+        // It ends with the controller; each telling has its limits.
+        announcer.run(CancellationToken::new()).await;
+    }
+    reconciled.map_err(|error| match error {
+        // The printer knows these, and their ways out.
+        ReconcileError::Survey(error) => error.into(),
+        ReconcileError::Apply(error) => error.into(),
+        ReconcileError::Store(error) => error.into(),
+        other => other.into(),
+    })
+}
+
+fn announcer(
+    audience: Audience,
+    source: &Source,
+    folder: &Path,
+) -> (Option<Announcements>, Option<Announcer>) {
+    let Audience { command, notifier } = &audience;
+    if command.is_none() && notifier.is_none() {
+        return (None, None);
+    }
+    let shown = match source {
+        Source::Folder => folder.display().to_string(),
+        Source::Checkout(checkout) => checkout.shown(),
+    };
+    let (announcements, announcer) = Announcer::new(audience, host(), shown, clock::now);
+    (Some(announcements), Some(announcer))
+}
+
+fn source(tasks: PathBuf, follower: Option<&Follower>) -> (Source, PathBuf) {
+    match follower {
+        None => (Source::Folder, tasks),
+        Some(follower) => {
+            let checkout = follower.checkout();
+            let folder = checkout.folder();
+            (Source::Checkout(checkout), folder)
+        }
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn identity() -> Identity {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Identity { host, pid: std::process::id(), new_id: || ExecutorId(Uuid::now_v7()) }
+    Identity { host: host(), pid: std::process::id(), new_id: || ExecutorId(Uuid::now_v7()) }
+}
+
+fn watch_identity() -> WatchIdentity {
+    WatchIdentity { id: WatchId(Uuid::now_v7()), host: host(), pid: std::process::id() }
 }

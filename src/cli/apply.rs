@@ -125,8 +125,7 @@ pub(super) async fn run(
     let mut provenance = Provenance::new(Cause::Apply, &config::actor());
     provenance.message.clone_from(&args.message);
     if let Some(base) = &made.base {
-        provenance.commit = Some(base.commit.clone());
-        provenance.dirty = base.dirty;
+        base.tell(&mut provenance);
     }
     let progress = Progress::start(output);
     let on_progress = |contacts: u64| progress.show(contacts);

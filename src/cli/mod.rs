@@ -15,6 +15,7 @@ mod fmt;
 mod forecast;
 mod history;
 mod import;
+mod look;
 mod output;
 mod plan;
 mod progress;
@@ -25,7 +26,9 @@ mod revision;
 mod rollback;
 mod schema;
 mod show;
+mod sentence;
 mod status;
+mod status_json;
 mod validate;
 mod watch;
 

@@ -20,7 +20,7 @@ use crate::{
         forecast::{Forecast, forecast, render_sentences},
         plan, render_human, render_markdown,
     },
-    reconcile::{Survey, survey},
+    reconcile::{Survey, git, survey},
     service::Database,
     store::{Patience, Store},
 };
@@ -97,7 +97,7 @@ pub(super) struct Made {
     pub(super) survey: Survey,
     pub(super) wishes: Wishes,
     pub(super) plan: Plan,
-    pub(super) base: Option<BaseDocument>,
+    pub(super) base: Option<git::Base>,
     /// Of the tasks that the plan changes.
     pub(super) forecast: Forecast,
     /// A manifest is invalid in a way that the plan does not tell itself.
@@ -121,13 +121,17 @@ impl Made {
 
     pub(super) fn document(&self) -> PlanDocument {
         let schema = format!("{:#}", manifest_schema());
+        let base = self
+            .base
+            .as_ref()
+            .map(|base| BaseDocument { commit: base.commit.clone(), dirty: base.dirty });
         document(
             &self.plan,
             &Circumstances {
                 desired: &self.survey.desired,
                 actual: &self.survey.actual,
                 wishes: &self.wishes,
-                base: self.base.as_ref(),
+                base: base.as_ref(),
                 is_invalid: self.is_invalid,
                 schema_digest: Digest::of_bytes(schema.as_bytes()),
                 manifests_digest: self.survey.fingerprint,
@@ -182,7 +186,8 @@ pub(super) async fn make(
     let wishes_invalid = wishes.recreate.iter().any(|name| unreadable.tasks.contains_key(name));
     let is_invalid = has_errors && (wishes_invalid || !survey.is_explained_by(&plan));
     let forecast = foresee(&plan, &survey, store).await?;
-    Ok(Made { survey, wishes, plan, base: None, forecast, is_invalid })
+    let base = git::base(&common.tasks).await;
+    Ok(Made { survey, wishes, plan, base, forecast, is_invalid })
 }
 
 /// What will happen to the tasks that the plan creates, updates or recreates.

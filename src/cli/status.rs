@@ -1,20 +1,36 @@
 //! `nuncio status`: the table of tasks.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use chrono::{DateTime, Utc};
 
-use super::{Common, ExitStatus, output::Output};
+use super::{Common, ExitStatus, look::Look, output::Output, sentence, status_json};
 use crate::{
-    domain::{id::TaskName, phase::Phase},
+    domain::{
+        condition::{Condition, ConditionStatus},
+        id::TaskName,
+        phase::Phase,
+    },
+    manifest,
     service::Database,
     store::{ChannelOverview, HeldBack, TaskOverview},
 };
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Only this task, with each of its channels
+    /// Only this task: why nothing happens with it, and each of its channels
     name: Option<TaskName>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    #[default]
+    Human,
+    /// For programs: one JSON document, with the conditions of every task
+    Json,
 }
 
 pub(super) async fn run(
@@ -23,22 +39,74 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
     let database = Database::open(&common.database()).await?;
-    let tasks = database.store.read_overview().await?;
-    let held = database.store.list_held_back().await?;
-    match &args.name {
-        Some(name) => {
-            let Some(task) = tasks.iter().find(|task| task.name == *name) else {
-                anyhow::bail!("no task `{name}` was applied; `nuncio status` lists them");
-            };
-            output.data(&one(task));
+    let look = Look::at(&database.store).await?;
+    let name = args.name.as_ref();
+    let unapplied = name.filter(|name| look.task(name).is_none());
+    let why_not = unapplied.and_then(|name| why_not_applied(&look, name, &common.tasks));
+    if args.output == Form::Json {
+        output.data(&status_json::render(&look, name)?);
+    } else if let Some(why_not) = &why_not {
+        output.data(&sentence::wrapped(why_not));
+    } else {
+        show(&look, name, output);
+    }
+    match unapplied {
+        Some(name) if why_not.is_none() => {
+            anyhow::bail!("there is no task `{name}`; `nuncio status` lists them")
         }
-        None if tasks.is_empty() => output.note("No task was applied yet."),
-        None => output.data(&table(&tasks)),
+        _ => Ok(ExitStatus::Success),
     }
-    if !held.is_empty() {
-        output.data(&format!("\nNot applied:\n{}", held_lines(&held)));
+}
+
+fn show(look: &Look, name: Option<&TaskName>, output: Output) {
+    let mut now = None;
+    if let Some(name) = name {
+        let Some(task) = look.task(name) else { return };
+        output.data(&one(look, task));
+        now = Some(task.now);
+    } else if look.tasks.is_empty() {
+        output.note("No task was applied yet.");
+    } else {
+        output.data(&table(&look.tasks));
     }
-    Ok(ExitStatus::Success)
+    if name.is_none() && !look.held.is_empty() {
+        output.data(&format!("\nNot applied:\n{}", held_lines(&look.held)));
+    }
+    let watches = look.watches.iter();
+    // One that is gone matters only while none is there.
+    let shown = watches.filter(|watch| watch.alive || !look.watches[0].alive).take(WATCHES_SHOWN);
+    for (nth, watch) in shown.enumerate() {
+        if nth == 0 {
+            output.data("");
+        }
+        let now = now.or_else(|| look.tasks.first().map(|task| task.now));
+        for line in sentence::watch_lines(watch, now.unwrap_or(watch.seen_at)) {
+            output.data(sentence::wrapped(&line).trim_end());
+        }
+        if !watch.alive {
+            break;
+        }
+    }
+}
+
+/// Several watch one database for safety; more are shown to programs.
+const WATCHES_SHOWN: usize = 5;
+
+/// What is known of a task that is not in the database: from a watch that tried, or from the folder here.
+fn why_not_applied(look: &Look, name: &TaskName, folder: &Path) -> Option<String> {
+    if let Some((name, stored)) = look.never_applied().find(|(other, _)| *other == name.as_str()) {
+        return Some(sentence::never_applied(name, &stored.condition));
+    }
+    let loaded = manifest::load(folder).ok()?;
+    if loaded.desired.tasks.contains_key(name) {
+        return Some(format!(
+            "`{name}` was not applied yet; its manifest is there: nuncio apply, or nuncio watch."
+        ));
+    }
+    let invalid = loaded.desired.unreadable.tasks.get(name)?;
+    let found = loaded.diagnostics.iter().find(|found| invalid.mistakes.contains(&found.place))?;
+    let held = Condition::new(ConditionStatus::Held, "InvalidManifest", &*found.message);
+    Some(sentence::never_applied(name.as_str(), &held.at(found.place.to_string())))
 }
 
 fn held_lines(held: &[HeldBack]) -> String {
@@ -46,8 +114,8 @@ fn held_lines(held: &[HeldBack]) -> String {
     for HeldBack { subject, place, message, since } in held {
         let since = since.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string());
         let since = since.unwrap_or_default();
-        writeln!(text, "  ! {place}: {subject}{since}\n      {message}")
-            .expect("a String takes all text");
+        text.push_str(&sentence::wrapped(&format!("  ! {place}: {subject}{since}")));
+        text.push_str(&sentence::wrapped(&format!("      {message}")));
     }
     text
 }
@@ -73,8 +141,8 @@ fn table(tasks: &[TaskOverview]) -> String {
         let TaskOverview { id, sent, failed, in_doubt, .. } = task;
         // Suppressed, or written to by an earlier incarnation.
         let passed_over = task.total.saturating_sub(task.remaining + sent + failed + in_doubt);
-        write!(text, "{}\n  {}\n  id {id}", line(row), standing(task))
-            .expect("a String takes all text");
+        let standing = sentence::wrapped(&format!("  {}", standing(task)));
+        write!(text, "{}\n{standing}  id {id}", line(row)).expect("a String takes all text");
         if task.outgoing {
             write!(text, "  {sent} sent, {failed} failed, {in_doubt} in doubt")
                 .expect("a String takes all text");
@@ -140,7 +208,7 @@ fn standing(task: &TaskOverview) -> String {
 }
 
 /// The channel that will move first; with none, the first that says why.
-fn next_channel(task: &TaskOverview) -> Option<&ChannelOverview> {
+pub(super) fn next_channel(task: &TaskOverview) -> Option<&ChannelOverview> {
     let soonest = task.channels.iter().filter(|channel| channel.until.is_some());
     soonest.min_by_key(|channel| channel.until).or_else(|| task.channels.first())
 }
@@ -179,7 +247,7 @@ fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
 }
 
 /// When something moves: in seconds while that is soon, else by the clock.
-fn moves(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
+pub(super) fn moves(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (until - now).num_seconds();
     match seconds {
         ..=0 => "next opening any moment".to_owned(),
@@ -191,14 +259,20 @@ fn moves(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-fn one(task: &TaskOverview) -> String {
-    let mut text = table(std::slice::from_ref(task));
+fn one(look: &Look, task: &TaskOverview) -> String {
+    let mut text = sentence::wrapped(&sentence::why(look, task));
+    for line in sentence::sync_lines(look, task.name.as_str()) {
+        text.push_str(&sentence::wrapped(&line));
+    }
+    text.push('\n');
+    text.push_str(&table(std::slice::from_ref(task)));
     writeln!(text, "  manifest {}", task.file).expect("a String takes all text");
     for channel in &task.channels {
         let reason = why(channel, task.now);
         let prefix = format!("channel `{}` ", channel.channel);
         let reason = reason.strip_prefix(&prefix).unwrap_or(&reason);
-        writeln!(text, "  channel {}: {reason}", channel.channel).expect("a String takes all text");
+        let line = format!("  channel {}: {reason}", channel.channel);
+        text.push_str(&sentence::wrapped(&line));
     }
     text
 }

@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Common, ExitStatus, output::Output};
 use crate::{
     clock, config,
+    integrations::{NoticeUrl, Notifier},
     plan::render_human,
+    reconcile::{Audience, BranchName, Follower, GitUrl, Reconciled, Remote, UrlOrigin},
     service::{self, Database, WatchOptions},
 };
 
@@ -23,9 +26,109 @@ pub(super) struct Args {
     /// Where a rehearsal writes what its providers saw, a JSON line each
     #[arg(long, value_name = "FILE", requires = "rehearse")]
     journal: Option<PathBuf>,
+    /// Reconcile a single time, print the plan and leave; nothing is sent
+    #[arg(long, conflicts_with = "rehearse")]
+    once: bool,
+    #[command(flatten)]
+    following: Following,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+/// Who is told what changes.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Telling others")]
+struct Telling {
+    /// Run this with `sh -c` whenever something changed, the event as JSON on its standard input
+    #[arg(long, value_name = "COMMAND")]
+    on_change: Option<String>,
+    /// Post every event as JSON to this address. One that is a secret belongs into
+    /// `NUNCIO_NOTIFY_URL`
+    #[arg(long, value_name = "URL")]
+    notify: Option<NoticeUrl>,
+}
+
+impl Telling {
+    fn read(self) -> anyhow::Result<Audience> {
+        let Self { on_change: command, notify } = self;
+        if notify.as_ref().is_some_and(NoticeUrl::has_password) {
+            anyhow::bail!(
+                "the address for notices holds a secret, and arguments are seen by everybody on \
+                 the machine: put the whole address into NUNCIO_NOTIFY_URL"
+            );
+        }
+        let of_environment = || config::notify_url().map(|url| url.parse()).transpose();
+        let url = notify.map_or_else(of_environment, |url| Ok(Some(url)))?;
+        let notifier = url.map(Notifier::new).transpose()?;
+        Ok(Audience { command, notifier })
+    }
+}
+
+/// A repository to follow in place of the tasks folder.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Following a repository")]
+struct Following {
+    /// Follow a branch of this repository, in a checkout that nuncio keeps. An address with a password
+    /// belongs into `NUNCIO_GIT_URL`
+    #[arg(long, value_name = "URL")]
+    git: Option<String>,
+    /// The branch to follow
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<BranchName>,
+    /// The folder of the manifests in the repository [default: tasks.d]
+    #[arg(long, value_name = "DIR")]
+    path: Option<String>,
+    /// How often the repository is asked [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    interval: Option<Duration>,
+}
+
+const INTERVAL: Duration = Duration::from_secs(30);
+/// More often is a burden to the server, and saves nobody anything.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("it must be between 1s and 24h".to_owned())
+    }
+}
+
+/// What is followed, before anything is opened for it.
+struct Followed {
+    remote: Remote,
+    path: String,
+    interval: Duration,
+}
+
+impl Following {
+    fn read(self) -> anyhow::Result<Option<Followed>> {
+        let Self { git, branch, path, interval } = self;
+        let url = match (git, config::git_url()) {
+            (Some(url), _) => GitUrl::parse(&url, UrlOrigin::Argument)?,
+            (None, Some(url)) => GitUrl::parse(&url, UrlOrigin::Environment)?,
+            (None, None) if branch.is_none() && path.is_none() && interval.is_none() => {
+                return Ok(None);
+            }
+            (None, None) => anyhow::bail!(
+                "--branch, --path and --interval need a repository: give --git URL or NUNCIO_GIT_URL"
+            ),
+        };
+        let Some(branch) = branch else {
+            anyhow::bail!("the branch to follow is missing: give --branch BRANCH");
+        };
+        let path = path.unwrap_or_else(|| "tasks.d".to_owned());
+        let interval = interval.unwrap_or(INTERVAL);
+        Ok(Some(Followed { remote: Remote { url, branch }, path, interval }))
+    }
 }
 
 pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::Result<ExitStatus> {
+    let followed = args.following.read()?;
+    let audience = args.telling.read()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let choice = common.database();
@@ -39,12 +142,24 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
     }
     let data = database.data.clone().unwrap_or_else(|| config::data_folder(&common.tasks));
     let journal = args.journal.unwrap_or_else(|| data.join("rehearsal.jsonl"));
+    let open = |Followed { remote, path, interval }| Follower::open(remote, &path, interval, &data);
+    let follower = followed.map(open).transpose()?;
+    let by = format!("watch of {}", config::actor());
+    if args.once {
+        let tasks = common.tasks.clone();
+        let on_plan = Box::new(|_: &_| {});
+        let options =
+            WatchOptions { tasks, follower, audience, rehearse: false, journal, by, on_plan };
+        return once(&database, options, output).await;
+    }
     let last_plan = Mutex::new(String::new());
     let options = WatchOptions {
         tasks: common.tasks.clone(),
+        follower,
+        audience,
         rehearse: args.rehearse,
         journal,
-        by: format!("watch of {}", config::actor()),
+        by,
         on_plan: Box::new(move |plan| {
             let shown = render_human(plan, &[], clock::now(), output.stdout_color);
             // A plan that could not be applied is made again and again, and told once.
@@ -71,4 +186,27 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
         _ = terminate.recv() => force.cancel(),
     }
     Ok(status)
+}
+
+/// The same as a pass of `watch`, with the answer of `apply`.
+async fn once(
+    database: &Database,
+    options: WatchOptions,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let Reconciled { survey, plan, applied } = service::watch_once(database, options).await?;
+    let is_invalid = output.diagnostics(&survey.diagnostics, &survey.sources);
+    output.data(&render_human(&plan, &[], clock::now(), output.stdout_color));
+    if applied.is_some() {
+        output.note("Applied.");
+    }
+    Ok(if is_invalid {
+        output.error("some manifests are invalid, and were not applied");
+        ExitStatus::Error
+    } else if plan.is_rejected() {
+        output.error("a rule forbids parts of the plan, and they were not applied");
+        ExitStatus::Rejected
+    } else {
+        ExitStatus::Success
+    })
 }

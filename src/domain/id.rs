@@ -95,6 +95,8 @@ numbers! {
     AttemptId(i64)
     /// One running executor.
     ExecutorId(Uuid)
+    /// One running `watch`.
+    WatchId(Uuid)
 }
 
 #[cfg(test)]

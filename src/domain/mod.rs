@@ -25,5 +25,7 @@ pub mod subject;
 pub mod desired;
 pub mod actual;
 pub mod forecast;
+pub mod event;
+pub mod condition;
 pub mod attempt;
 pub mod revision;

@@ -3,35 +3,37 @@
 //! File events are hints. They carry no data here, they may be lost, and content decides what changed.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 /// An editor's save is several events within a few milliseconds.
 const QUIET: Duration = Duration::from_millis(120);
 /// A folder that never becomes quiet is read all the same.
 const QUIET_PATIENCE: Duration = Duration::from_secs(2);
-/// A git operation holds `index.lock` while it writes files; a crashed one leaves it for ever.
-const GIT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Watches a folder, its parent, and where a symlink leads.
 pub(super) struct Folder {
     path: PathBuf,
     changed: Arc<Notify>,
+    n_events: Arc<AtomicU64>,
     watched: Option<(PathBuf, RecommendedWatcher)>,
 }
 
 impl Folder {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, changed: Arc::new(Notify::new()), watched: None }
+        Self { path, changed: Arc::default(), n_events: Arc::default(), watched: None }
     }
 
     /// Watches what the path means now; a swapped symlink means another folder.
@@ -41,7 +43,7 @@ impl Folder {
             return Ok(());
         }
         self.watched = None;
-        let changed = Arc::clone(&self.changed);
+        let (changed, n_events) = (Arc::clone(&self.changed), Arc::clone(&self.n_events));
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
                 // Reading is an event too, and our own reading must not wake us. An error is an overflow
@@ -49,12 +51,14 @@ impl Folder {
                 if event.is_ok_and(|event| event.kind.is_access()) {
                     return;
                 }
+                n_events.fetch_add(1, Ordering::Relaxed);
                 changed.notify_one();
             })?;
         watcher.watch(&target, RecursiveMode::Recursive)?;
-        // The parent of the name (a symlink is swapped there) and of the folder itself.
+        // Where the folder itself could be swapped, and every symlink on the way to it.
         let name = std::path::absolute(&self.path)?;
-        for parent in [name.parent(), target.parent()].into_iter().flatten() {
+        let links = name.ancestors().filter(|part| *part == name || part.is_symlink());
+        for parent in links.map(Path::parent).chain([target.parent()]).flatten() {
             // A parent that may not be watched leaves the timer.
             drop(watcher.watch(parent, RecursiveMode::NonRecursive));
         }
@@ -69,6 +73,11 @@ impl Folder {
         self.changed.notify_one();
     }
 
+    /// How many events there were: two numbers that differ say that something happened between them.
+    pub(super) fn n_events(&self) -> u64 {
+        self.n_events.load(Ordering::Relaxed)
+    }
+
     /// Waits until nothing happens in the folder any more; at once if nothing did.
     pub(super) async fn quiet(&self) {
         let patience = Instant::now() + QUIET_PATIENCE;
@@ -77,16 +86,5 @@ impl Folder {
                 break;
             }
         }
-        let patience = Instant::now() + GIT_PATIENCE;
-        while git_is_writing(&self.path).unwrap_or(false) && Instant::now() < patience {
-            sleep(QUIET).await;
-        }
     }
-}
-
-/// Whether a git operation is under way in the working tree around the folder.
-fn git_is_writing(folder: &Path) -> io::Result<bool> {
-    let folder = fs::canonicalize(folder)?;
-    let git = folder.ancestors().map(|ancestor| ancestor.join(".git")).find(|git| git.is_dir());
-    Ok(git.is_some_and(|git| git.join("index.lock").exists()))
 }

@@ -6,6 +6,7 @@
 mod acts;
 mod attempts;
 mod audience;
+mod conditions;
 mod connect;
 mod doubts;
 pub mod embedded;
@@ -22,11 +23,13 @@ mod purpose;
 mod resources;
 mod revisions;
 mod tasks;
+mod watches;
 mod writing;
 
 pub use acts::{Acted, Order, Ownership};
 pub use attempts::{Abandoned, Finished};
 pub use audience::{AudienceWriter, StoredContact};
+pub use conditions::{StoredCondition, TaskVitals};
 pub use connect::{Store, Wakeups};
 pub use doubts::{Doubtful, Resolution};
 pub use error::StoreError;
@@ -36,4 +39,5 @@ pub use lanes::{LeasedLane, Presence, Sweep};
 pub use overview::{ChannelOverview, TaskOverview};
 pub use purpose::Purpose;
 pub use revisions::REVISIONS_MAX;
+pub use watches::{WatchOverview, WatchReport};
 pub use writing::{Patience, Wake, Writing};

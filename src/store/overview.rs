@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     fields::Fields,
-    id::{TaskId, TaskName},
+    id::{Generation, TaskId, TaskName},
     phase::Phase,
 };
 
@@ -18,6 +18,7 @@ use crate::domain::{
 pub struct TaskOverview {
     pub id: TaskId,
     pub name: TaskName,
+    pub generation: Generation,
     pub fields: Fields,
     pub phase: Phase,
     pub phase_by: String,
@@ -48,7 +49,7 @@ pub struct ChannelOverview {
 impl Store {
     pub async fn read_overview(&self) -> Result<Vec<TaskOverview>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT t.id, t.name, t.fields, t.phase, t.phase_by, t.outgoing, t.file,
+            r#"SELECT t.id, t.name, t.generation, t.fields, t.phase, t.phase_by, t.outgoing, t.file,
                 coalesce(a.total, 0) AS "total!",
                 coalesce(a.waiting, 0) + (SELECT count(*) FROM retries r WHERE r.task_id = t.id)
                     AS "remaining!",
@@ -70,6 +71,7 @@ impl Store {
             tasks.push(TaskOverview {
                 id: TaskId(row.id),
                 name: parsed(&row.name)?,
+                generation: Generation(row.generation),
                 fields: fields_from_json(&row.fields)?,
                 phase: parsed(&row.phase)?,
                 phase_by: row.phase_by,

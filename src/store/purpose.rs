@@ -10,7 +10,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Rehearsal => "rehearsal",
@@ -44,6 +44,16 @@ impl Store {
                 people as written to. Use another database (NUNCIO_DATABASE_URL or NUNCIO_DATA)"
                     .to_owned()
             }
+        }))
+    }
+
+    /// What the database was declared to be used for; nothing, until a `watch` sends from it.
+    pub async fn read_purpose(&self) -> Result<Option<Purpose>, StoreError> {
+        let purpose =
+            sqlx::query_scalar!("SELECT purpose FROM installation").fetch_one(&self.pool).await?;
+        Ok(purpose.map(|word| match word.as_str() {
+            "rehearsal" => Purpose::Rehearsal,
+            _ => Purpose::Live,
         }))
     }
 }

@@ -12,7 +12,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("plan", &["domain"]),
     ("store", &["domain"]),
     ("channels", &["domain"]),
-    ("reconcile", &["domain", "manifest", "plan", "store", "channels"]),
+    ("integrations", &["domain"]),
+    ("reconcile", &["domain", "manifest", "plan", "store", "channels", "integrations"]),
     ("executor", &["domain", "manifest", "plan", "store", "channels"]),
     ("rehearsal", &["domain", "manifest", "plan", "store", "channels"]),
 ];
@@ -23,7 +24,7 @@ const TOP: &[&str] = &["cli", "service", "config", "clock", "telemetry", "main",
 /// Crates that mean IO, and the rooms that may use them.
 const IO_CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
-    ("reqwest", &["channels"]),
+    ("reqwest", &["channels", "integrations"]),
     ("notify", &["reconcile"]),
     ("axum", &["rehearsal"]),
     ("clap", &["cli", "telemetry"]),

@@ -5,12 +5,14 @@ mod folder;
 mod program;
 mod providers;
 mod proxy;
+mod repository;
 
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, vk_task};
 pub(crate) use program::{Ended, Program, Running};
 pub(crate) use providers::Providers;
 pub(crate) use proxy::Proxy;
+pub(crate) use repository::{Bare, Repository, git};
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,121 @@
+//! What `status` looks at: everything once, put together per task.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{
+        condition::{
+            Condition, ConditionKey, ConditionKind, ConditionStatus, ConditionType, Vitals,
+        },
+        id::TaskName,
+    },
+    store::{HeldBack, Purpose, Store, StoreError, StoredCondition, TaskOverview, WatchOverview},
+};
+
+/// Everything that `status` shows, of about one moment.
+pub(super) struct Look {
+    pub(super) tasks: Vec<TaskOverview>,
+    pub(super) held: Vec<HeldBack>,
+    pub(super) watches: Vec<WatchOverview>,
+    pub(super) purpose: Option<Purpose>,
+    conditions: BTreeMap<ConditionKey, StoredCondition>,
+}
+
+impl Look {
+    pub(super) async fn at(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self {
+            tasks: store.read_overview().await?,
+            held: store.list_held_back().await?,
+            watches: store.list_watches().await?,
+            purpose: store.read_purpose().await?,
+            conditions: store.list_conditions().await?,
+        })
+    }
+
+    pub(super) fn task(&self, name: &TaskName) -> Option<&TaskOverview> {
+        self.tasks.iter().find(|task| task.name == *name)
+    }
+
+    /// Tasks of which only a manifest is known that could not be applied.
+    pub(super) fn never_applied(&self) -> impl Iterator<Item = (&str, &StoredCondition)> {
+        self.conditions.iter().filter_map(|(key, stored)| {
+            let is_known = || self.tasks.iter().any(|task| task.name.as_str() == key.name);
+            let is_sync = key.kind == ConditionKind::Task && key.of == ConditionType::Sync;
+            (is_sync && !is_known()).then_some((key.name.as_str(), stored))
+        })
+    }
+
+    fn stored(&self, task: &str, of: ConditionType) -> Option<&StoredCondition> {
+        let key = ConditionKey { kind: ConditionKind::Task, name: task.to_owned(), of };
+        self.conditions.get(&key)
+    }
+
+    pub(super) fn living_watches(&self) -> impl Iterator<Item = &WatchOverview> {
+        self.watches.iter().filter(|watch| watch.alive)
+    }
+
+    /// As it was compared last; whether somebody compares now is another question.
+    pub(super) fn last_sync(&self, task: &str) -> Option<&StoredCondition> {
+        self.stored(task, ConditionType::Sync)
+    }
+
+    /// How a task compares with its manifest, as far as anybody knows now.
+    pub(super) fn sync(&self, task: &str) -> StoredOr {
+        let Some(last) = self.last_sync(task) else {
+            return StoredOr::News(Condition::new(
+                ConditionStatus::Unknown,
+                "NeverCompared",
+                "no `nuncio watch` has compared it with its manifest",
+            ));
+        };
+        let mut failures = self.living_watches().map(|watch| watch.failure.as_ref());
+        let unknown = |reason: &str, message: String| {
+            let status = last.condition.status;
+            let message = format!("{message}; when it was compared last it was {status}");
+            let message = match &*last.condition.message {
+                "" => message,
+                more => format!("{message}: {more}"),
+            };
+            let mut news = Condition::new(ConditionStatus::Unknown, reason, message);
+            news.place.clone_from(&last.condition.place);
+            news.generation = last.condition.generation;
+            StoredOr::News(news)
+        };
+        match failures.next() {
+            None => unknown("NoWatch", "no `nuncio watch` is running".to_owned()),
+            Some(Some((failure, _))) if failures.all(|failure| failure.is_some()) => {
+                unknown("NotReconciled", failure.clone())
+            }
+            Some(_) => StoredOr::Stored(last.clone()),
+        }
+    }
+
+    /// How a task does now; dated if a watch has seen it so.
+    pub(super) fn health(&self, task: &TaskOverview) -> StoredOr {
+        let blocked = task.channels.iter().find(|channel| channel.verdict == "channel-blocked");
+        let exhausted = |verdict: &str| verdict == "audience-exhausted";
+        let n_exhausted = task.channels.iter().filter(|it| exhausted(&it.verdict)).count();
+        let vitals = Vitals {
+            phase: task.phase,
+            phase_by: task.phase_by.clone(),
+            outgoing: task.outgoing,
+            n_channels: task.channels.len() as u64,
+            n_exhausted: n_exhausted as u64,
+            blocked: blocked.map(|channel| {
+                let reason = channel.blocked_reason.clone();
+                (channel.channel.clone(), reason.unwrap_or_else(|| "no reason is known".to_owned()))
+            }),
+        };
+        let now = vitals.health();
+        match self.stored(task.name.as_str(), ConditionType::Health) {
+            Some(stored) if stored.condition == now => StoredOr::Stored(stored.clone()),
+            _ => StoredOr::News(now),
+        }
+    }
+}
+
+/// A condition with its time, or one that nobody has dated.
+pub(super) enum StoredOr {
+    Stored(StoredCondition),
+    News(Condition),
+}

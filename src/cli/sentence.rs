@@ -1,0 +1,181 @@
+//! Why nothing is happening, or what is: one plain sentence a task.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    look::Look,
+    status::{moves, next_channel},
+};
+use crate::{
+    domain::{
+        condition::{Condition, ConditionStatus},
+        phase::Phase,
+    },
+    store::{ChannelOverview, Purpose, TaskOverview, WatchOverview},
+};
+
+/// The one reason that matters most: what would have to change first for the next opening to leave.
+pub(super) fn why(look: &Look, task: &TaskOverview) -> String {
+    let TaskOverview { name, phase, phase_by, .. } = task;
+    let reason = match phase {
+        Phase::Awaiting => format!("is not started; start it: nuncio start {name}"),
+        Phase::Stopped => format!("is paused by {phase_by}; resume it: nuncio start {name}"),
+        Phase::Completed => format!("is completed by {phase_by}; nothing more is sent"),
+        Phase::InProgress if !task.outgoing => {
+            "only answers, and this version does not answer yet".to_owned()
+        }
+        Phase::InProgress => match next_channel(task) {
+            None => "has no channel that can open a dialogue".to_owned(),
+            Some(channel) if needs_watch(channel) && look.living_watches().next().is_none() => {
+                let rehearses = look.purpose == Some(Purpose::Rehearsal);
+                let (watch, more) = if rehearses {
+                    ("nuncio watch --rehearse", " (this database is a rehearsal's)")
+                } else {
+                    ("nuncio watch", "")
+                };
+                format!("sends nothing, because no `{watch}` is running{more}")
+            }
+            Some(channel) => waits_for(channel, task.now),
+        },
+    };
+    format!("`{name}` {reason}.")
+}
+
+/// Whether the channel would move if somebody led it.
+fn needs_watch(channel: &ChannelOverview) -> bool {
+    !channel.led && channel.verdict != "audience-exhausted"
+}
+
+fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
+    let ChannelOverview { channel: name, verdict, until, blocked_reason, connectable, led } =
+        channel;
+    let then = until.map(|until| format!("; {}", moves(until, now))).unwrap_or_default();
+    match verdict.as_str() {
+        "channel-blocked" => {
+            let reason = blocked_reason.as_deref().unwrap_or("no reason is known");
+            let mend = match until {
+                Some(_) => then,
+                None if *connectable => format!("; once it is mended: nuncio unblock {name}"),
+                None => "; it goes on by itself once that is mended".to_owned(),
+            };
+            format!("waits for its channel `{name}`, which is blocked: {reason}{mend}")
+        }
+        "audience-exhausted" => {
+            "has reached everybody; new contacts in its audience go on".to_owned()
+        }
+        "outside-working-hours" => format!("is outside its working hours{then}"),
+        "daily-limit" => format!("has reached its daily limit{then}"),
+        "pause" => format!("is sending, and pauses between two dialogues{then}"),
+        "channel-rests" => format!("lets its channel `{name}` rest after a failure{then}"),
+        "retry" => format!("will try an opening again{then}"),
+        "ready" if !led => format!("waits until a `nuncio watch` takes its channel `{name}` over"),
+        "sending" => "is sending right now".to_owned(),
+        _ => format!("is sending{then}"),
+    }
+}
+
+/// Why a task that has a manifest does not exist yet.
+pub(super) fn never_applied(name: &str, sync: &Condition) -> String {
+    let at = sync.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
+    let reason = match sync.status {
+        ConditionStatus::Held if sync.reason == "InvalidManifest" => {
+            format!("its manifest is invalid{at}: ")
+        }
+        ConditionStatus::Rejected => format!("a rule forbids it{at}: "),
+        _ => format!("it is held back{at}: "),
+    };
+    format!("`{name}` was never applied: {reason}{}.", sync.message.trim_end_matches('.'))
+}
+
+/// What keeps the manifest from being applied, beside whether the task sends; nothing where nothing does.
+pub(super) fn sync_lines(look: &Look, task: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(last) = look.last_sync(task) {
+        let Condition { status, message, place, .. } = &last.condition;
+        let what = match status {
+            ConditionStatus::Rejected => Some("Its manifest asks for what a rule forbids"),
+            ConditionStatus::Held => Some("Its manifest is held, and its last good state goes on"),
+            ConditionStatus::OutOfSync => Some("It differs from its manifest"),
+            _ => None,
+        };
+        if let Some(what) = what {
+            let at = place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+            lines.push(format!("{what}{at}: {message}."));
+        }
+    }
+    if let Some((failure, since)) = look.living_watches().find_map(|watch| watch.failure.as_ref()) {
+        let since = since.format("%Y-%m-%d %H:%M UTC");
+        lines.push(format!("Changes are not applied since {since}: {failure}."));
+    }
+    lines
+}
+
+/// Who watches, and how that stands: a line or two a watch.
+pub(super) fn watch_lines(watch: &WatchOverview, now: DateTime<Utc>) -> Vec<String> {
+    let WatchOverview { host, pid, folder, source, commit, dirty, .. } = watch;
+    let at = match commit {
+        Some(commit) => {
+            let short = &commit[..commit.len().min(12)];
+            format!(" at {short}{}", if *dirty == Some(true) { ", edited since" } else { "" })
+        }
+        None => String::new(),
+    };
+    let of = source.as_ref().map(|source| format!(" of {source}")).unwrap_or_default();
+    if !watch.alive {
+        let seen = watch.seen_at.format("%Y-%m-%d %H:%M UTC");
+        return vec![format!(
+            "watch: none is running; the last, on {host}, was there until {seen}"
+        )];
+    }
+    let ago = |what: &str, at: Option<DateTime<Utc>>| match at {
+        Some(at) => format!("{what} {}", ago(at, now)),
+        None => format!("not {what} yet"),
+    };
+    let mut lines = vec![
+        format!("watch: on {host} (pid {pid}), {folder}{of}{at}"),
+        format!("  {}, {}", ago("compared", watch.passed_at), ago("applied", watch.applied_at)),
+    ];
+    if let Some((failure, since)) = &watch.failure {
+        lines.push(format!("  ! since {}: {failure}", since.format("%Y-%m-%d %H:%M UTC")));
+    }
+    lines
+}
+
+/// How long ago, in the largest unit that fits.
+fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = (now - at).num_seconds().max(0);
+    match seconds {
+        0..=99 => format!("{seconds} s ago"),
+        100..=5999 => format!("{} min ago", seconds / 60),
+        6000..=172_799 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// What a terminal shows without breaking words itself.
+const WIDTH: usize = 80;
+
+/// Breaks a text between words; the further lines stand below its beginning.
+pub(super) fn wrapped(text: &str) -> String {
+    let indent = text.chars().take_while(|c| *c == ' ').count();
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column == 0 {
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if column + 1 + length > WIDTH {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent + 2));
+            column = indent + 2;
+        } else {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out.push('\n');
+    out
+}
