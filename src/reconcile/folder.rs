@@ -44,21 +44,32 @@ impl Folder {
         }
         self.watched = None;
         let (changed, n_events) = (Arc::clone(&self.changed), Arc::clone(&self.n_events));
+        // The folder itself could be swapped, and every symlink on the way to it.
+        let name = std::path::absolute(&self.path)?;
+        let links = name.ancestors().filter(|part| *part == name || part.is_symlink());
+        let mut swapped: Vec<PathBuf> = links.map(Path::to_owned).collect();
+        swapped.push(target.clone());
+        let (inside, around) = (target.clone(), swapped.clone());
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // Reading is an event too, and our own reading must not wake us. An error is an overflow
-                // or a lost watch: look again.
-                if event.is_ok_and(|event| event.kind.is_access()) {
-                    return;
+                // An error is an overflow or a lost watch: look again.
+                if let Ok(event) = event {
+                    // Reading is an event too, and our own reading must not wake us.
+                    if event.kind.is_access() {
+                        return;
+                    }
+                    // Neither must what lies beside the folder, such as a log that is written to.
+                    let concerns =
+                        |path: &PathBuf| path.starts_with(&inside) || around.contains(path);
+                    if !event.paths.is_empty() && !event.paths.iter().any(concerns) {
+                        return;
+                    }
                 }
                 n_events.fetch_add(1, Ordering::Relaxed);
                 changed.notify_one();
             })?;
         watcher.watch(&target, RecursiveMode::Recursive)?;
-        // Where the folder itself could be swapped, and every symlink on the way to it.
-        let name = std::path::absolute(&self.path)?;
-        let links = name.ancestors().filter(|part| *part == name || part.is_symlink());
-        for parent in links.map(Path::parent).chain([target.parent()]).flatten() {
+        for parent in swapped.iter().filter_map(|link| link.parent()) {
             // A parent that may not be watched leaves the timer.
             drop(watcher.watch(parent, RecursiveMode::NonRecursive));
         }
