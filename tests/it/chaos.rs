@@ -277,3 +277,80 @@ fn a_limit_of_the_day_holds_over_crashes() {
     arena.check_facts();
     arena.check_books();
 }
+
+/// What every task of the applied folder says: a title, a limit of all its tasks, and its people.
+fn wave(n: usize, folder: &Folder) {
+    for task in 0..WAVE_TASKS {
+        // Fewer than half of the people are others in each wave.
+        let people: Vec<String> =
+            (0..WAVE_PEOPLE).map(|p| (1 + task * 1_000_000 + n * 300 + p).to_string()).collect();
+        let audience = format!("[{}]", people.join(", "));
+        let text = vk_task(&format!("wave-{task}"), "vk", &audience, "")
+            .replace("PerChannel: 20", &format!("PerChannel: {}", 100 + n));
+        folder.write(&format!("wave-{task}.yaml"), &text);
+    }
+}
+
+const WAVE_TASKS: usize = 8;
+const WAVE_PEOPLE: usize = 1500;
+
+#[test]
+fn an_apply_that_is_killed_wrote_all_of_its_plan_or_nothing() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    let apply = |timeout: &str| {
+        let arguments = ["apply", "--auto-approve", "--lock-timeout", timeout];
+        Program::new(folder.root(), &arguments).database(&database)
+    };
+    wave(0, &folder);
+    let begun = Instant::now();
+    let first = apply("10s").run();
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    let usual = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    // One row: the limit of each task, how many people it has, and the first of them.
+    let state = || {
+        database.value(
+            "SELECT string_agg(DISTINCT t.daily_limit || ' ' || a.total || ' ' || c.n || ' '
+                || (c.first % 1000000), ', ')
+            FROM tasks t JOIN audiences a ON a.task_id = t.id JOIN LATERAL (
+                SELECT count(*) AS n, min(address::bigint) AS first FROM contacts WHERE task_id = t.id
+            ) c ON true",
+        )
+    };
+    let whole = |n: usize| format!("{} {WAVE_PEOPLE} {WAVE_PEOPLE} {}", 100 + n, 1 + n * 300);
+    let mut dice = Dice(11);
+    let mut applied = 0;
+    let (mut n_before, mut n_after) = (0, 0);
+    for n in 1..=100 {
+        wave(n, &folder);
+        let running = apply("10s").start();
+        std::thread::sleep(Duration::from_millis(dice.below(usual * 3)));
+        running.kill();
+        // A backend that was in the middle of a statement notices it within a second or so.
+        let free = wait_until("the writer's lock is free", Duration::from_secs(5), || {
+            let held = database.value(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            );
+            (held == "0", held)
+        });
+        assert_eq!(free, "0");
+        let seen = state();
+        if seen == whole(n) {
+            n_after += 1;
+            applied = n;
+        } else {
+            assert_eq!(seen, whole(applied), "kill {n} left a part of its plan");
+            n_before += 1;
+        }
+        // An audience that was left behind by several waves would lose too many people at once.
+        if n - applied >= 2 {
+            assert_eq!(apply("5s").run().code, 0);
+            assert_eq!(state(), whole(n));
+            applied = n;
+        }
+    }
+    assert!(n_before >= 10 && n_after >= 1, "{n_before} before and {n_after} after the commit");
+    let plan = Program::new(folder.root(), &["apply", "--auto-approve"]).database(&database).run();
+    assert_eq!(plan.code, 0);
+    assert_eq!(state(), whole(100));
+}

@@ -79,7 +79,11 @@ fn migrations_digest() -> String {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let all: Vec<u8> = files.iter().flat_map(|file| fs::read(file).unwrap()).collect();
+    let whole = |file: &PathBuf| {
+        let name = file.file_name().unwrap().as_encoded_bytes().to_vec();
+        [name, fs::read(file).unwrap()].concat()
+    };
+    let all: Vec<u8> = files.iter().flat_map(whole).collect();
     Digest::of_bytes(&all).to_string()[..16].to_owned()
 }
 
