@@ -97,7 +97,7 @@ impl Look {
         let n_exhausted = task.channels.iter().filter(|it| exhausted(&it.verdict)).count();
         let vitals = Vitals {
             phase: task.phase,
-            phase_by: task.phase_by.clone(),
+            phase_by: task.caused_by(),
             outgoing: task.outgoing,
             n_channels: task.channels.len() as u64,
             n_exhausted: n_exhausted as u64,

@@ -16,7 +16,8 @@ use crate::{
 
 /// The one reason that matters most: what would have to change first for the next opening to leave.
 pub(super) fn why(look: &Look, task: &TaskOverview) -> String {
-    let TaskOverview { name, phase, phase_by, .. } = task;
+    let TaskOverview { name, phase, .. } = task;
+    let phase_by = task.caused_by();
     let reason = match phase {
         Phase::Awaiting => format!("is not started; start it: nuncio start {name}"),
         Phase::Stopped => format!("is paused by {phase_by}; resume it: nuncio start {name}"),

@@ -194,7 +194,7 @@ fn standing(task: &TaskOverview) -> String {
     let phase = format!("{} {}", symbol(task.phase), task.phase.shown());
     let reason = match task.phase {
         Phase::Awaiting => "not started".to_owned(),
-        Phase::Stopped => format!("paused by {}", task.phase_by),
+        Phase::Stopped => format!("paused by {}", task.caused_by()),
         Phase::Completed => format!("completed by {}", task.phase_by),
         Phase::InProgress if !task.outgoing => {
             "incoming only; this version does not answer yet".to_owned()

@@ -73,6 +73,10 @@ struct AppliedTask<'a> {
     file: &'a str,
     phase: &'static str,
     phase_by: &'a str,
+    /// Of a pause: why.
+    phase_reason: Option<&'a str>,
+    /// Of a pause that ends by itself: when, RFC 3339.
+    resume_at: Option<String>,
     total: u64,
     remaining: u64,
     sent: u64,
@@ -158,6 +162,8 @@ fn task<'a>(look: &Look, task: &'a TaskOverview) -> Task<'a> {
             file: &task.file,
             phase: task.phase.as_str(),
             phase_by: &task.phase_by,
+            phase_reason: task.phase_reason.as_deref(),
+            resume_at: task.resume_at.map(|at| at.to_rfc3339()),
             total: task.total,
             remaining: task.remaining,
             sent: task.sent,

@@ -62,6 +62,7 @@ impl Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vitals {
     pub phase: Phase,
+    /// Who caused the phase; of a pause also why, and until when.
     pub phase_by: String,
     pub outgoing: bool,
     pub n_channels: u64,

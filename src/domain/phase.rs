@@ -1,5 +1,7 @@
 //! The life of a task: its phases, and which act leads from which to which.
 
+use chrono::{DateTime, Utc};
+
 use super::word::words;
 
 words! {
@@ -62,6 +64,13 @@ impl Phase {
             (_, RunState::Completed) => self.after(Act::Stop),
         }
     }
+}
+
+/// Who paused a task, why, and until when: `anna: the call centre is full, until 2026-11-24 10:00 UTC`.
+pub fn paused_by(by: &str, reason: Option<&str>, resume_at: Option<DateTime<Utc>>) -> String {
+    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let until = resume_at.map(|at| at.format(", until %Y-%m-%d %H:%M UTC").to_string());
+    format!("{by}{reason}{}", until.unwrap_or_default())
 }
 
 #[cfg(test)]

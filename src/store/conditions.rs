@@ -13,6 +13,7 @@ use crate::domain::{
     condition::{Condition, ConditionKey, ConditionKind, Vitals},
     event::ConditionChange,
     id::{Generation, TaskName},
+    phase::paused_by,
 };
 
 /// A condition as it is kept.
@@ -172,7 +173,8 @@ impl Store {
     /// What the health of every task is decided from.
     pub async fn read_vitals(&self) -> Result<BTreeMap<TaskName, TaskVitals>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT t.name, t.generation, t.phase, t.phase_by, t.outgoing,
+            r#"SELECT t.name, t.generation, t.phase, t.phase_by, t.phase_reason, t.resume_at,
+                t.outgoing,
                 count(tu.channel) AS "n_channels!",
                 count(*) FILTER (WHERE tu.verdict = 'audience-exhausted') AS "n_exhausted!",
                 min(tu.channel) FILTER (WHERE tu.verdict = 'channel-blocked') AS blocked,
@@ -188,9 +190,10 @@ impl Store {
         .await?;
         let mut all = BTreeMap::new();
         for row in rows {
+            let reason = row.phase_reason.as_deref();
             let vitals = Vitals {
                 phase: parsed(&row.phase)?,
-                phase_by: row.phase_by,
+                phase_by: paused_by(&row.phase_by, reason, row.resume_at),
                 outgoing: row.outgoing,
                 n_channels: count(row.n_channels),
                 n_exhausted: count(row.n_exhausted),

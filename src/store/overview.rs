@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{
     fields::Fields,
     id::{Generation, TaskId, TaskName},
-    phase::Phase,
+    phase::{Phase, paused_by},
 };
 
 /// A task as its owner looks at it.
@@ -22,6 +22,9 @@ pub struct TaskOverview {
     pub fields: Fields,
     pub phase: Phase,
     pub phase_by: String,
+    /// Of a pause: why, and when it ends by itself.
+    pub phase_reason: Option<String>,
+    pub resume_at: Option<DateTime<Utc>>,
     pub outgoing: bool,
     pub file: String,
     pub total: u64,
@@ -31,6 +34,13 @@ pub struct TaskOverview {
     pub in_doubt: u64,
     pub channels: Vec<ChannelOverview>,
     pub now: DateTime<Utc>,
+}
+
+impl TaskOverview {
+    /// Who caused the phase; of a pause also why, and until when.
+    pub fn caused_by(&self) -> String {
+        paused_by(&self.phase_by, self.phase_reason.as_deref(), self.resume_at)
+    }
 }
 
 /// One of the task's channels: why it does not send now, and when it will.
@@ -49,7 +59,8 @@ pub struct ChannelOverview {
 impl Store {
     pub async fn read_overview(&self) -> Result<Vec<TaskOverview>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT t.id, t.name, t.generation, t.fields, t.phase, t.phase_by, t.outgoing, t.file,
+            r#"SELECT t.id, t.name, t.generation, t.fields, t.phase, t.phase_by, t.phase_reason,
+                t.resume_at, t.outgoing, t.file,
                 coalesce(a.total, 0) AS "total!",
                 coalesce(a.waiting, 0) + (SELECT count(*) FROM retries r WHERE r.task_id = t.id)
                     AS "remaining!",
@@ -75,6 +86,8 @@ impl Store {
                 fields: fields_from_json(&row.fields)?,
                 phase: parsed(&row.phase)?,
                 phase_by: row.phase_by,
+                phase_reason: row.phase_reason,
+                resume_at: row.resume_at,
                 outgoing: row.outgoing,
                 file: row.file,
                 total: count(row.total),

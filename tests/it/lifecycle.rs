@@ -470,6 +470,8 @@ fn a_pause_ends_by_itself_and_is_in_the_history() {
     }
     assert_eq!(bench.run(&["pause", "renewals", "--for", "0s"]).code, 64);
     assert_eq!(bench.database.value("SELECT phase_reason FROM tasks"), "a minute more");
+    let status = bench.run(&["status", "renewals"]).stdout;
+    assert!(status.contains("`renewals` is paused by tester: a minute more, until 2"), "{status}");
     let watch = Program::new(bench.folder.root(), &["watch"]).database(&bench.database).start();
     let history = "SELECT string_agg(cause || coalesce(' ' || message, ''), ', ' ORDER BY number)
         FROM revisions";
