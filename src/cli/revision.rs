@@ -12,7 +12,7 @@ use crate::{
         phase::Phase,
         revision::{Action, PhaseMove, Provenance, Revision, RevisionChange},
     },
-    plan::{FieldChange, compare, render_field_changes},
+    plan::{FieldChange, compare, render_field_changes, render_fields},
 };
 
 /// Characters of a commit that tell it apart.
@@ -135,7 +135,7 @@ pub(super) fn line(revision: &Revision) -> String {
     }
     if let Some(commit) = commit {
         let short: String = commit.chars().take(COMMIT_SHOWN).collect();
-        let dirty = if *dirty == Some(true) { ", changed since" } else { "" };
+        let dirty = if *dirty == Some(true) { ", with changes that are not committed" } else { "" };
         write!(text, "  [{short}{dirty}]").expect("a String takes all text");
     }
     text
@@ -164,10 +164,13 @@ pub(super) fn render(revision: &Revision, color: bool) -> String {
             Action::Delete => "-",
         };
         writeln!(text, "\n{symbol:>3} {}", change.subject).expect("a String takes all text");
-        // What is gone is told by its name; its fields are in the revisions before.
-        if change.action != Action::Delete {
-            text.push_str(&render_field_changes(&differences(change), clock::now(), color));
-        }
+        let now = clock::now();
+        text.push_str(&match (change.action, &change.before, &change.after) {
+            // What is gone is told by its name; its fields are in the revisions before.
+            (Action::Delete, ..) => String::new(),
+            (_, None, Some(after)) => render_fields(after, now, color),
+            _ => render_field_changes(&differences(change), now, color),
+        });
         if let Some(AudienceChange { total, added, removed, altered, .. }) = change.audience {
             writeln!(
                 text,

@@ -43,6 +43,13 @@ pub fn render_field_changes(changes: &[FieldChange], now: DateTime<Utc>, color: 
     page.text
 }
 
+/// Writes the fields of something new, as a plan does.
+pub fn render_fields(fields: &Fields, now: DateTime<Utc>, color: bool) -> String {
+    let mut page = Page { text: String::new(), now, color };
+    let _: fmt::Result = page.fields(fields);
+    page.text
+}
+
 struct Page {
     text: String,
     now: DateTime<Utc>,
