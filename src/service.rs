@@ -181,6 +181,11 @@ async fn keep_server(embedded: Arc<Embedded>, shutdown: CancellationToken) {
     }
 }
 
+/// What it takes to call the real providers.
+pub fn live_connector() -> anyhow::Result<Connector> {
+    connector(None)
+}
+
 fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
     let http = Http::new()?;
     Ok(match rehearsal {

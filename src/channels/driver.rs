@@ -65,12 +65,42 @@ impl Driver {
         }
     }
 
+    /// Asks the provider whether the account may send; sends nothing.
+    pub async fn examine(&self) -> Examined {
+        match self {
+            Self::VkUser(driver) => driver.examine().await,
+            Self::Waba(driver) => driver.examine().await,
+            Self::WhatsappWeb(driver) => driver.examine().await,
+        }
+    }
+
     /// Makes one attempt and says how it ended. Nothing is repeated in here.
     pub async fn open(&self, call: &OpeningCall<'_>) -> Outcome {
         match self {
             Self::VkUser(driver) => driver.open(call).await,
             Self::Waba(driver) => driver.open(call).await,
             Self::WhatsappWeb(driver) => driver.open(call).await,
+        }
+    }
+}
+
+/// What a provider says of an account, without anything being sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Examined {
+    InOrder,
+    /// Nothing would be sent through it.
+    Refused(String),
+    /// Nobody said so: the provider is away, or slow, or not to be understood.
+    Unknown(String),
+}
+
+impl Examined {
+    pub(super) fn of(outcome: Outcome) -> Self {
+        use OutcomeClass::{ChannelBlocked, CredentialRefused, OurMistake, Sent};
+        match outcome.class {
+            Sent => Self::InOrder,
+            ChannelBlocked | CredentialRefused | OurMistake => Self::Refused(outcome.reason),
+            _ => Self::Unknown(outcome.reason),
         }
     }
 }

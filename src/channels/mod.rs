@@ -10,5 +10,5 @@ mod whatsapp_web;
 #[cfg(test)]
 mod tests;
 
-pub use driver::{Driver, OpeningCall, Unconnectable};
+pub use driver::{Driver, Examined, OpeningCall, Unconnectable};
 pub use http::{Http, HttpUnavailable};

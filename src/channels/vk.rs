@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::{
     answer::{Rule, by_status, class, classes, rule_for, unreadable, wait},
-    driver::{OpeningCall, Unconnectable, below, credential_header, endpoint, plain_text},
+    driver::{
+        Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, plain_text,
+    },
     http::{Answer, Http, exchange},
 };
 use crate::domain::{
@@ -142,6 +144,22 @@ impl VkUser {
             }
             Ok(Said::Error { error_code }) => outcome_of(error_code),
         }
+    }
+
+    /// `users.get` without ids tells of the account that calls.
+    pub(super) async fn examine(&self) -> Examined {
+        let deadline = self.http.deadline();
+        Examined::of(match self.call::<Vec<Account>>("users.get", &[], deadline).await {
+            Err(outcome) => outcome,
+            Ok(Said::Error { error_code }) => outcome_of(error_code),
+            Ok(Said::Response(accounts)) => match accounts.first() {
+                Some(Account { deactivated: None }) => Outcome::sent(None),
+                _ => {
+                    let reason = format!("{PROVIDER}: the account is blocked or deleted");
+                    Outcome::of(OutcomeClass::ChannelBlocked, reason)
+                }
+            },
+        })
     }
 
     async fn call<T: for<'de> Deserialize<'de>>(

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     answer::{Rule, by_status, class, classes, rule_for, unreadable, wait},
-    driver::{OpeningCall, Unconnectable, below, credential_header, endpoint},
+    driver::{Examined, OpeningCall, Unconnectable, below, credential_header, endpoint},
     http::{Answer, Http, exchange},
 };
 use crate::domain::{
@@ -126,6 +126,21 @@ impl Waba {
             http: http.clone(),
             url: below(&endpoint(spec)?, &path),
             authorization: credential_header(secrets, "token", "Bearer ")?,
+        })
+    }
+
+    /// The number is an object of the Graph API, which tells its id to whoever may use it.
+    pub(super) async fn examine(&self) -> Examined {
+        let mut url = self.url.clone();
+        url.path_segments_mut().expect("the URL of `connect` has a path").pop();
+        url.query_pairs_mut().append_pair("fields", "id");
+        let request = self.http.get(url).header(AUTHORIZATION, self.authorization.clone());
+        Examined::of(match exchange(request, self.http.deadline()).await {
+            Err(failure) => failure.outcome(PROVIDER),
+            Ok(answer) => match serde_json::from_slice(&answer.body) {
+                Ok(Accepted { id: _ }) if answer.is_success() => Outcome::sent(None),
+                _ => read(&answer),
+            },
         })
     }
 

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{by_status, unreadable},
-    driver::{OpeningCall, Unconnectable, below, credential_header, endpoint, plain_text},
+    driver::{
+        Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, plain_text,
+    },
     http::{Answer, Http, exchange},
 };
 use crate::domain::{
@@ -54,6 +56,11 @@ const SESSION_STATUSES: &[(&str, OutcomeClass, &str)] = {
     ]
 };
 
+#[derive(Deserialize)]
+struct Session {
+    status: String,
+}
+
 /// Texts inside an HTTP 500 that say what WhatsApp itself answered.
 const INNER_ERRORS: &[(&str, OutcomeClass, &str)] = &[
     ("no LID found", OutcomeClass::RecipientPermanent, "the recipient has no WhatsApp account"),
@@ -78,6 +85,22 @@ impl WhatsappWeb {
                 .setting("session")
                 .ok_or(Unconnectable::MissingSetting("session"))?
                 .to_owned(),
+        })
+    }
+
+    /// The session has to be `WORKING`: paired with a phone, and connected.
+    pub(super) async fn examine(&self) -> Examined {
+        let url = below(&self.endpoint, &["api", "sessions", &self.session]);
+        let request = self.http.get(url).header("X-Api-Key", self.key.clone());
+        Examined::of(match exchange(request, self.http.deadline()).await {
+            Err(failure) => failure.outcome(PROVIDER),
+            Ok(answer) => match serde_json::from_slice(&answer.body) {
+                Ok(Session { status }) if answer.is_success() && status == "WORKING" => {
+                    Outcome::sent(None)
+                }
+                // A success that tells of another status is read like a refusal that does.
+                _ => refusal(&answer),
+            },
         })
     }
 

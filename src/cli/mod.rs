@@ -16,6 +16,7 @@ mod forecast;
 mod history;
 mod import;
 mod look;
+mod online;
 mod output;
 mod plan;
 mod progress;
@@ -241,7 +242,7 @@ fn start(common: Common, command: Command, output: Output) -> anyhow::Result<Exi
 
 async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
     match command {
-        Command::Validate(args) => validate::run(&common, &args, output),
+        Command::Validate(args) => validate::run(&common, &args, output).await,
         Command::Plan(args) => plan::run(&common, &args, output).await,
         Command::Apply(args) => apply::run(&common, &args, output).await,
         Command::Watch(args) => watch::run(&common, args, output).await,

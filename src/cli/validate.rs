@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::{
     Common, ExitStatus,
     findings::{Form, Review, counted},
+    online::examine,
     output::Output,
 };
 use crate::{
@@ -27,12 +28,19 @@ pub(super) struct Args {
     ///
     /// `-` is one manifest on standard input; what it refers to is not looked for.
     path: Option<PathBuf>,
+    /// Ask the providers of the channels as well; nothing is sent
+    #[arg(long)]
+    online: bool,
     /// How problems are written
     #[arg(long, value_enum, default_value_t)]
     output: Form,
 }
 
-pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(
+    common: &Common,
+    args: &Args,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
     let path = args.path.as_ref().unwrap_or(&common.tasks);
     let mut loaded = if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
@@ -50,6 +58,10 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
         let mut loaded = manifest::load(folder)?;
         let found = manifest::check_audiences(&loaded);
         loaded.diagnostics.extend(found);
+        if args.online {
+            let found = examine(&loaded).await?;
+            loaded.diagnostics.extend(found);
+        }
         let scope = Scope::file(path, &loaded);
         return Ok(report(loaded, &scope, args.output, output));
     } else {
@@ -57,6 +69,10 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
     };
     let found = manifest::check_audiences(&loaded);
     loaded.diagnostics.extend(found);
+    if args.online {
+        let found = examine(&loaded).await?;
+        loaded.diagnostics.extend(found);
+    }
     Ok(report(loaded, &Scope::Whole, args.output, output))
 }
 

@@ -37,7 +37,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    fn connect(&self, name: &ChannelName, spec: &ChannelSpec) -> Result<Driver, String> {
+    pub fn connect(&self, name: &ChannelName, spec: &ChannelSpec) -> Result<Driver, String> {
         let mut spec = spec.clone();
         if let Some(endpoint) = (self.find_endpoint)(spec.kind) {
             spec.endpoint = Some(endpoint);

@@ -114,8 +114,12 @@ async fn users_get(
         return error(&parameters, 8, "Invalid request: v (version) is required");
     }
     let mut account = json!({ "id": 1, "first_name": "Rehearsal", "last_name": channel });
-    if world.account_fault(channel) == Some(Fault::AccountBanned) {
-        account["deactivated"] = json!("banned");
+    match world.account_fault(channel) {
+        None => {}
+        Some(Fault::AccountBanned) => account["deactivated"] = json!("banned"),
+        Some(_) => {
+            return error(&parameters, 5, "User authorization failed: access_token has expired.");
+        }
     }
     Json(json!({ "response": [account] })).into_response()
 }

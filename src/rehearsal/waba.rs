@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION, header::RETRY_AFTER},
     response::{IntoResponse as _, Response},
-    routing::post,
+    routing::{get, post},
 };
 use serde_json::{Value, json};
 
@@ -28,7 +28,24 @@ const CALLBACK_DATA_CHARACTERS_MAX: usize = 512;
 type Objection = (StatusCode, i64, &'static str);
 
 pub(super) fn router() -> Router<Arc<World>> {
-    Router::new().route("/{version}/{phone_number_id}/messages", post(messages))
+    Router::new()
+        .route("/{version}/{phone_number_id}/messages", post(messages))
+        .route("/{version}/{phone_number_id}", get(number))
+}
+
+async fn number(
+    State(world): State<Arc<World>>,
+    Path((version, phone_number_id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let channel = channel_of(&headers).unwrap_or_default().to_owned();
+    let call = Call { provider: ChannelKind::Waba.as_str(), channel, ..Call::default() };
+    let objection =
+        known_path(&version, &phone_number_id).or_else(|| account_objection(&world, &call));
+    match objection {
+        Some((status, code, name)) => error(status, code, name),
+        None => Json(json!({ "id": phone_number_id })).into_response(),
+    }
 }
 
 async fn messages(

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{Query, State, rejection::JsonRejection},
+    extract::{Path, Query, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -30,6 +30,24 @@ pub(super) fn router() -> Router<Arc<World>> {
     Router::new()
         .route("/api/contacts/check-exists", get(check_exists))
         .route("/api/sendText", post(send_text))
+        .route("/api/sessions/{session}", get(session))
+}
+
+async fn session(
+    State(world): State<Arc<World>>,
+    headers: HeaderMap,
+    Path(session): Path<String>,
+) -> Response {
+    let call = call(&headers, String::new(), "");
+    if call.channel.is_empty() {
+        return refusal(StatusCode::UNAUTHORIZED, "the key is unknown");
+    }
+    let status = match world.account_fault(&call.channel) {
+        None => "WORKING",
+        Some(Fault::AccountBanned) => "FAILED",
+        Some(_) => return refusal(StatusCode::UNAUTHORIZED, "the key has expired"),
+    };
+    Json(json!({ "name": session, "status": status })).into_response()
 }
 
 async fn check_exists(

@@ -1,10 +1,11 @@
 //! What pipelines and people read: one JSON value whatever happens, codes that are explained, help.
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{fs, net::TcpListener, path::Path, process::Command, time::Duration};
 
+use nuncio::domain::kind::ChannelKind;
 use serde_json::Value;
 
-use crate::support::{Ended, Folder, Program, TestDatabase, vk_task};
+use crate::support::{Ended, Folder, Program, Providers, TestDatabase, channel, vk_task};
 
 fn run(folder: &Folder, arguments: &[&str]) -> Ended {
     Program::new(folder.root(), arguments).run()
@@ -210,4 +211,51 @@ fn the_manual_has_a_page_a_command() {
     let ended = run(&folder, &["completions", "man", "--into", "file"]);
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("cannot be written into `file`"), "{}", ended.stderr);
+}
+
+#[test]
+fn online_asks_the_providers_and_sends_nothing() {
+    let folder = Folder::with_team();
+    let providers = Providers::start(Duration::ZERO, true);
+    let kinds = [
+        ("vk-user", ChannelKind::VkUser, "token", ""),
+        ("waba", ChannelKind::Waba, "token", "  phoneNumberId: 1\n"),
+        (
+            "whatsapp-web",
+            ChannelKind::WhatsappWeb,
+            "apiKey",
+            "  gateway: waha\n  session: default\n",
+        ),
+    ];
+    for (kind, channel_kind, credential, more) in kinds {
+        for state in ["good", "banned", "expired", "missing"] {
+            let name = format!("{kind}-{state}");
+            let variable = name.replace('-', "_").to_uppercase();
+            let more = format!("{more}  endpoint: {}\n", providers.endpoint(channel_kind));
+            let credential = format!("{credential}: {{env: {variable}}}");
+            folder.write(&format!("{name}.yaml"), &channel(&name, kind, &credential, &more));
+        }
+    }
+    let mut program = Program::new(folder.root(), &["validate", "--online", "--output", "json"]);
+    for (kind, _, credential, _) in kinds {
+        for state in ["good", "banned", "expired"] {
+            let name = format!("{kind}-{state}");
+            let variable = name.replace('-', "_").to_uppercase();
+            program = program.env(&variable, Providers::secret(&name, credential));
+        }
+    }
+    let ended = program.run();
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let codes = |state: &str| -> Vec<&str> {
+        let findings = told["findings"].as_array().unwrap();
+        let about = findings.iter().filter(|found| found["file"].as_str().unwrap().contains(state));
+        about.map(|found| found["code"].as_str().unwrap()).collect()
+    };
+    assert_eq!(codes("good"), Vec::<&str>::new(), "{}", ended.stdout);
+    assert_eq!(codes("banned"), ["channel-refused"; 3], "{}", ended.stdout);
+    assert_eq!(codes("expired"), ["channel-refused"; 3], "{}", ended.stdout);
+    // With the channel of the team, whose provider nobody may call from here.
+    assert_eq!(codes("missing"), ["not-examined"; 3], "{}", ended.stdout);
+    assert!(providers.deliveries().is_empty());
 }
