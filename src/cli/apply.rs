@@ -6,9 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
+
 use super::{
     Common, ExitStatus,
-    output::Output,
+    failure::FORMAT_VERSION,
+    output::{AnswerForm, Output},
     plan::{Consent, Made, make},
     progress::Progress,
     reviewed::{self, read_reviewed},
@@ -20,7 +23,7 @@ use crate::{
         revision::{Cause, Provenance},
         subject::Subject,
     },
-    plan::{Change, Plan},
+    plan::{Change, Plan, PlanDocument},
     reconcile::{Applied, apply},
     service::Database,
     store::{Patience, Store},
@@ -55,9 +58,26 @@ pub(super) struct Args {
     /// How long to wait for that
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration, requires = "wait")]
     timeout: Duration,
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t)]
+    output: AnswerForm,
     /// How long to wait for another writer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     lock_timeout: Duration,
+}
+
+/// What an apply did. New fields may come; none of these changes or goes within the format's major.
+#[derive(Serialize)]
+struct AppliedJson {
+    format_version: &'static str,
+    /// Nothing was rejected, blocked or invalid.
+    complete: bool,
+    /// The number in the history; null if there was nothing to write.
+    revision: Option<i64>,
+    /// Contacts that were loaded.
+    contacts: u64,
+    /// What was written (`nuncio schema plan`).
+    plan: PlanDocument,
 }
 
 pub(super) async fn run(
@@ -105,7 +125,10 @@ pub(super) async fn run(
         output.error("the manifests are invalid; nothing was planned");
         return Ok(ExitStatus::Error);
     }
-    output.data(&made.shown(output));
+    let is_json = args.output == AnswerForm::Json;
+    if !is_json {
+        output.data(&made.shown(output));
+    }
     let is_partial = *is_invalid || plan.is_rejected();
     if is_partial && !args.keep_going {
         output.error("nothing was applied: the plan has parts that a rule forbids");
@@ -139,6 +162,15 @@ pub(super) async fn run(
     }
     if args.wait {
         wait(plan, store, args.timeout).await?;
+    }
+    if is_json {
+        output.json(&AppliedJson {
+            format_version: FORMAT_VERSION,
+            complete: !is_partial,
+            revision: applied.revision.map(|number| number.0),
+            contacts: applied.contacts,
+            plan: made.document(),
+        });
     }
     if is_partial {
         output.error("applied in part: what is rejected, blocked or invalid was left as it was");

@@ -422,7 +422,13 @@ fn show_prints_a_saved_plan_and_what_is_live() {
     bench.ok(&["plan", "--out", "plan.json"]);
     assert!(bench.ok(&["show", "plan.json"]).contains("`Task/one`"));
     assert_eq!(bench.run(&["show", "1"]).code, 1);
-    bench.ok(&["apply", "plan.json"]);
+    let applied = bench.ok(&["apply", "plan.json", "--output", "json"]);
+    let applied: Value = serde_json::from_str(&applied).unwrap();
+    assert_eq!((&applied["revision"], &applied["contacts"]), (&1.into(), &5.into()));
+    assert_eq!(applied["plan"]["changes"].as_array().map(Vec::len), Some(4));
+    let stale = bench.run(&["apply", "plan.json", "--output", "json"]);
+    let told: Value = serde_json::from_str(&stale.stdout).unwrap();
+    assert_eq!((stale.code, &told["error"]["code"]), (4, &"stale".into()));
     let manifest = bench.ok(&["show", "one"]);
     assert!(manifest.contains("dailyLimitPerChannel: 10"), "{manifest}");
     assert!(bench.ok(&["show", "Manager/anna"]).contains("fullName: Anna Petrova"));
