@@ -1,8 +1,6 @@
 //! From a plan to its document.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use similar::TextDiff;
 
 use super::{
@@ -13,13 +11,13 @@ use super::{
         RejectionDocument, SummaryDocument, WishesDocument,
     },
     forecast::{Exhausted, Forecast, TaskForecast},
+    nesting::{audience_value, nested, put, sensitive, value},
 };
 use crate::domain::{
     actual::{Actual, ResourceDetails, TaskDetails},
-    address::Address,
     contact::AudienceChange,
     desired::{Desired, DesiredTask},
-    fields::{Digest, FieldValue, Fields},
+    fields::{Digest, FieldValue},
     id::{Generation, TaskName},
     phase::Phase,
     place::Place,
@@ -27,9 +25,6 @@ use crate::domain::{
     task::IMMUTABLE_FIELDS,
 };
 
-/// Longer lists are shown as a count and a few examples.
-const ITEMS_MAX: usize = 50;
-const EXAMPLES_MAX: usize = 3;
 /// Lines around a changed one.
 const CONTEXT_LINES: usize = 3;
 
@@ -321,85 +316,6 @@ fn forecast_documents(forecast: &Forecast) -> Vec<ForecastDocument> {
         }
     };
     forecast.tasks.iter().map(document).collect()
-}
-
-fn value(value: &FieldValue) -> Value {
-    match value {
-        FieldValue::Text(text) => Value::String(text.clone()),
-        FieldValue::Number(text) => number(text),
-        FieldValue::List(items) if items.len() > ITEMS_MAX => {
-            let examples: Vec<Value> =
-                items.iter().take(EXAMPLES_MAX).map(|item| item.as_str().into()).collect();
-            serde_json::json!({ "count": items.len(), "examples": examples })
-        }
-        FieldValue::List(items) => items.iter().map(String::as_str).collect(),
-    }
-}
-
-/// Six decimals of a reasonable amount survive a double unharmed; what would not stays text.
-fn number(text: &str) -> Value {
-    if let Ok(whole) = text.parse::<i64>() {
-        return whole.into();
-    }
-    let parsed = text.parse::<f64>().ok().and_then(Number::from_f64);
-    parsed.map_or_else(|| Value::String(text.to_owned()), Value::Number)
-}
-
-/// As the manifest has it: maps in maps.
-fn nested(fields: &Fields) -> Map<String, Value> {
-    let mut map = Map::new();
-    for (path, field) in fields.iter() {
-        put(&mut map, path, value(field));
-    }
-    map.into_iter().map(|(key, value)| (key, with_lists(value))).collect()
-}
-
-fn put(map: &mut Map<String, Value>, path: &str, value: Value) {
-    match path.split_once('.') {
-        None => drop(map.insert(path.to_owned(), value)),
-        Some((first, rest)) => {
-            let inner = map.entry(first).or_insert_with(|| Map::new().into());
-            if let Value::Object(inner) = inner {
-                put(inner, rest, value);
-            }
-        }
-    }
-}
-
-/// Maps whose keys count from 0 are lists.
-fn with_lists(value: Value) -> Value {
-    let Value::Object(map) = value else { return value };
-    let numbered: Option<BTreeMap<usize, Value>> =
-        map.iter().map(|(key, value)| Some((key.parse().ok()?, value.clone()))).collect();
-    match numbered {
-        Some(numbered) if !map.is_empty() => numbered.into_values().map(with_lists).collect(),
-        _ => map.into_iter().map(|(key, value)| (key, with_lists(value))).collect(),
-    }
-}
-
-fn audience_value(audience: &AudienceChange) -> Value {
-    let AudienceChange { total, added, removed, altered, duplicates, .. } = audience;
-    let examples = |all: &[Address]| all.iter().map(|one| Value::from(one.as_str())).collect();
-    let (added_examples, removed_examples): (Value, Value) =
-        (examples(&audience.added_examples), examples(&audience.removed_examples));
-    serde_json::json!({
-        "total": total, "added": added, "removed": removed, "altered": altered,
-        "duplicates": duplicates, "added_examples": added_examples,
-        "removed_examples": removed_examples,
-    })
-}
-
-/// Addresses are people's.
-fn sensitive(of: &Map<String, Value>) -> Map<String, Value> {
-    let mut marks = Map::new();
-    if of.contains_key("entries") {
-        marks.insert("entries".to_owned(), true.into());
-    }
-    if of.get("outgoing").is_some_and(|outgoing| outgoing.get("targetAudience").is_some()) {
-        put(&mut marks, "outgoing.targetAudience.added_examples", true.into());
-        put(&mut marks, "outgoing.targetAudience.removed_examples", true.into());
-    }
-    marks
 }
 
 fn text_diff(change: &FieldChange) -> Option<(String, String)> {

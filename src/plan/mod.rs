@@ -10,6 +10,8 @@ mod documenting;
 mod guards;
 mod markdown;
 pub mod forecast;
+mod nesting;
+mod page;
 mod recreate;
 mod render;
 mod resources;
@@ -24,7 +26,8 @@ pub use diff::{needs_recreation, plan};
 pub use document::{BaseDocument, PlanDocument, plan_schema, without_integer_format};
 pub use documenting::{Circumstances, document};
 pub use markdown::{COMMENT_MARKER, render_markdown};
-pub use render::{render_field_changes, render_fields, render_human};
+pub use page::{render_field_changes, render_fields};
+pub use render::render_human;
 pub use saved::{Stale, UnusablePlan, WhyStale, read_plan};
 pub use three_way::compare;
 
