@@ -40,7 +40,12 @@ pub(super) fn prose(text: &str) -> String {
         let is_link = part.contains("://") || part.contains("www.");
         !is_link && part.chars().all(|c| c.is_alphanumeric() || PLAIN_SIGNS.contains(c))
     };
-    if is_paired && text.split('`').step_by(2).all(is_plain) { text } else { code(&text) }
+    // At its start a sign would make a list, a rule or a block of the sentence.
+    let after_number = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_listed = after_number.len() < text.len() && after_number.starts_with(['.', ')']);
+    let begins = text.starts_with(|c: char| c.is_alphanumeric() || c == '`') && !is_listed;
+    let is_sentence = begins && is_paired && text.split('`').step_by(2).all(is_plain);
+    if is_sentence { text } else { code(&text) }
 }
 
 /// One line, in which nothing is hidden: control characters, and those that turn the direction of

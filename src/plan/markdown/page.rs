@@ -9,8 +9,8 @@ use super::{
 };
 use crate::plan::document::{ChangeDocument, ForecastDocument, PlanDocument, SummaryDocument};
 
-/// Found again by whoever updates the comment.
-pub const COMMENT_MARKER: &str = "<!-- nuncio plan -->";
+/// Found again by whoever updates the comment; the same as above the findings of manifests that are invalid.
+pub const COMMENT_MARKER: &str = "<!-- nuncio:plan -->";
 /// Comments on GitHub hold 65,536 characters; what a workflow adds has to fit as well.
 pub(super) const BYTES_MAX: usize = 60_000;
 /// What a section may say about what it leaves out.
