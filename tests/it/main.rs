@@ -13,6 +13,7 @@ mod forecasting;
 mod import;
 mod lifecycle;
 mod outputs;
+mod pipelines;
 mod reviewing;
 mod sending;
 mod support;
