@@ -10,6 +10,7 @@ mod doctor;
 mod foreign;
 mod formatting;
 mod forecasting;
+mod goldens;
 mod import;
 mod lifecycle;
 mod outputs;
