@@ -15,7 +15,10 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Program};
+use crate::{
+    goldens,
+    support::{Folder, Program, TestDatabase, channel, vk_task},
+};
 
 const NODE_PACKAGES: [&str; 5] = [
     "ajv@8.20.0",
@@ -279,4 +282,52 @@ fn sarif_is_as_its_standard_says() {
     let files = printed("sarif", into.path());
     foreign.assert_accepted(&schema, &files);
     foreign.assert_notices(&schema, &files[0], "/runs/0/results/0/level", &json!("fatal"));
+}
+
+/// What a plan with rejections prints, and one with changes, each in this form.
+fn planned(form: &str, into: &Path) -> Vec<PathBuf> {
+    let folder = Folder::with_team();
+    let database = TestDatabase::new();
+    let plan = |arguments: &[&str], code: i32, name: &str| {
+        let ended = Program::new(folder.root(), arguments).database(&database).run();
+        assert_eq!(ended.code, code, "{arguments:?}: {}{}", ended.stdout, ended.stderr);
+        let path = into.join(format!("plan-{name}.{form}.json"));
+        fs::write(&path, &ended.stdout).unwrap();
+        path
+    };
+    folder.write("one.yaml", &vk_task("one", "vk", "[1, 2]", ""));
+    folder.write("two.yaml", &vk_task("two", "vk", "[3]", ""));
+    let changes = plan(&["plan", "--output", form], 0, "changes");
+    plan(&["apply", "--auto-approve"], 0, "applied");
+    folder.write("other.yaml", &channel("other", "vk-user", "token: {env: OTHER}", ""));
+    folder.write("one.yaml", &vk_task("one", "other", "[1, 2]", "  title: One"));
+    folder.remove("two.yaml");
+    let rejections = plan(&["plan", "--output", form], 3, "rejections");
+    vec![rejections, changes]
+}
+
+#[test]
+fn plans_are_as_their_schema_says() {
+    let Some(foreign) = Foreign::installed() else { return };
+    let into = tempfile::tempdir().unwrap();
+    let schema = project("schemas/plan.schema.json");
+    let mut files = planned("json", into.path());
+    let first = files[0].clone();
+    let goldens = fs::read_dir(goldens::folder()).unwrap();
+    files.extend(goldens.map(|entry| entry.unwrap().path()));
+    foreign.assert_accepted(&schema, &files);
+    foreign.assert_notices(&schema, &first, "/rejections/0/line", &json!("5"));
+    foreign.assert_notices(&schema, &first, "/changes/0/actions", &json!("create"));
+}
+
+#[test]
+fn the_sarif_of_a_plan_is_as_its_standard_says() {
+    let Some(foreign) = Foreign::installed() else { return };
+    let into = tempfile::tempdir().unwrap();
+    let files = planned("sarif", into.path());
+    foreign.assert_accepted(&foreign.folder.join(SARIF_SCHEMA), &files);
+    let rejections = fs::read_to_string(&files[0]).unwrap();
+    for code in ["forbidden-edit", "blocked"] {
+        assert!(rejections.contains(&format!("\"ruleId\": \"{code}\"")), "{rejections}");
+    }
 }
