@@ -203,8 +203,7 @@ enum Command {
     Import(import::Args),
     /// Bring manifests into the one layout
     Fmt(fmt::Args),
-    /// The database's own commands
-    #[command(hide = true)]
+    /// Migrate the database, look at it, or guard it after a restore
     Db(db::Args),
 }
 
@@ -229,8 +228,10 @@ fn run(arguments: Vec<OsString>) -> ExitStatus {
 
 fn start(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
     // Before any thread is started: the kernel ties the server to the thread that starts it.
-    if let Command::Db(args) = &command {
-        return db::run(args, output);
+    if let Command::Db(args) = &command
+        && let Some(supervision) = args.supervision()
+    {
+        return supervision.run();
     }
     telemetry::start(config::log_filter(), common.log_format, common.quiet, output.stderr_color);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -263,7 +264,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Completions(args) => completions::run(&args, output),
         Command::Import(args) => import::run(&common, &args, output).await,
         Command::Fmt(args) => fmt::run(&common, &args, output),
-        Command::Db(args) => db::run(&args, output),
+        Command::Db(args) => db::run(&common, args, output).await,
     }
 }
 
