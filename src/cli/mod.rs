@@ -3,6 +3,7 @@
 mod act;
 mod adopt;
 mod apply;
+mod audience;
 mod completions;
 mod contacts;
 mod db;
@@ -173,6 +174,8 @@ enum Command {
     History(history::Args),
     /// Show a revision, a saved plan, or a task as it is live
     Show(show::Args),
+    /// Show the contacts of a task, and what became of each
+    Audience(audience::Args),
     /// Show what will happen: when audiences are exhausted, and the cost
     Forecast(forecast::Args),
     /// Start a new task, or resume a stopped one
@@ -251,6 +254,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Show(args) => show::run(&common, &args, output).await,
         Command::Rollback(args) => rollback::run(&common, &args, output).await,
         Command::Adopt(args) => adopt::run(&common, &args, output).await,
+        Command::Audience(args) => audience::run(&common, &args, output).await,
         Command::Forecast(args) => forecast::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,
         Command::Pause(args) => act::pause(&common, &args, output).await,
