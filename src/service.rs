@@ -23,7 +23,7 @@ use crate::{
     },
     rehearsal::{self, Rehearsal},
     store::{
-        Purpose, Store,
+        Purpose, ServerOptions, Store,
         embedded::{Durability, Embedded},
     },
 };
@@ -50,6 +50,41 @@ impl DatabaseChoice {
     }
 }
 
+/// A server that answers, whose database may be of any version; an embedded one stays as long as this
+/// value.
+#[derive(Debug)]
+pub struct Server {
+    pub options: ServerOptions,
+    /// Where the embedded server keeps its data.
+    pub data: Option<PathBuf>,
+    embedded: Option<Arc<Embedded>>,
+}
+
+impl Server {
+    pub async fn open(choice: &DatabaseChoice) -> anyhow::Result<Self> {
+        match choice {
+            DatabaseChoice::Url(url) => {
+                Ok(Self { options: Store::parse_url(url)?, data: None, embedded: None })
+            }
+            DatabaseChoice::Embedded { data } => {
+                let program = std::env::current_exe().context("this program has no path")?;
+                let embedded =
+                    Embedded::open(data, &program, &config::search_path(), Durability::Durable)
+                        .await?;
+                let options = embedded.options();
+                Ok(Self { options, data: Some(data.clone()), embedded: Some(Arc::new(embedded)) })
+            }
+        }
+    }
+
+    /// Connects, and brings the schema to this version's.
+    pub async fn connect(self) -> anyhow::Result<Database> {
+        let Self { options, data, embedded } = self;
+        let store = Store::connect(options).await?;
+        Ok(Database { store, data, embedded })
+    }
+}
+
 /// An open database; the embedded server stays as long as this value.
 #[derive(Debug)]
 pub struct Database {
@@ -61,20 +96,7 @@ pub struct Database {
 
 impl Database {
     pub async fn open(choice: &DatabaseChoice) -> anyhow::Result<Self> {
-        match choice {
-            DatabaseChoice::Url(url) => {
-                let store = Store::connect(Store::parse_url(url)?).await?;
-                Ok(Self { store, data: None, embedded: None })
-            }
-            DatabaseChoice::Embedded { data } => {
-                let program = std::env::current_exe().context("this program has no path")?;
-                let embedded =
-                    Embedded::open(data, &program, &config::search_path(), Durability::Durable)
-                        .await?;
-                let store = Store::connect(embedded.options()).await?;
-                Ok(Self { store, data: Some(data.clone()), embedded: Some(Arc::new(embedded)) })
-            }
-        }
+        Server::open(choice).await?.connect().await
     }
 }
 

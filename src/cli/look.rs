@@ -9,7 +9,9 @@ use crate::{
         },
         id::TaskName,
     },
-    store::{HeldBack, Purpose, Store, StoreError, StoredCondition, TaskOverview, WatchOverview},
+    store::{
+        Guard, HeldBack, Purpose, Store, StoreError, StoredCondition, TaskOverview, WatchOverview,
+    },
 };
 
 /// Everything that `status` shows, of about one moment.
@@ -18,6 +20,7 @@ pub(super) struct Look {
     pub(super) held: Vec<HeldBack>,
     pub(super) watches: Vec<WatchOverview>,
     pub(super) purpose: Option<Purpose>,
+    pub(super) guard: Option<Guard>,
     conditions: BTreeMap<ConditionKey, StoredCondition>,
 }
 
@@ -28,6 +31,7 @@ impl Look {
             held: store.list_held_back().await?,
             watches: store.list_watches().await?,
             purpose: store.read_purpose().await?,
+            guard: store.read_guard().await?,
             conditions: store.list_conditions().await?,
         })
     }

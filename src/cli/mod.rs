@@ -3,6 +3,7 @@
 mod act;
 mod adopt;
 mod apply;
+mod audience;
 mod completions;
 mod contacts;
 mod db;
@@ -174,6 +175,8 @@ enum Command {
     History(history::Args),
     /// Show a revision, a saved plan, or a task as it is live
     Show(show::Args),
+    /// Show the contacts of a task, and what became of each
+    Audience(audience::Args),
     /// Show what will happen: when audiences are exhausted, and the cost
     Forecast(forecast::Args),
     /// Start a new task, or resume a stopped one
@@ -204,8 +207,7 @@ enum Command {
     Import(import::Args),
     /// Bring manifests into the one layout
     Fmt(fmt::Args),
-    /// The database's own commands
-    #[command(hide = true)]
+    /// Migrate the database, look at it, or guard it after a restore
     Db(db::Args),
 }
 
@@ -230,8 +232,10 @@ fn run(arguments: Vec<OsString>) -> ExitStatus {
 
 fn start(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
     // Before any thread is started: the kernel ties the server to the thread that starts it.
-    if let Command::Db(args) = &command {
-        return db::run(args, output);
+    if let Command::Db(args) = &command
+        && let Some(supervision) = args.supervision()
+    {
+        return supervision.run();
     }
     telemetry::start(config::log_filter(), common.log_format, common.quiet, output.stderr_color);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -251,6 +255,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Show(args) => show::run(&common, &args, output).await,
         Command::Rollback(args) => rollback::run(&common, &args, output).await,
         Command::Adopt(args) => adopt::run(&common, &args, output).await,
+        Command::Audience(args) => audience::run(&common, &args, output).await,
         Command::Forecast(args) => forecast::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,
         Command::Pause(args) => act::pause(&common, &args, output).await,
@@ -264,7 +269,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Completions(args) => completions::run(&args, output),
         Command::Import(args) => import::run(&common, &args, output).await,
         Command::Fmt(args) => fmt::run(&common, &args, output),
-        Command::Db(args) => db::run(&args, output),
+        Command::Db(args) => db::run(&common, args, output).await,
     }
 }
 

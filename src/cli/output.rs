@@ -103,6 +103,12 @@ impl Output {
         self.data(&serde_json::to_string_pretty(answer).expect("our answers have text keys"));
     }
 
+    /// An answer that is too large to be held: it goes out as it is written.
+    pub(super) fn stream(self) -> impl std::io::Write {
+        self.said.answered.store(true, Ordering::Relaxed);
+        std::io::BufWriter::new(std::io::stdout())
+    }
+
     /// Prints what helps to follow, unless it should be quiet.
     pub(super) fn note(self, text: &str) {
         if !self.quiet {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    db::standing,
     look::Look,
     status::{moves, next_channel},
 };
@@ -11,7 +12,7 @@ use crate::{
         condition::{Condition, ConditionStatus},
         phase::Phase,
     },
-    store::{ChannelOverview, Purpose, TaskOverview, WatchOverview},
+    store::{ChannelOverview, Guard, Purpose, TaskOverview, WatchOverview},
 };
 
 /// The one reason that matters most: what would have to change first for the next opening to leave.
@@ -44,7 +45,7 @@ pub(super) fn why(look: &Look, task: &TaskOverview) -> String {
 
 /// Whether the channel would move if somebody led it.
 fn needs_watch(channel: &ChannelOverview) -> bool {
-    !channel.led && channel.verdict != "audience-exhausted"
+    !channel.led && !matches!(&*channel.verdict, "audience-exhausted" | "guarded")
 }
 
 fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
@@ -71,8 +72,17 @@ fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
         "retry" => format!("will try an opening again{then}"),
         "ready" if !led => format!("waits until a `nuncio watch` takes its channel `{name}` over"),
         "sending" => "is sending right now".to_owned(),
+        "guarded" => "sends nothing, because the backup guard is on".to_owned(),
         _ => format!("is sending{then}"),
     }
+}
+
+/// What comes before everything else while it is so: no task sends, whatever else is said of it.
+pub(super) fn guarded(guard: &Guard) -> String {
+    wrapped(&format!(
+        "! The backup guard is on, {}. Nothing is sent until: nuncio db guard off --reason TEXT",
+        standing(guard)
+    ))
 }
 
 /// Why a task that has a manifest does not exist yet.

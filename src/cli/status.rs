@@ -48,6 +48,9 @@ pub(super) async fn run(
     } else if let Some(why_not) = &why_not {
         output.data(&sentence::wrapped(why_not));
     } else {
+        if let Some(guard) = &look.guard {
+            output.data(&sentence::guarded(guard));
+        }
         show(&look, name, output);
     }
     match unapplied {
@@ -237,6 +240,7 @@ fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
         "channel-rests" => "the channel rests after a failure",
         "retry" => "an opening will be tried again",
         "sending" => return "sending".to_owned(),
+        "guarded" => return "the backup guard is on".to_owned(),
         _ => "ready",
     };
     match until {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{condition::ConditionType, id::TaskName},
-    store::{ChannelOverview, HeldBack, StoredCondition, TaskOverview, WatchOverview},
+    store::{ChannelOverview, Guard, HeldBack, StoredCondition, TaskOverview, WatchOverview},
 };
 
 /// Readers refuse a major version that they do not know; a minor one only adds fields.
@@ -20,9 +20,18 @@ struct Report<'a> {
     format_version: &'static str,
     /// `live` or `rehearsal`, once a `watch` has sent from the database.
     purpose: Option<&'static str>,
+    /// The backup guard, while it is on: nothing is sent.
+    guard: Option<Guarded<'a>>,
     watches: Vec<Watch<'a>>,
     tasks: Vec<Task<'a>>,
     not_applied: Vec<NotApplied<'a>>,
+}
+
+#[derive(Serialize)]
+struct Guarded<'a> {
+    since: DateTime<Utc>,
+    by: &'a str,
+    reason: &'a str,
 }
 
 /// A program that follows a folder, or the last one that did.
@@ -138,6 +147,7 @@ pub(super) fn render(look: &Look, only: Option<&TaskName>) -> serde_json::Result
     let report = Report {
         format_version: FORMAT_VERSION,
         purpose: look.purpose.map(crate::store::Purpose::as_str),
+        guard: look.guard.as_ref().map(guarded),
         watches: look.watches.iter().map(watch).collect(),
         tasks,
         not_applied: look.held.iter().map(not_applied).collect(),
@@ -218,6 +228,11 @@ fn watch(watch: &WatchOverview) -> Watch<'_> {
 
 fn failed((message, since): &(String, DateTime<Utc>)) -> Failure<'_> {
     Failure { message, since: *since }
+}
+
+fn guarded(guard: &Guard) -> Guarded<'_> {
+    let Guard { since, by, reason } = guard;
+    Guarded { since: *since, by, reason }
 }
 
 fn not_applied(held: &HeldBack) -> NotApplied<'_> {

@@ -4,7 +4,18 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{address::Address, fields::Digest};
+use super::{address::Address, fields::Digest, word::words};
+
+words! {
+    /// What became of a contact so far.
+    ContactState {
+        Remaining = "remaining",
+        Written = "written",
+        Suppressed = "suppressed",
+        Failed = "failed",
+        InDoubt = "in-doubt",
+    }
+}
 
 /// One member of an audience: whom to write to, and the values of the file's other columns.
 #[derive(Clone, Debug, PartialEq, Eq)]

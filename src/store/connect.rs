@@ -22,6 +22,9 @@ pub(super) const SERVER_VERSION_MIN: u32 = 140_000;
 /// The one channel of wake-ups; they carry no data.
 const WAKEUP: &str = "nuncio";
 
+/// How a server is reached: where it is, and who asks.
+pub type ServerOptions = PgConnectOptions;
+
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {

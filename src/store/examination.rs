@@ -14,7 +14,14 @@ const STATEMENT_DEADLINE: &str = "10s";
 /// A connection that only looks. Unlike [`super::Store`] it does not bring the schema up to date.
 #[derive(Debug)]
 pub struct Examination {
-    connection: PgConnection,
+    pub(super) connection: PgConnection,
+}
+
+/// A migration that is not done yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub version: i64,
+    pub description: String,
 }
 
 /// How the database's tables stand to this version's.
@@ -70,10 +77,7 @@ impl Examination {
     }
 
     pub async fn schema(&mut self) -> Result<Schema, StoreError> {
-        let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-            .fetch_one(&mut self.connection)
-            .await?;
-        if !exists {
+        if !self.has_migrations().await? {
             return Ok(Schema::Empty);
         }
         let done: Vec<(i64, Vec<u8>)> = sqlx::query_as(
@@ -96,6 +100,31 @@ impl Examination {
             0 => Schema::Current,
             behind => Schema::Behind(behind),
         })
+    }
+
+    /// The migrations that this version would do, in their order.
+    pub async fn pending(&mut self) -> Result<Vec<Pending>, StoreError> {
+        let done: Vec<i64> = if self.has_migrations().await? {
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+                .fetch_all(&mut self.connection)
+                .await?
+        } else {
+            Vec::new()
+        };
+        let pending = MIGRATIONS.iter().filter(|ours| !done.contains(&ours.version));
+        Ok(pending
+            .map(|ours| Pending {
+                version: ours.version,
+                description: ours.description.to_string(),
+            })
+            .collect())
+    }
+
+    async fn has_migrations(&mut self) -> Result<bool, StoreError> {
+        let has = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(has)
     }
 
     pub async fn rights(&mut self) -> Result<Rights, StoreError> {

@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod chaos;
+mod commands;
 mod conditions;
 mod convergence;
 mod doctor;

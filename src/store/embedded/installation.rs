@@ -6,7 +6,13 @@ use std::{
     process::Command,
 };
 
-use super::server::{EmbeddedError, SERVER_VERSION_MIN};
+use super::server::{EmbeddedError, Layout, SERVER_VERSION_MIN};
+
+/// The folder of the programs that belong to the server of a data folder.
+pub fn programs(data: &Path, search_path: &[PathBuf]) -> Option<PathBuf> {
+    let cluster = Layout { root: data.to_owned() }.cluster();
+    Some(Installation::find(&cluster, search_path).ok()?.programs)
+}
 
 /// The programs of one version.
 pub(super) struct Installation {

@@ -10,5 +10,6 @@ mod installation;
 mod server;
 mod supervisor;
 
+pub use installation::programs;
 pub use server::{Cluster, Durability, Embedded, EmbeddedError};
 pub use supervisor::supervise;
