@@ -76,15 +76,26 @@ fn write_pages(folder: &Path) -> anyhow::Result<()> {
 
 /// The commands that people use. Hidden ones are our own, and would be completed as well.
 fn documented() -> clap::Command {
-    let whole = Cli::command();
-    let shown: Vec<clap::Command> =
-        whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
-    let options = whole.get_arguments().cloned().collect::<Vec<_>>();
-    let mut bare = clap::Command::new("nuncio").args(options).subcommands(shown);
-    bare = bare.version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
-    bare = bare.after_long_help(ENVIRONMENT);
-    if let Some(about) = whole.get_about() {
+    let bare = shown(&Cli::command());
+    bare.version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .after_long_help(ENVIRONMENT)
+}
+
+/// A command without its hidden ones: clap cannot take one away, so it is made anew.
+fn shown(command: &clap::Command) -> clap::Command {
+    if command.get_subcommands().next().is_none() {
+        return command.clone();
+    }
+    let below = command.get_subcommands().filter(|command| !command.is_hide_set()).map(shown);
+    let mut bare = clap::Command::new(command.get_name().to_owned())
+        .args(command.get_arguments().cloned())
+        .subcommands(below);
+    if let Some(about) = command.get_about() {
         bare = bare.about(about.clone());
     }
-    bare
+    match command.get_after_help() {
+        Some(after) => bare.after_help(after.clone()),
+        None => bare,
+    }
 }

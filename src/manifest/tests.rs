@@ -81,6 +81,8 @@ fn invalid_samples_tell_what_is_wrong() {
         Code::SymlinkLoop,
         Code::MixedSigns,
         Code::DuplicateAddress,
+        Code::ChannelRefused,
+        Code::NotExamined,
     ];
     let missing: Vec<&Code> = Code::ALL
         .iter()

@@ -223,7 +223,7 @@ fn a_pull_request_is_checked_planned_merged_and_applied() {
     assert_eq!(planned.code, 2, "{}", planned.stderr);
     assert!(planned.stdout.contains("1 to update"), "{}", planned.stdout);
     let comment = run(&["plan", "--output", "markdown"]).stdout;
-    for told in ["<!-- nuncio plan -->", "`Task/one`", "| `title` | `First` | `Spring` |"] {
+    for told in ["<!-- nuncio:plan -->", "Task/one", "- title: First", "+ title: Spring"] {
         assert!(comment.contains(told), "{told}: {comment}");
     }
     assert_eq!(bench.database.value(TITLE), "First");
