@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod chaos;
+mod contract;
 mod convergence;
 mod doctor;
 mod foreign;

@@ -153,6 +153,10 @@ fn remedies(all: &[String]) -> String {
 
 fn phase(of: Option<&PhaseDocument>) -> Vec<String> {
     let Some(PhaseDocument { from, to }) = of else { return Vec::new() };
+    // A recreated task may begin as it ended.
+    if from.as_ref() == Some(to) {
+        return Vec::new();
+    }
     let from = from.as_ref().map(|from| format!("- phase: {}", printable(from)));
     from.into_iter().chain([format!("+ phase: {}", printable(to))]).collect()
 }
