@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::Bench;
+use super::{Bench, Environment};
 use crate::support::{Folder, Program, channel, vk_task};
 
 #[test]
@@ -98,14 +98,14 @@ fn options_that_are_everywhere_win_over_the_environment() {
     let bench = Bench::new();
     let url = bench.database.url();
     let away = "postgres://127.0.0.1:1/x";
-    let run = |arguments: &[&str], env: &[(&str, &str)]| {
+    let run = |arguments: &[&str], env: Environment<'_>| {
         let mut program = Program::new(bench.folder.root(), arguments);
         for (name, value) in env {
             program = program.env(name, value);
         }
         program.run()
     };
-    let cases: [(&[&str], &[(&str, &str)], i32); 8] = [
+    let cases: [(&[&str], Environment<'_>, i32); 8] = [
         (&["plan", "--database", &url], &[("NUNCIO_DATABASE_URL", away)], 0),
         (&["plan", "--database", away], &[("NUNCIO_DATABASE_URL", &url)], 1),
         (&["plan"], &[("NUNCIO_DATABASE_URL", &url), ("DATABASE_URL", away)], 0),

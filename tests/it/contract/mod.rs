@@ -59,6 +59,9 @@ use std::{fs, path::Path};
 
 use crate::support::{Ended, Folder, Program, TestDatabase, channel, vk_task};
 
+/// Variables of a program.
+type Environment<'a> = &'a [(&'a str, &'a str)];
+
 struct Bench {
     folder: Folder,
     database: TestDatabase,

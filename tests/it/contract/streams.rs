@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::Bench;
+use super::{Bench, Environment};
 
 const EVERYTHING: &[&str] = &["plan", "--recreate", "recreated", "--stop-first"];
 const LAST_LINE: &str =
@@ -54,7 +54,7 @@ fn standard_output_is_data_alone() {
 #[test]
 fn colour_is_decided_in_one_order() {
     let bench = Bench::new();
-    let cases: [(&[&str], &[(&str, &str)], bool); 9] = [
+    let cases: [(&[&str], Environment<'_>, bool); 9] = [
         (&[], &[], false),
         (&["--color", "always"], &[], true),
         (&["--color", "never"], &[("CLICOLOR_FORCE", "1")], false),
@@ -104,10 +104,13 @@ fn a_plan_says_the_same_without_colour() {
     }
 }
 
+/// What a symbol and a name look like in the title of a change.
+type Title = fn(&str, &str) -> String;
+
 #[test]
 fn every_plan_ends_with_what_ends_something_and_its_summary() {
     let bench = Bench::with_everything();
-    let forms: [(&str, fn(&str, &str) -> String); 2] = [
+    let forms: [(&str, Title); 2] = [
         ("human", |symbol, name| format!("{symbol} Task `{name}`")),
         ("markdown", |symbol, name| format!("`{symbol}` `Task/{name}`")),
     ];

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 use super::{Pipeline, project, yaml};
 
 fn scripts() -> Vec<PathBuf> {
-    let folders = ["deploy", "deploy/github", "deploy/gitlab"].map(|folder| project(folder));
+    let folders = ["deploy", "deploy/github", "deploy/gitlab"].map(project);
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|ending| ending == "sh")).collect()
