@@ -60,7 +60,7 @@ const GOLDENS: &[Golden] = &[
     (
         "create",
         |bench| {
-            let text = vk_task("autumn", "vk", "[6, 7, 7]", "  state: running");
+            let text = vk_task("autumn", "vk", "[6, 7, 7, 8, 9, 10]", "  state: running");
             bench.folder.write("autumn.yaml", &text.replace("Channel: 20", "Channel: 2"));
         },
         &[],
