@@ -98,6 +98,7 @@ fn a_rejected_change_and_a_database_that_is_away_end_a_review_with_their_codes()
     assert_eq!(ended.code, 3, "{}{}", ended.stdout, ended.stderr);
     assert!(pipeline.review("comment.md").contains("### Rejected by rule"));
     assert!(pipeline.review("nuncio.sarif").contains("forbidden-edit"));
+    assert!(commands(&ended.stdout)[0].contains(",title=forbidden-edit::"), "{}", ended.stdout);
 
     let away = [("NUNCIO_DATABASE_URL", "postgres://user:hunter2@127.0.0.1:1/x")];
     let ended = pipeline.step("Plan", &away);
@@ -106,6 +107,7 @@ fn a_rejected_change_and_a_database_that_is_away_end_a_review_with_their_codes()
     assert!(comment.starts_with(COMMENT_MARKER) && comment.contains("failed"), "{comment}");
     assert!(!(ended.stdout + &ended.stderr + &comment).contains("hunter2"));
     assert!(!pipeline.folder.root().join("review/plan.json").exists(), "an old plan is left");
+    assert!(pipeline.review("nuncio.sarif").contains("2.1.0"), "nothing is left to upload");
 }
 
 #[test]
