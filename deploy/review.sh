@@ -30,14 +30,22 @@ if [ ! -s "$folder/comment.md" ]; then
         "$code" >"$folder/comment.md"
 fi
 
+# What a rule forbids is known to the plan alone, and without a database there is none.
+told_by() {
+    "$nuncio" "$1" --output "$2" 2>/dev/null || :
+}
+
 if [ "${NUNCIO_REVIEW_SARIF:-false}" = true ]; then
-    # It ends as the plan ended, and that is known.
-    "$nuncio" plan --output sarif >"$folder/nuncio.sarif" 2>/dev/null || :
+    told_by plan sarif >"$folder/nuncio.sarif"
+    [ -s "$folder/nuncio.sarif" ] || told_by validate sarif >"$folder/nuncio.sarif"
 fi
 
 if [ "${GITHUB_ACTIONS:-false}" = true ]; then
     # Annotations escape what they quote; whatever else is printed is no command.
-    "$nuncio" validate --output github 2>/dev/null || :
+    case $code in
+        3) told_by plan github ;;
+        *) told_by validate github ;;
+    esac
 fi
 sh "$here/quoted.sh" cat "$folder/messages.txt"
 

@@ -34,7 +34,7 @@ impl Bench {
     }
 
     fn spring(&self, audience: &str, opening: &str, edit: impl FnOnce(String) -> String) {
-        let lines: String = opening.lines().map(|line| format!("\n        {line}")).collect();
+        let lines = format!("\n{opening}").replace('\n', "\n        ");
         let text = vk_task("spring", "vk", audience, "")
             .replace("Channel: 20", "Channel: 2")
             .replace("{text: Hello!}", &format!("\n      text: |{lines}"));
@@ -60,7 +60,7 @@ const GOLDENS: &[Golden] = &[
     (
         "create",
         |bench| {
-            let text = vk_task("autumn", "vk", "[6, 7, 7]", "  state: running");
+            let text = vk_task("autumn", "vk", "[6, 7, 7, 8, 9, 10]", "  state: running");
             bench.folder.write("autumn.yaml", &text.replace("Channel: 20", "Channel: 2"));
         },
         &[],

@@ -7,6 +7,7 @@ mod bad_input;
 mod chaos;
 mod commands;
 mod conditions;
+mod contract;
 mod convergence;
 mod doctor;
 mod following;

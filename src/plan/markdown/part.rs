@@ -60,9 +60,8 @@ pub(super) fn of_change(change: &ChangeDocument) -> Part<'_> {
         for path in &change.changed_paths {
             if !change.text_diffs.contains_key(path) {
                 let of = |map: &Option<Map<String, Value>>| at(map.as_ref()?, path).cloned();
-                field(path, of(&change.before).as_ref(), of(&change.after).as_ref(), length)
-                    .into_iter()
-                    .for_each(|line| lines.push(line));
+                let (before, after) = (of(&change.before), of(&change.after));
+                lines.extend(field(path, before.as_ref(), after.as_ref(), length));
             }
         }
         lines.extend(phase(change.phase.as_ref()));
@@ -153,6 +152,10 @@ fn remedies(all: &[String]) -> String {
 
 fn phase(of: Option<&PhaseDocument>) -> Vec<String> {
     let Some(PhaseDocument { from, to }) = of else { return Vec::new() };
+    // A recreated task may begin as it ended.
+    if from.as_ref() == Some(to) {
+        return Vec::new();
+    }
     let from = from.as_ref().map(|from| format!("- phase: {}", printable(from)));
     from.into_iter().chain([format!("+ phase: {}", printable(to))]).collect()
 }
@@ -231,8 +234,12 @@ fn value_lines(sign: char, path: &str, value: &Value, length: Length, lines: &mu
             line(&format!("{path}: |"));
             let all: Vec<&str> = text.lines().collect();
             let shown = if length == Length::Brief { BRIEF_LINES } else { all.len() };
-            all.iter().take(shown).for_each(|text| line(&format!("    {text}")));
-            more(all.len().saturating_sub(shown)).iter().for_each(|more| line(more));
+            for text in all.iter().take(shown) {
+                line(&format!("    {text}"));
+            }
+            if let Some(more) = more(all.len().saturating_sub(shown)) {
+                line(&more);
+            }
         }
         Value::String(text) => line(&format!("{path}: {}", text.trim_end())),
         value => line(&format!("{path}: {value}")),
