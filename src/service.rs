@@ -1,12 +1,15 @@
 //! The composition root: builds everything, starts the loops, waits, and shuts down in order.
 
 use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 use uuid::Uuid;
@@ -23,13 +26,15 @@ use crate::{
     },
     rehearsal::{self, Rehearsal},
     store::{
-        Purpose, ServerOptions, Store,
+        Purpose, ServerOptions, Store, TemporaryDatabase,
         embedded::{Durability, Embedded},
     },
 };
 
 /// Longer than the grace of every loop; what is not done by then is left.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(4500);
+/// A connection that is still in use after this is left.
+const CLOSE_DEADLINE: Duration = Duration::from_millis(300);
 /// Longer than a client waits for an answer.
 const REHEARSAL_HANG: Duration = Duration::from_secs(30);
 
@@ -100,6 +105,127 @@ impl Database {
     }
 }
 
+/// A database for one rehearsal; whatever is said of the real one, it is not touched.
+#[derive(Debug)]
+#[must_use]
+pub struct ThrowAway {
+    pub store: Store,
+    place: ThrowAwayPlace,
+}
+
+#[derive(Debug)]
+enum ThrowAwayPlace {
+    /// Beside the real one, on the same server.
+    Beside(TemporaryDatabase),
+    Private(Embedded, TempDir),
+}
+
+impl ThrowAway {
+    /// On the given server, or on a private one in a temporary folder.
+    pub async fn open(choice: &DatabaseChoice) -> anyhow::Result<Self> {
+        let (options, place) = match choice {
+            DatabaseChoice::Url(url) => {
+                let beside = TemporaryDatabase::create(Store::parse_url(url)?).await.context(
+                    "a rehearsal makes a database of its own, and the role of the given server has \
+                     to be allowed to; without a server it uses a private one",
+                )?;
+                (beside.options(), ThrowAwayPlace::Beside(beside))
+            }
+            DatabaseChoice::Embedded { .. } => {
+                // Root's server runs as another user, who has to pass.
+                let open_to_pass = fs::Permissions::from_mode(0o755);
+                let folder = tempfile::Builder::new()
+                    .prefix("nuncio-rehearsal-")
+                    .permissions(open_to_pass)
+                    .tempdir()
+                    .context("a rehearsal needs a temporary folder")?;
+                let program = std::env::current_exe().context("this program has no path")?;
+                let path = config::search_path();
+                let embedded =
+                    Embedded::open(folder.path(), &program, &path, Durability::Fast).await?;
+                (embedded.options(), ThrowAwayPlace::Private(embedded, folder))
+            }
+        };
+        match Store::connect(options).await {
+            Ok(store) => Ok(Self { store, place }),
+            Err(error) => {
+                place.discard().await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Where it is, for those who find it after a kill.
+    pub fn shown(&self) -> String {
+        match &self.place {
+            ThrowAwayPlace::Beside(database) => {
+                format!("`{}` on the given server", database.name())
+            }
+            ThrowAwayPlace::Private(_, folder) => {
+                format!("a private server in {}", folder.path().display())
+            }
+        }
+    }
+
+    pub async fn discard(self) -> anyhow::Result<()> {
+        let Self { store, place } = self;
+        drop(tokio::time::timeout(CLOSE_DEADLINE, store.close()).await);
+        place.discard().await
+    }
+}
+
+impl ThrowAwayPlace {
+    async fn discard(self) -> anyhow::Result<()> {
+        match self {
+            Self::Beside(database) => {
+                database.discard().await.context("the rehearsal's database was not dropped")
+            }
+            Self::Private(embedded, folder) => {
+                embedded.leave().await?;
+                folder.close().context("the rehearsal's folder was not removed")
+            }
+        }
+    }
+}
+
+/// Sends what was applied to the built-in providers until `shutdown`, and follows no folder.
+pub async fn rehearse(
+    store: Store,
+    journal: Option<PathBuf>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    store.claim_purpose(Purpose::Rehearsal).await?;
+    let tracker = TaskTracker::new();
+    let providers_end = CancellationToken::new();
+    let rehearsal = start_providers(journal, &providers_end, &tracker).await?;
+    tracker.close();
+    Executor::new(store, connector(Some(rehearsal))?, identity()).run(shutdown).await;
+    providers_end.cancel();
+    drop(tokio::time::timeout(CLOSE_DEADLINE, tracker.wait()).await);
+    Ok(())
+}
+
+async fn start_providers(
+    journal: Option<PathBuf>,
+    end: &CancellationToken,
+    tracker: &TaskTracker,
+) -> anyhow::Result<Rehearsal> {
+    let shown = journal.as_ref().map(|journal| journal.display().to_string());
+    let options = rehearsal::Options {
+        faults: true,
+        hang_for: REHEARSAL_HANG,
+        answer_delay: Duration::ZERO,
+        journal,
+        clock: clock::now,
+    };
+    let started = rehearsal::start(options, end.clone(), tracker).await;
+    let shown = shown.unwrap_or_default();
+    let started =
+        started.with_context(|| format!("the rehearsal cannot keep its journal in `{shown}`"))?;
+    info!(journal = shown, "rehearsal: nothing leaves this machine");
+    Ok(started)
+}
+
 /// What `watch` runs with.
 pub struct WatchOptions {
     pub tasks: PathBuf,
@@ -129,19 +255,7 @@ pub async fn watch(
     // The providers of a rehearsal outlast the loops that call them.
     let providers_end = CancellationToken::new();
     let rehearsal = if rehearse {
-        let options = rehearsal::Options {
-            faults: true,
-            hang_for: REHEARSAL_HANG,
-            answer_delay: Duration::ZERO,
-            journal: Some(journal.clone()),
-            clock: clock::now,
-        };
-        let started = rehearsal::start(options, providers_end.clone(), &tracker).await;
-        let started = started.with_context(|| {
-            format!("the rehearsal cannot keep its journal in `{}`", journal.display())
-        })?;
-        info!(journal = %journal.display(), "rehearsal: nothing leaves this machine");
-        Some(started)
+        Some(start_providers(Some(journal), &providers_end, &tracker).await?)
     } else {
         None
     };
@@ -176,7 +290,7 @@ pub async fn watch(
     }
     providers_end.cancel();
     // Connections in use by a loop that was left behind would hold the close up.
-    drop(tokio::time::timeout(Duration::from_millis(300), store.close()).await);
+    drop(tokio::time::timeout(CLOSE_DEADLINE, store.close()).await);
     Ok(())
 }
 

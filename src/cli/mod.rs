@@ -21,6 +21,8 @@ mod online;
 mod output;
 mod plan;
 mod progress;
+mod rehearse;
+mod rehearsed;
 mod replace;
 mod resolve;
 mod reviewed;
@@ -29,6 +31,7 @@ mod rollback;
 mod schema;
 mod show;
 mod sentence;
+mod signals;
 mod status;
 mod status_json;
 mod validate;
@@ -179,6 +182,8 @@ enum Command {
     Audience(audience::Args),
     /// Show what will happen: when audiences are exhausted, and the cost
     Forecast(forecast::Args),
+    /// Try the folder out for real: built-in providers, a throw-away database
+    Rehearse(rehearse::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),
     /// Stop a task for now, or for a time
@@ -257,6 +262,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Adopt(args) => adopt::run(&common, &args, output).await,
         Command::Audience(args) => audience::run(&common, &args, output).await,
         Command::Forecast(args) => forecast::run(&common, &args, output).await,
+        Command::Rehearse(args) => rehearse::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,
         Command::Pause(args) => act::pause(&common, &args, output).await,
         Command::Stop(args) => act::run(&common, &args, Act::Stop, output).await,

@@ -216,7 +216,8 @@ pub(super) fn next_channel(task: &TaskOverview) -> Option<&ChannelOverview> {
     soonest.min_by_key(|channel| channel.until).or_else(|| task.channels.first())
 }
 
-fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
+/// Why a channel does not send now, or that it does.
+pub(super) fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
     let ChannelOverview { channel: name, verdict, until, blocked_reason, connectable, led } =
         channel;
     let reason = match verdict.as_str() {

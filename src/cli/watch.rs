@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Common, ExitStatus, output::Output};
+use super::{Common, ExitStatus, output::Output, signals::Signals};
 use crate::{
     clock, config,
     integrations::{NoticeUrl, Notifier},
@@ -129,13 +128,11 @@ impl Following {
 pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::Result<ExitStatus> {
     let followed = args.following.read()?;
     let audience = args.telling.read()?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let choice = common.database();
     let database = tokio::select! {
         database = Database::open(&choice) => database?,
-        _ = interrupt.recv() => return Ok(ExitStatus::Interrupted),
-        _ = terminate.recv() => return Ok(ExitStatus::Terminated),
+        status = signals.next() => return Ok(status),
     };
     if let Some(data) = &database.data {
         output.note(&format!("The database is a private server in {}.", data.display()));
@@ -175,15 +172,13 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
     tokio::pin!(watching);
     let status = tokio::select! {
         ended = &mut watching => return ended.map(|()| ExitStatus::Success),
-        _ = interrupt.recv() => ExitStatus::Interrupted,
-        _ = terminate.recv() => ExitStatus::Terminated,
+        status = signals.next() => status,
     };
     shutdown.cancel();
     tokio::select! {
         ended = &mut watching => ended?,
         // A second signal skips the grace period.
-        _ = interrupt.recv() => force.cancel(),
-        _ = terminate.recv() => force.cancel(),
+        _ = signals.next() => force.cancel(),
     }
     Ok(status)
 }

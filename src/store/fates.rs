@@ -97,7 +97,10 @@ impl FateReader<'_> {
                 SELECT * FROM contacts WHERE task_id = $1 AND position > $3 ORDER BY position LIMIT $4
             ) c
             JOIN audiences au ON au.task_id = c.task_id
-            LEFT JOIN ledger l ON l.task = $2 AND l.address = c.address
+            LEFT JOIN LATERAL (
+                -- The limit keeps it to one look a contact: a join would read the ledger for each page.
+                SELECT * FROM ledger l WHERE l.task = $2 AND l.address = c.address LIMIT 1
+            ) l ON true
             LEFT JOIN LATERAL (
                 -- Whoever the cursor has still to pass, and nobody has written to, has no attempt.
                 SELECT * FROM attempts a

@@ -26,7 +26,9 @@ mod permits;
 mod purpose;
 mod resources;
 mod revisions;
+mod tally;
 mod tasks;
+mod temporary;
 mod watches;
 mod writing;
 
@@ -47,5 +49,7 @@ pub use libpq::libpq_environment;
 pub use overview::{ChannelOverview, TaskOverview};
 pub use purpose::Purpose;
 pub use revisions::REVISIONS_MAX;
+pub use tally::OutcomeTally;
+pub use temporary::TemporaryDatabase;
 pub use watches::{WatchOverview, WatchReport};
 pub use writing::{Patience, Wake, Writing};

@@ -1,10 +1,12 @@
 //! The commands of the database, of audiences and of rehearsals.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Folder, Program, TestDatabase, vk_task};
+use crate::support::{Ended, Folder, Program, TestDatabase, channel, vk_task, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn program(folder: &Folder, arguments: &[&str]) -> Program {
     Program::new(folder.root(), arguments)
@@ -264,13 +266,118 @@ fn an_audience_is_shown_with_what_became_of_each() {
 fn an_audience_of_many_pages_is_read_to_its_end() {
     let (folder, database) = (Folder::with_team(), TestDatabase::new());
     folder.write("a.yaml", &vk_task("a", "vk", "{file: many.txt}", ""));
-    let many: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
-    folder.write("many.txt", &many);
+    let many: Vec<String> = (1..=20_000).map(|n| n.to_string()).collect();
+    folder.write("many.txt", &many.join("\n"));
     let run = |arguments: &[&str]| program(&folder, arguments).database(&database).run();
     assert_eq!(run(&["apply", "--auto-approve"]).code, 0);
     let csv = run(&["audience", "a", "--output", "csv", "--show-addresses"]);
     let addresses: Vec<&str> =
         csv.stdout.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
-    assert!(addresses.iter().copied().eq(many.lines()), "{} lines", addresses.len());
+    assert!(addresses == many, "{} lines", addresses.len());
     assert!(csv.stderr.contains("20000 contacts: 20000 remaining"), "{}", csv.stderr);
+}
+
+/// A task with a person of each kind, on two channels of which one is banned.
+fn with_faults() -> Folder {
+    let folder = Folder::with_team();
+    folder.write("banned.yaml", &channel("vk-banned", "vk-user", "token: {env: NOT_SET}", ""));
+    folder.write("runs.yaml", &vk_task("runs", "vk", "[1, 10404, 2]", "  state: running"));
+    folder.write("stuck.yaml", &vk_task("stuck", "vk-banned", "[3]", "  state: running"));
+    folder.write("awaits.yaml", &vk_task("awaits", "vk", "[4]", ""));
+    folder
+}
+
+#[test]
+fn a_rehearsal_sends_for_real_and_leaves_nothing_behind() {
+    let (folder, database) = (with_faults(), TestDatabase::new());
+    let databases = |name: &str| {
+        let like = format!("SELECT count(*) FROM pg_database WHERE datname LIKE '{name}'");
+        database.value(&like)
+    };
+    let contents = "SELECT (SELECT count(*) FROM tasks) || ' ' || coalesce((SELECT purpose FROM installation), '-')";
+    let arguments = ["rehearse", "--until-exhausted", "--for", "50s", "--output", "json"];
+    // No credentials are there.
+    let ended = program(&folder, &arguments).database(&database).run();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let report = json(&ended);
+    assert_eq!(report["ended"], "idle", "{report}");
+    let runs = &report["tasks"][0];
+    assert_eq!(
+        (&runs["task"], &runs["total"], &runs["remaining"]),
+        (&json!("runs"), &json!(3), &json!(0))
+    );
+    let vk = &runs["channels"][0];
+    assert_eq!((&vk["sent"], &vk["verdict"]), (&json!(2), &json!("audience-exhausted")), "{vk}");
+    assert_eq!(vk["faults"][0]["outcome"], "recipient-permanent");
+    let stuck = &report["tasks"][1]["channels"][0];
+    assert_eq!(
+        (&stuck["sent"], &stuck["verdict"]),
+        (&json!(0), &json!("channel-blocked")),
+        "{stuck}"
+    );
+    assert_eq!(report["not_rehearsed"][0]["task"], "awaits");
+    // The real database is as it was, and the other is gone.
+    assert_eq!(database.value(contents), "0 -");
+    let name = ended.stderr.split('`').find(|word| word.starts_with("nuncio_rehearsal_"));
+    assert_eq!(databases(name.unwrap()), "0");
+
+    // So it is after Ctrl-C.
+    let arguments = ["rehearse", "--until-exhausted", "--all"];
+    let running = program(&folder, &arguments).database(&database).start();
+    let like = format!("nuncio\\_rehearsal\\_{}\\_%", running.id());
+    wait_until("the rehearsal has a database", PATIENCE, || {
+        let n = databases(&like);
+        (n == "1", n)
+    });
+    assert_eq!(running.interrupt(PATIENCE), 130);
+    assert_eq!(databases(&like), "0");
+}
+
+#[test]
+fn without_a_server_a_rehearsal_makes_one_and_removes_it() {
+    let folder = with_faults();
+    let temporary = folder.root().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    for path in [folder.root(), &temporary] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let data = folder.root().join("data");
+    let night =
+        vk_task("night", "vk", "[5]", "  state: running").replace("00:00-24:00", &closed_hours());
+    for name in ["runs.yaml", "stuck.yaml", "awaits.yaml"] {
+        folder.remove(name);
+    }
+    folder.write("night.yaml", &night);
+    let run = || {
+        let rehearsal = program(&folder, &["rehearse", "--for", "30s"]);
+        rehearsal.env("TMPDIR", &temporary).env("NUNCIO_DATA", &data).run()
+    };
+    let ended = run();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(
+        ended.stderr.contains("`night` can send nothing now: it is outside"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stdout.contains("night: 1 of 1 remain"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("nothing more would be sent within its time"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    assert!(!data.exists());
+
+    folder.write("night.yaml", "kind: [");
+    let invalid = run();
+    assert_eq!(invalid.code, 1, "{invalid:?}");
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+/// Hours of UTC that are far from now.
+fn closed_hours() -> String {
+    let hour = |ahead: i64| {
+        (chrono::Utc::now() + chrono::TimeDelta::hours(ahead)).format("%H:00").to_string()
+    };
+    format!("{}-{}", hour(10), hour(12))
 }

@@ -180,6 +180,16 @@ impl Embedded {
         boot(layout, program, search_path, *durability, options, deadline).await
     }
 
+    /// Leaves the server, and waits until it has stopped: nobody else uses it.
+    pub async fn leave(self) -> Result<(), EmbeddedError> {
+        let Layout { root } = self.layout.clone();
+        let supervisor = lock_file(&self.layout.supervisor_lock())
+            .map_err(|source| EmbeddedError::DataFolder { path: root, source })?;
+        drop(self);
+        let deadline = Instant::now() + START_DEADLINE;
+        wait_for_lock(&supervisor, FlockOperation::NonBlockingLockExclusive, deadline).await
+    }
+
     pub fn options(&self) -> PgConnectOptions {
         self.options.clone()
     }
