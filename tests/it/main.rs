@@ -14,6 +14,7 @@ mod foreign;
 mod formatting;
 mod import;
 mod lifecycle;
+mod mishaps;
 mod outputs;
 mod remote;
 mod reviewing;
