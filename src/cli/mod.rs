@@ -29,6 +29,7 @@ mod show;
 mod sentence;
 mod status;
 mod status_json;
+mod tame;
 mod validate;
 mod watch;
 

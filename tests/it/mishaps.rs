@@ -198,3 +198,56 @@ fn a_rollback_lets_nobody_who_is_suppressed_be_written_to() {
     bench.apply();
     bench.ok(&["rollback", "SuppressionList/stop", "--to", "3", "--auto-approve"]);
 }
+
+#[test]
+fn no_output_steers_the_terminal() {
+    let bench = Bench::new();
+    let sly = r#""a\e[2Jb\u202Ec\u009B1md\u2066e\bf""#;
+    let texts = |limit: u32| {
+        let text = vk_task("one", "vk", "[1, 2, 3]", &format!("  title: {sly}"));
+        let text = text.replace("text: Hello!", &format!("text: {sly}"));
+        bench.folder.write(
+            "one.yaml",
+            &text.replace("dailyLimitPerChannel: 20", &format!("dailyLimitPerChannel: {limit}")),
+        );
+    };
+    texts(10);
+    let message = "m\u{1b}[2J\u{202e}\u{9b}1m";
+    let mut outputs = vec![bench.run(&["plan"]), bench.run(&["validate"])];
+    outputs.push(bench.run(&["apply", "--auto-approve", "--message", message]));
+    bench.ok(&["start", "one"]);
+    bench.ok(&["pause", "one", "--reason", message]);
+    bench.database.run_as_stranger(
+        "SET application_name = 'psql'; UPDATE tasks SET daily_limit = 500,
+        opening = jsonb_build_object('text', E'x\\u001b[2J\\u202e')",
+    );
+    for arguments in [
+        &["plan"][..],
+        &["plan", "--output", "markdown"],
+        &["plan", "--output", "github"],
+        &["plan", "--output", "concise"],
+        &["history"],
+        &["history", "one"],
+        &["show", "1"],
+        &["show", "one"],
+        &["status"],
+        &["status", "one"],
+        &["forecast"],
+        &["adopt", "one", "--diff"],
+        &["rollback", "one", "--to", "1"],
+        &["plan", "--color", "always"],
+        &["history", "--color", "always"],
+    ] {
+        outputs.push(bench.run(arguments));
+    }
+    for Ended { stdout, stderr, .. } in outputs {
+        for text in [stdout, stderr] {
+            let steers = |c: &char| {
+                c.is_control() && !matches!(c, '\n' | '\u{1b}')
+                    || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            };
+            assert_eq!(text.chars().find(steers), None, "{text:?}");
+            assert!(!text.contains("\u{1b}[2J"), "{text:?}");
+        }
+    }
+}
