@@ -34,6 +34,7 @@ mod sentence;
 mod signals;
 mod status;
 mod status_json;
+mod tame;
 mod validate;
 mod watch;
 

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "this is the one printer")]
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     ffi::OsString,
     io::IsTerminal as _,
@@ -16,6 +17,7 @@ use serde::Serialize;
 use super::{
     ExitStatus,
     failure::{FORMAT_VERSION, Failure},
+    tame::tame,
 };
 use crate::{
     config,
@@ -86,6 +88,8 @@ impl Output {
     /// Prints what was asked for. A reader that has left is no error of ours.
     pub(super) fn data(self, text: &str) {
         let end = if text.ends_with('\n') { "" } else { "\n" };
+        // JSON escapes what would steer a terminal, and its reader wants the text itself.
+        let text = if self.is_json() { Cow::Borrowed(text) } else { tame(text) };
         self.data_exactly(&format!("{text}{end}"));
     }
 
@@ -112,19 +116,19 @@ impl Output {
     /// Prints what helps to follow, unless it should be quiet.
     pub(super) fn note(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", tame(text));
         }
     }
 
     pub(super) fn error(self, text: &str) {
         let prefix = if self.stderr_color { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
-        eprintln!("{prefix}: {text}");
+        eprintln!("{prefix}: {}", tame(text));
         *self.said.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 
     pub(super) fn hint(self, text: &str) {
         let prefix = if self.stderr_color { "\u{1b}[1;36mhint\u{1b}[0m" } else { "hint" };
-        eprintln!("{prefix}: {text}");
+        eprintln!("{prefix}: {}", tame(text));
         *self.said.hint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 

@@ -16,9 +16,10 @@ use crate::{
         actual::Actual,
         contact::AudienceDigest,
         desired::{AudienceSource, DesiredAudience},
-        fields::{Digest, Fields},
+        fields::{Digest, FieldValue, Fields},
         id::TaskName,
         place::{Place, Places},
+        resource::ResourceKind,
         revision::{Cause, Provenance, RevisionNumber},
         subject::Subject,
         task::IMMUTABLE_FIELDS,
@@ -73,6 +74,18 @@ pub(super) async fn run(
     if let (Some(path), Subject::Task(_)) = (fixed, subject) {
         output.error(&format!("{subject} had another `{path}` then: that is another incarnation"));
         output.hint("change the manifest, and consent to a recreation");
+        return Ok(ExitStatus::Rejected);
+    }
+    let exposed = if subject.kind() == ResourceKind::SuppressionList.as_str() {
+        exposed_by(now, &wanted)
+    } else {
+        0
+    };
+    if exposed > 0 {
+        output.error(&format!(
+            "nothing was rolled back: {exposed} of the people on {subject} might be written to then"
+        ));
+        output.hint("a rollback takes nobody off a list; take them off in its manifest");
         return Ok(ExitStatus::Rejected);
     }
     let loaded = described(&actual, subject, &wanted);
@@ -142,6 +155,27 @@ fn fields_of<'a>(actual: &'a Actual, subject: &Subject) -> Option<&'a Fields> {
     match subject {
         Subject::Task(name) => Some(&actual.tasks.get(name)?.details.as_ref()?.fields),
         Subject::Resource(key) => Some(&actual.resources.get(key)?.details.as_ref()?.fields),
+    }
+}
+
+/// How many people a suppression list would protect less than now.
+fn exposed_by(now: &Fields, wanted: &Fields) -> usize {
+    let list = |fields: &Fields, path: &str| -> Option<BTreeSet<String>> {
+        match fields.get(path)? {
+            FieldValue::List(items) => Some(items.iter().cloned().collect()),
+            _ => None,
+        }
+    };
+    let there = list(now, "entries").unwrap_or_default();
+    let covers_less = match (list(now, "tasks"), list(wanted, "tasks")) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(now), Some(wanted)) => !now.is_subset(&wanted),
+    };
+    if covers_less {
+        there.len()
+    } else {
+        there.difference(&list(wanted, "entries").unwrap_or_default()).count()
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
         reject_renamed,
     },
     resources::references,
-    three_way::{compare, three_way},
+    three_way::{besides, compare, three_way},
 };
 use crate::domain::{
     actual::{Actual, ActualTask, Hold, TaskDetails},
@@ -22,7 +22,7 @@ use crate::domain::{
     id::TaskName,
     phase::{Phase, RunState, Transition},
     place::Place,
-    resource::ResourceKey,
+    resource::{ResourceKey, ResourceKind},
     subject::Subject,
 };
 
@@ -78,7 +78,7 @@ pub(super) struct Pass<'p> {
 
 impl Pass<'_> {
     fn task(&mut self, name: &TaskName, task: &DesiredTask) {
-        if let Some(missing) = self.unreadable_reference(task) {
+        if let Some(missing) = self.unreadable_reference(name, task) {
             self.staying.insert(name.clone());
             self.plan.held.push(Held {
                 subject: Subject::Task(name.clone()),
@@ -119,15 +119,16 @@ impl Pass<'_> {
 
     fn known_task(&mut self, name: &TaskName, task: &DesiredTask, actual: &ActualTask) {
         let audience_digest = task.audience.as_ref().map(|audience| audience.digest);
+        let details = actual.details.clone().unwrap_or_default();
         let is_manifest =
             |hold: &&Hold| hold.digest == task.digest && hold.audience == audience_digest;
         if let Some(hold) = actual.hold.as_ref().filter(is_manifest) {
             self.staying.insert(name.clone());
             let subject = Subject::Task(name.clone());
-            self.plan.held.push(held_by_rollback(subject, hold, &task.places.document));
+            let drift = besides(&details.fields, details.drifted.as_ref());
+            self.plan.held.push(held_by_rollback(subject, hold, drift, &task.places.document));
             return;
         }
-        let details = actual.details.clone().unwrap_or_default();
         let edits = if actual.digest == task.digest {
             Vec::new()
         } else {
@@ -300,23 +301,45 @@ impl Pass<'_> {
         });
     }
 
-    /// A reference that no manifest defines because the one that does cannot be read, and that was
-    /// never applied either.
-    fn unreadable_reference(&self, task: &DesiredTask) -> Option<ResourceKey> {
-        references(task).into_iter().find(|key| {
-            !self.desired.resources.contains_key(key) && !self.actual.resources.contains_key(key)
+    /// What the task needs and no manifest defines because the one that does cannot be read, and that
+    /// was never applied either.
+    fn unreadable_reference(&self, name: &TaskName, task: &DesiredTask) -> Option<ResourceKey> {
+        let Self { desired, actual, .. } = self;
+        let unreadable = references(task).into_iter().find(|key| {
+            !desired.resources.contains_key(key) && !actual.resources.contains_key(key)
+        });
+        unreadable.or_else(|| {
+            // Whom a list protects cannot be asked while it is unreadable: a new task might be the one.
+            let mut lists = desired.unreadable.resources.iter();
+            let unapplied = lists.find(|key| {
+                key.kind == ResourceKind::SuppressionList && !actual.resources.contains_key(key)
+            });
+            unapplied.filter(|_| !actual.tasks.contains_key(name)).cloned()
         })
     }
 }
 
-pub(super) fn held_by_rollback(subject: Subject, hold: &Hold, place: &Place) -> Held {
+pub(super) fn held_by_rollback(
+    subject: Subject,
+    hold: &Hold,
+    drift: Option<String>,
+    place: &Place,
+) -> Held {
+    let by = hold.by;
+    let address = match &subject {
+        Subject::Task(name) => name.to_string(),
+        Subject::Resource(key) => format!("{}/{}", key.kind, key.name),
+    };
+    let drift = drift.map(|drift| {
+        format!("; since then {drift}; to put it back: nuncio rollback {address} --to {by}")
+    });
     Held {
-        subject,
-        file: place.file.to_string(),
         message: format!(
-            "it was rolled back in revision {}; its manifest is applied again when it changes",
-            hold.by
+            "it was rolled back in revision {by}; its manifest is applied again when it changes{}",
+            drift.unwrap_or_default()
         ),
+        file: place.file.to_string(),
+        subject,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::{
     contact::AudienceChange,
     id::TaskName,
     place::{Place, Places},
+    resource::{Resource, ResourceKey},
     subject::Subject,
 };
 
@@ -62,9 +63,18 @@ impl Pass<'_> {
         }
         let wanted = target.iter().filter_map(|name| self.desired.tasks.get(name));
         let needed: Vec<_> = wanted.flat_map(references).collect();
+        // Nobody refers to a list of people who must not be written to, and it counts all the same.
+        let protects =
+            |key: &ResourceKey| match self.desired.resources.get(key).map(|r| &r.resource) {
+                Some(Resource::SuppressionList(list)) => list
+                    .tasks
+                    .as_ref()
+                    .is_none_or(|tasks| tasks.iter().any(|task| target.contains(task))),
+                _ => false,
+            };
         let is_kept = |subject: &Subject| match subject {
             Subject::Task(name) => target.contains(name),
-            Subject::Resource(key) => needed.contains(key),
+            Subject::Resource(key) => needed.contains(key) || protects(key),
         };
         let plan = &mut self.plan;
         let before = plan.changes.len() + plan.rejections.len() + plan.blocked.len();

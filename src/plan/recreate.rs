@@ -1,6 +1,9 @@
 //! Edits that a task or a channel does not survive, and the way to them with consent.
 
-use super::change::{Consequences, FieldChange, Rejection, RejectionCode};
+use super::{
+    change::{Consequences, FieldChange, Rejection, RejectionCode},
+    three_way::besides,
+};
 use crate::domain::{
     actual::{ActualTask, TaskDetails},
     fields::FieldValue,
@@ -38,7 +41,13 @@ pub(super) fn reject_edit(
     Rejection {
         code: RejectionCode::ForbiddenEdit,
         subject: Subject::Task(name.clone()),
-        message: format!("{} {verb} fixed when a task is created", paths.join(" and ")),
+        message: format!(
+            "{} {verb} fixed when a task is created{}",
+            paths.join(" and "),
+            besides(&details.fields, details.drifted.as_ref())
+                .map(|drift| format!("; besides, {drift}"))
+                .unwrap_or_default()
+        ),
         steps: steps(task, details, &place.file),
         place,
         fields,

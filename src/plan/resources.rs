@@ -6,7 +6,7 @@ use super::{
     change::{Blocked, Change, Held, Refresh},
     diff::{Pass, held_by_rollback},
     recreate::reject_kind,
-    three_way::three_way,
+    three_way::{besides, three_way},
 };
 use crate::domain::{
     desired::DesiredTask,
@@ -46,7 +46,10 @@ impl Pass<'_> {
                 continue;
             };
             if let Some(hold) = actual.hold.as_ref().filter(|hold| hold.digest == resource.digest) {
-                self.plan.held.push(held_by_rollback(Subject::Resource(key.clone()), hold, &place));
+                let details = actual.details.as_ref();
+                let drift = details.and_then(|d| besides(&d.fields, d.drifted.as_ref()));
+                let subject = Subject::Resource(key.clone());
+                self.plan.held.push(held_by_rollback(subject, hold, drift, &place));
                 continue;
             }
             if actual.digest == resource.digest && !actual.drifted && actual.hold.is_none() {

@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::change::{Drift, FieldChange};
-use crate::domain::{actual::Drifted, fields::Fields};
+use crate::domain::{
+    actual::Drifted,
+    fields::{FieldValue, Fields},
+};
+
+/// Of a value in a sentence.
+const SHOWN_MAX: usize = 60;
 
 /// Two ways: how one specification differs from another.
 pub fn compare(before: &Fields, after: &Fields) -> Vec<FieldChange> {
@@ -40,4 +46,22 @@ pub(super) fn three_way(
         by: by.clone(),
     });
     (changed, drift)
+}
+
+/// A drift in one sentence: for where something else keeps it from being put back.
+pub(super) fn besides(applied: &Fields, drifted: Option<&Drifted>) -> Option<String> {
+    let Drifted { live, at: _, by } = drifted?;
+    let changes = compare(applied, live);
+    let shown = |value: &Option<FieldValue>| match value {
+        None => "absent".to_owned(),
+        Some(value) => value.to_string().chars().take(SHOWN_MAX).collect(),
+    };
+    let changes: Vec<String> = changes
+        .iter()
+        .map(|FieldChange { path, before, after }| {
+            format!("`{path}` from {} to {}", shown(before), shown(after))
+        })
+        .collect();
+    let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    (!changes.is_empty()).then(|| format!("changed by other means{by}: {}", changes.join(", ")))
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::survey::{AudienceDifference, Survey};
 use crate::{
     domain::{
+        actual::Actual,
         contact::{AudienceChange, AudienceDigest, Contact},
         desired::DesiredTask,
         id::{Generation, TaskId, TaskName},
@@ -70,12 +71,17 @@ pub async fn apply(
     }
     for refresh in &plan.refreshes {
         let (desired, writing) = (&survey.desired, &mut application.writing);
+        let Actual { tasks, resources } = &survey.actual;
         match refresh {
             Refresh::Task { name, id, from } => {
-                writing.refresh_task(*id, *from, name, desired).await?;
+                let details = tasks.get(name).and_then(|task| task.details.as_ref());
+                let applied = details.map(|details| &details.fields);
+                writing.refresh_task(*id, *from, name, applied, desired).await?;
             }
             Refresh::Resource { key, from } => {
-                writing.refresh_resource(key, *from, desired).await?;
+                let details = resources.get(key).and_then(|resource| resource.details.as_ref());
+                let applied = details.map(|details| &details.fields);
+                writing.refresh_resource(key, *from, applied, desired).await?;
             }
         }
     }
@@ -233,7 +239,7 @@ impl<'a> Application<'a> {
             drop(sender.blocking_send(batch));
             reading
         });
-        let mut writer = self.writing.append_contacts(id, after_position).await?;
+        let mut writer = self.writing.append_contacts(id, after_position);
         while let Some(batch) = batches.recv().await {
             for contact in &batch {
                 if wanted(contact) {

@@ -244,7 +244,12 @@ impl Follower {
         {
             return Err(CheckoutError::NoCommit);
         }
-        self.lay_out(&commit).await?;
+        let laid_out = self.lay_out(&commit).await;
+        if laid_out.is_err() {
+            // It is tried again and again; half a checkout of each try would fill the disk.
+            drop(self.clean());
+        }
+        laid_out?;
         info!(commit = &commit[..12], "checked out");
         Ok(())
     }

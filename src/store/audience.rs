@@ -1,4 +1,4 @@
-//! Contacts: loaded by COPY, compared by streaming, never row by row.
+//! Contacts: loaded by COPY or in one statement, compared by streaming, never row by row.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ use crate::domain::{
 
 /// What goes to the server in one message of a COPY: large enough to amortise the call.
 const COPY_CHUNK_BYTES: usize = 64 * 1024;
+/// Contacts up to which one statement is faster than a COPY.
+const SMALL_MAX: usize = 1000;
 
 /// A contact as it was loaded.
 #[derive(Clone, Debug)]
@@ -22,18 +24,62 @@ pub struct StoredContact {
     pub contact: Contact,
 }
 
-/// An open COPY into one task's audience. Dropped without `finish`, it leaves nothing.
+/// Writes into one task's audience. Dropped without `finish`, it leaves nothing.
+///
+/// A small audience is one statement: the end of a COPY waits for the network's delayed acknowledgement,
+/// forty milliseconds for each task.
 pub struct AudienceWriter<'w> {
-    copy: PgCopyIn<&'w mut PgConnection>,
     task_id: TaskId,
     position: i64,
-    buffer: Vec<u8>,
+    state: State<'w>,
+}
+
+enum State<'w> {
+    Small {
+        connection: &'w mut PgConnection,
+        contacts: Vec<Contact>,
+    },
+    Copying {
+        copy: PgCopyIn<&'w mut PgConnection>,
+        buffer: Vec<u8>,
+    },
+    /// A COPY could not be begun.
+    Failed,
 }
 
 impl AudienceWriter<'_> {
     pub async fn write(&mut self, contact: &Contact) -> Result<(), StoreError> {
-        self.position += 1;
-        let Self { task_id, position, buffer, .. } = self;
+        if let State::Small { contacts, .. } = &mut self.state {
+            if contacts.len() < SMALL_MAX {
+                contacts.push(contact.clone());
+                return Ok(());
+            }
+            self.begin_copy().await?;
+        }
+        self.copy(contact).await
+    }
+
+    async fn begin_copy(&mut self) -> Result<(), StoreError> {
+        let State::Small { connection, contacts } =
+            std::mem::replace(&mut self.state, State::Failed)
+        else {
+            return Ok(());
+        };
+        let copy = connection
+            .copy_in_raw("COPY contacts (task_id, position, address, variables) FROM STDIN")
+            .await?;
+        let buffer = Vec::with_capacity(COPY_CHUNK_BYTES + 4096);
+        self.state = State::Copying { copy, buffer };
+        for contact in &contacts {
+            self.copy(contact).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, contact: &Contact) -> Result<(), StoreError> {
+        let Self { task_id, position, state } = self;
+        let State::Copying { copy, buffer } = state else { return Ok(()) };
+        *position += 1;
         buffer.extend_from_slice(format!("{task_id}\t{position}\t").as_bytes());
         escape(contact.address.as_str(), buffer);
         buffer.push(b'\t');
@@ -43,24 +89,56 @@ impl AudienceWriter<'_> {
             escape(&variables_json(&contact.variables).to_string(), buffer);
         }
         buffer.push(b'\n');
-        if self.buffer.len() >= COPY_CHUNK_BYTES {
-            self.flush().await?;
+        if buffer.len() >= COPY_CHUNK_BYTES {
+            copy.send(buffer.as_slice()).await?;
+            buffer.clear();
         }
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), StoreError> {
-        self.copy.send(self.buffer.as_slice()).await?;
-        self.buffer.clear();
-        Ok(())
+    /// Ends the writing; gives the last position that was written.
+    pub async fn finish(self) -> Result<i64, StoreError> {
+        let Self { task_id, position, state } = self;
+        match state {
+            State::Small { connection, contacts } => {
+                insert(connection, task_id, position, &contacts).await
+            }
+            State::Copying { mut copy, buffer } => {
+                copy.send(buffer.as_slice()).await?;
+                copy.finish().await?;
+                Ok(position)
+            }
+            State::Failed => Ok(position),
+        }
     }
+}
 
-    /// Ends the COPY; gives the last position that was written.
-    pub async fn finish(mut self) -> Result<i64, StoreError> {
-        self.flush().await?;
-        self.copy.finish().await?;
-        Ok(self.position)
+async fn insert(
+    connection: &mut PgConnection,
+    task_id: TaskId,
+    after_position: i64,
+    contacts: &[Contact],
+) -> Result<i64, StoreError> {
+    if contacts.is_empty() {
+        return Ok(after_position);
     }
+    let addresses: Vec<String> = contacts.iter().map(|c| c.address.as_str().to_owned()).collect();
+    let variables: Vec<Option<serde_json::Value>> = contacts
+        .iter()
+        .map(|Contact { variables, .. }| (!variables.is_empty()).then(|| variables_json(variables)))
+        .collect();
+    let inserted = sqlx::query!(
+        "INSERT INTO contacts (task_id, position, address, variables)
+        SELECT $1, $2 + n, address, variables
+        FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS news (address, variables, n)",
+        task_id.0,
+        after_position,
+        &addresses,
+        &variables as &[Option<serde_json::Value>]
+    )
+    .execute(connection)
+    .await?;
+    Ok(after_position + i64::try_from(inserted.rows_affected()).unwrap_or(i64::MAX))
 }
 
 /// COPY's text format gives these four a meaning.
@@ -80,16 +158,13 @@ fn variables_json(variables: &BTreeMap<String, String>) -> serde_json::Value {
     variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-pub(super) async fn copy_in(
+pub(super) fn append(
     connection: &mut PgConnection,
     task_id: TaskId,
     after_position: i64,
-) -> Result<AudienceWriter<'_>, StoreError> {
-    let copy = connection
-        .copy_in_raw("COPY contacts (task_id, position, address, variables) FROM STDIN")
-        .await?;
-    let buffer = Vec::with_capacity(COPY_CHUNK_BYTES + 4096);
-    Ok(AudienceWriter { copy, task_id, position: after_position, buffer })
+) -> AudienceWriter<'_> {
+    let state = State::Small { connection, contacts: Vec::new() };
+    AudienceWriter { task_id, position: after_position, state }
 }
 
 /// Takes contacts out of an audience. One that was written to keeps its place in the ledger; an opening

@@ -191,11 +191,13 @@ impl Writing {
         Ok(())
     }
 
-    /// Notes that what is live is what the manifest says, and where it stands.
+    /// Notes that what is live is what the manifest says, and where it stands; history is to have what was
+    /// not `applied` so before.
     pub async fn refresh_resource(
         &mut self,
         key: &ResourceKey,
         from: Generation,
+        applied: Option<&Fields>,
         desired: &Desired,
     ) -> Result<(), StoreError> {
         let resource = &desired.resources[key];
@@ -214,7 +216,11 @@ impl Writing {
         )
         .execute(&mut *self.transaction)
         .await?;
-        expect_one(written.rows_affected(), || key.to_string())
+        expect_one(written.rows_affected(), || key.to_string())?;
+        if applied.is_some_and(|applied| *applied != resource.fields) {
+            self.record_resource(key, Action::Update, Some(resource.fields.clone()));
+        }
+        Ok(())
     }
 
     /// A channel that connects differently starts afresh: what blocked it may be what was changed.

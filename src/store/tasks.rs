@@ -15,6 +15,7 @@ use crate::domain::{
     actual::{Actual, ActualTask, Drifted, Hold, TaskDetails},
     contact::AudienceDigest,
     desired::{Desired, DesiredTask},
+    fields::Fields,
     id::{Generation, TaskId, TaskName},
     phase::Phase,
     revision::{Action, Cause, PhaseMove, RevisionNumber},
@@ -192,15 +193,22 @@ impl Writing {
         Ok(Generation(from.0 + 1))
     }
 
-    /// Notes where an otherwise unchanged task stands now, and the digest of its audience's bytes.
+    /// Notes where an otherwise unchanged task stands now, and the digest of its audience's bytes. What is
+    /// live and was not `applied` so before is in the manifest now: history is to have it.
     pub async fn refresh_task(
         &mut self,
         id: TaskId,
         from: Generation,
         name: &TaskName,
+        applied: Option<&Fields>,
         desired: &Desired,
     ) -> Result<(), StoreError> {
-        self.write_task(id, name, desired, Write::Refresh(from)).await
+        self.write_task(id, name, desired, Write::Refresh(from)).await?;
+        let task = &desired.tasks[name];
+        if applied.is_some_and(|applied| *applied != task.fields) {
+            self.record_task(name, id, Action::Update, Some(task), None);
+        }
+        Ok(())
     }
 
     async fn write_task(
@@ -231,6 +239,8 @@ impl Writing {
                 hours_from_s = excluded.hours_from_s, hours_to_s = excluded.hours_to_s,
                 timezone = excluded.timezone, daily_limit = excluded.daily_limit,
                 pause_ms = excluded.pause_ms, opening = excluded.opening, updated_at = now(),
+                -- An operator's pause does not end by the clock once git owns the run state.
+                resume_at = CASE WHEN excluded.state_place IS NULL THEN old.resume_at END,
                 -- A rollback stands against the manifest that was applied before it; whatever else is
                 -- applied ends it.
                 held_digest = CASE WHEN $20 THEN coalesce(old.held_digest, old.digest) END,

@@ -221,13 +221,9 @@ impl Writing {
         Ok(last)
     }
 
-    /// Opens a COPY that appends contacts after a position.
-    pub async fn append_contacts(
-        &mut self,
-        id: TaskId,
-        after_position: i64,
-    ) -> Result<AudienceWriter<'_>, StoreError> {
-        audience::copy_in(&mut self.transaction, id, after_position).await
+    /// Appends contacts after a position.
+    pub fn append_contacts(&mut self, id: TaskId, after_position: i64) -> AudienceWriter<'_> {
+        audience::append(&mut self.transaction, id, after_position)
     }
 
     pub async fn remove_contacts(

@@ -17,6 +17,7 @@ mod formatting;
 mod goldens;
 mod import;
 mod lifecycle;
+mod mishaps;
 mod outputs;
 mod pipelines;
 mod remote;

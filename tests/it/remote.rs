@@ -204,6 +204,33 @@ fn what_would_run_a_command_or_show_a_secret_is_refused() {
 }
 
 #[test]
+fn a_commit_that_cannot_be_laid_out_leaves_nothing_behind() {
+    let bench = Bench::new();
+    bench.push("First");
+    let _running = bench.watch();
+    bench.wait_for(TITLE, "First");
+    // The folder of the manifests becomes a link to somewhere else on the machine.
+    fs::rename(bench.work.folder.tasks(), bench.work.root().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("/etc", bench.work.folder.tasks()).unwrap();
+    bench.work.commit("Outside");
+    bench.work.git(&["push", "--quiet", "origin", "HEAD:main"]);
+    wait_until("the failure is said", PATIENCE, || {
+        let failure = bench.database.value(FAILURE);
+        (failure.contains("must be a folder inside the repository"), failure)
+    });
+    wait_until("what was laid out is gone", PATIENCE, || {
+        let mut left = names(&bench.home());
+        left.retain(|name| name.starts_with("laying-"));
+        (left.is_empty(), format!("{left:?}"))
+    });
+    assert_eq!(bench.database.value(TITLE), "First");
+    fs::remove_file(bench.work.folder.tasks()).unwrap();
+    fs::rename(bench.work.root().join("elsewhere"), bench.work.folder.tasks()).unwrap();
+    bench.push("Mended");
+    bench.wait_for(TITLE, "Mended");
+}
+
+#[test]
 fn a_pull_request_is_checked_planned_merged_and_applied() {
     let bench = Bench::new();
     bench.push("First");

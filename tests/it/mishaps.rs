@@ -1,0 +1,253 @@
+//! Mishaps: hands in the database, lists that are forgotten, and acts that cross each other.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Ended, Folder, Program, TestDatabase, vk_task, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    folder: Folder,
+    database: TestDatabase,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: Folder::with_team(), database: TestDatabase::new() }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Program::new(self.folder.root(), arguments).database(&self.database).run()
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, 0, "{arguments:?}: {}{}", ended.stdout, ended.stderr);
+        ended.stdout
+    }
+
+    #[track_caller]
+    fn apply(&self) {
+        self.ok(&["apply", "--auto-approve"]);
+    }
+
+    #[track_caller]
+    fn plan(&self) -> Value {
+        serde_json::from_str(&self.run(&["plan", "--output", "json"]).stdout).unwrap()
+    }
+
+    /// The task `one` of `one.yaml`.
+    fn task(&self, spec: &str, limit: u32) {
+        let text = vk_task("one", "vk", "[1, 2, 3]", spec);
+        let limit = format!("dailyLimitPerChannel: {limit}");
+        self.folder.write("one.yaml", &text.replace("dailyLimitPerChannel: 20", &limit));
+    }
+
+    fn limit(&self) -> String {
+        self.database.value("SELECT daily_limit FROM tasks WHERE deleted_at IS NULL")
+    }
+}
+
+fn list(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: nuncio/v1\nkind: SuppressionList\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+    )
+}
+
+#[test]
+fn an_act_on_a_task_does_not_make_its_drift_look_applied() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.apply();
+    for act in [&["start", "one"][..], &["pause", "one", "--for", "1h", "--reason", "lunch"]] {
+        bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 500");
+        bench.ok(act);
+        assert_eq!(bench.plan()["summary"]["drifted"], 1, "{act:?}");
+        bench.apply();
+        assert_eq!(bench.limit(), "10");
+        assert!(bench.ok(&["plan"]).contains("Nothing to do"));
+    }
+    bench.database.run_as_stranger(
+        "UPDATE tasks SET daily_limit = 500;
+        UPDATE tasks SET resume_at = now()",
+    );
+    let watch = Program::new(bench.folder.root(), &["watch"]).database(&bench.database).start();
+    let state = || bench.database.value("SELECT phase || ' ' || daily_limit FROM tasks");
+    wait_until("the pause ends and the limit is put back", PATIENCE, || {
+        (state() == "in-progress 10", state())
+    });
+    drop(watch);
+}
+
+#[test]
+fn a_pause_that_git_took_over_does_not_end_by_the_clock() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.apply();
+    bench.ok(&["start", "one"]);
+    bench.ok(&["pause", "one", "--for", "1h", "--reason", "lunch"]);
+    bench.task("  state: paused", 10);
+    bench.apply();
+    assert_eq!(bench.database.value("SELECT phase FROM tasks"), "stopped");
+    assert_eq!(bench.database.value("SELECT resume_at FROM tasks"), "NULL");
+}
+
+#[test]
+fn a_drift_that_the_manifest_adopted_is_what_was_applied() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.apply();
+    bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 17");
+    bench.task("", 17);
+    bench.apply();
+    bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 500");
+    let plan = bench.plan();
+    assert_eq!(plan["drift"][0]["fields"][0]["after"], 17, "{plan:#}");
+    bench.apply();
+    assert_eq!(bench.limit(), "17");
+    // History knows it, and can go back to it.
+    bench.task("", 30);
+    bench.apply();
+    bench.ok(&["rollback", "one", "--to", "2", "--auto-approve"]);
+    assert_eq!(bench.limit(), "17");
+}
+
+#[test]
+fn a_drift_is_told_where_something_else_keeps_it_from_being_put_back() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.apply();
+    bench.task("", 30);
+    bench.apply();
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 500");
+    let held = bench.ok(&["plan"]);
+    assert!(held.contains("outgoing.dailyLimitPerChannel") && held.contains("500"), "{held}");
+    // The way out that it names.
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    assert_eq!(bench.limit(), "10");
+    let held = bench.ok(&["plan"]);
+    assert!(held.contains("rolled back") && !held.contains("500"), "{held}");
+
+    bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 500");
+    bench.folder.write(
+        "one.yaml",
+        &vk_task("one", "vk", "[1, 2, 3]", "")
+            .replace("format: incoming-and-outgoing", "format: incoming"),
+    );
+    let rejected = bench.run(&["plan"]);
+    assert!(rejected.stdout.contains("500"), "{}{}", rejected.stdout, rejected.stderr);
+}
+
+#[test]
+fn a_target_comes_with_the_lists_that_protect_people_from_it() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.folder.write("stop.yaml", &list("stop", "entries: [1]"));
+    bench.folder.write("own.yaml", &list("own", "entries: [2], tasks: [one]"));
+    bench.folder.write("two.yaml", &vk_task("two", "vk", "[1]", ""));
+    bench.folder.write("others.yaml", &list("others", "entries: [3], tasks: [two]"));
+    bench.ok(&["apply", "--auto-approve", "--target", "one"]);
+    assert_eq!(
+        bench.database.value("SELECT string_agg(list, ' ' ORDER BY list) FROM suppressions"),
+        "own stop"
+    );
+    assert_eq!(bench.database.value("SELECT string_agg(name, ' ') FROM tasks"), "one");
+}
+
+#[test]
+fn a_new_task_waits_for_a_list_that_cannot_be_read() {
+    let bench = Bench::new();
+    bench.task("  state: running", 10);
+    bench.folder.write("stop.yaml", &list("stop", "entries: [1, nonsense entry]"));
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert_eq!(bench.database.value("SELECT count(*) FROM tasks"), "0", "{}", ended.stdout);
+    assert!(ended.stdout.contains("SuppressionList"), "{}{}", ended.stdout, ended.stderr);
+    bench.folder.write("stop.yaml", &list("stop", "entries: [1]"));
+    bench.apply();
+    assert_eq!(bench.database.value("SELECT count(*) FROM tasks"), "1");
+}
+
+#[test]
+fn a_rollback_lets_nobody_who_is_suppressed_be_written_to() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    for (spec, suppressed) in [
+        ("entries: [1], tasks: [one]", "1:one"),
+        ("entries: [1, 2], tasks: [one]", "1:one 2:one"),
+        ("entries: [1, 2]", "1: 2:"),
+    ] {
+        bench.folder.write("stop.yaml", &list("stop", spec));
+        bench.apply();
+        let there =
+            "SELECT string_agg(address || ':' || task, ' ' ORDER BY address) FROM suppressions";
+        assert_eq!(bench.database.value(there), suppressed);
+        for to in ["1", "2"] {
+            let ended =
+                bench.run(&["rollback", "SuppressionList/stop", "--to", to, "--auto-approve"]);
+            assert_eq!(bench.database.value(there), suppressed, "{}", ended.stderr);
+        }
+    }
+    let refused = bench.run(&["rollback", "SuppressionList/stop", "--to", "1", "--auto-approve"]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    // More protection is another matter.
+    bench.folder.write("stop.yaml", &list("stop", "entries: [1]"));
+    bench.apply();
+    bench.ok(&["rollback", "SuppressionList/stop", "--to", "3", "--auto-approve"]);
+}
+
+#[test]
+fn no_output_steers_the_terminal() {
+    let bench = Bench::new();
+    let sly = r#""a\e[2Jb\u202Ec\u009B1md\u2066e\bf""#;
+    let texts = |limit: u32| {
+        let text = vk_task("one", "vk", "[1, 2, 3]", &format!("  title: {sly}"));
+        let text = text.replace("text: Hello!", &format!("text: {sly}"));
+        bench.folder.write(
+            "one.yaml",
+            &text.replace("dailyLimitPerChannel: 20", &format!("dailyLimitPerChannel: {limit}")),
+        );
+    };
+    texts(10);
+    let message = "m\u{1b}[2J\u{202e}\u{9b}1m";
+    let mut outputs = vec![bench.run(&["plan"]), bench.run(&["validate"])];
+    outputs.push(bench.run(&["apply", "--auto-approve", "--message", message]));
+    bench.ok(&["start", "one"]);
+    bench.ok(&["pause", "one", "--reason", message]);
+    bench.database.run_as_stranger(
+        "SET application_name = 'psql'; UPDATE tasks SET daily_limit = 500,
+        opening = jsonb_build_object('text', E'x\\u001b[2J\\u202e')",
+    );
+    for arguments in [
+        &["plan"][..],
+        &["plan", "--output", "markdown"],
+        &["plan", "--output", "github"],
+        &["plan", "--output", "concise"],
+        &["history"],
+        &["history", "one"],
+        &["show", "1"],
+        &["show", "one"],
+        &["status"],
+        &["status", "one"],
+        &["forecast"],
+        &["adopt", "one", "--diff"],
+        &["rollback", "one", "--to", "1"],
+        &["plan", "--color", "always"],
+        &["history", "--color", "always"],
+    ] {
+        outputs.push(bench.run(arguments));
+    }
+    for Ended { stdout, stderr, .. } in outputs {
+        for text in [stdout, stderr] {
+            let steers = |c: &char| {
+                c.is_control() && !matches!(c, '\n' | '\u{1b}')
+                    || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            };
+            assert_eq!(text.chars().find(steers), None, "{text:?}");
+            assert!(!text.contains("\u{1b}[2J"), "{text:?}");
+        }
+    }
+}
