@@ -69,7 +69,7 @@ pub(super) fn consent_remedies(
     });
     let ways = [
         format!("nuncio apply --recreate {name}"),
-        format!("or annotate {CONSENT_ANNOTATION}: {id}"),
+        format!("or annotate `{CONSENT_ANNOTATION}: {id}`"),
     ];
     stale.into_iter().chain(ways).collect()
 }

@@ -33,6 +33,13 @@ impl Page {
             }
             self.drift(&change.subject(), drift)?;
         }
+        if !foreseen.is_empty() {
+            self.heading("What will happen then:")?;
+            for sentence in foreseen {
+                writeln!(self.text, "  {}", sentence.replace('\n', "\n  "))?;
+            }
+            writeln!(self.text)?;
+        }
         if !plan.held.is_empty() {
             self.heading("Held as they were:")?;
             for held in &plan.held {
@@ -62,13 +69,6 @@ impl Page {
                 "Nothing to do: {} as the manifests say.\n",
                 are(plan.n_unchanged)
             )?;
-        }
-        if !foreseen.is_empty() {
-            self.heading("What will happen then:")?;
-            for sentence in foreseen {
-                writeln!(self.text, "  {}", sentence.replace('\n', "\n  "))?;
-            }
-            writeln!(self.text)?;
         }
         if plan.n_left_out > 0 {
             let n = plan.n_left_out;

@@ -10,8 +10,9 @@ use crate::support::{Folder, Program, channel, vk_task};
 #[test]
 fn every_command_of_the_contract_has_help() {
     let folder = Folder::new();
-    let commands = "validate plan apply watch status explain start pause stop delete unblock resolve import \
-                    fmt forecast schema completions doctor db";
+    let commands = "validate plan apply watch status show history explain start pause stop delete unblock \
+                    resolve adopt import rollback fmt audience forecast rehearse schema completions \
+                    doctor db";
     for command in commands.split_whitespace() {
         let ended = Program::new(folder.root(), &[command, "--help"]).run();
         assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
@@ -28,7 +29,7 @@ fn every_option_of_the_contract_is_told_by_help() {
                 --json-into --summary --lock-timeout human json markdown sarif github gitlab junit concise";
     let apply = "[PLANFILE] --auto-approve --constrain --keep-going --require-unchanged --message \
                  --wait --timeout --recreate --stop-first --target --max-delete --lock-timeout";
-    let validate = "[PATH] --output human json markdown sarif github gitlab junit concise";
+    let validate = "[PATH] --online --output human json markdown sarif github gitlab junit concise";
     for (command, options) in [("plan", plan), ("apply", apply), ("validate", validate)] {
         let help = Program::new(folder.root(), &[command, "--help"]).run().stdout;
         let words: Vec<&str> = help.split([' ', '\n', ':']).collect();
