@@ -18,7 +18,7 @@ use crate::{
     channels::Http,
     clock, config,
     domain::id::{ExecutorId, WatchId},
-    executor::{Connector, Executor, Identity},
+    executor::{BackupGuard, Connector, Executor, Identity},
     plan::Plan,
     reconcile::{
         Announcements, Announcer, Audience, Controller, Follower, ReconcileError, Reconciled,
@@ -210,7 +210,7 @@ async fn start_providers(
     end: &CancellationToken,
     tracker: &TaskTracker,
 ) -> anyhow::Result<Rehearsal> {
-    let shown = journal.as_ref().map(|journal| journal.display().to_string());
+    let shown = journal.as_ref().map_or("nowhere".to_owned(), |file| file.display().to_string());
     let options = rehearsal::Options {
         faults: true,
         hang_for: REHEARSAL_HANG,
@@ -219,16 +219,17 @@ async fn start_providers(
         clock: clock::now,
     };
     let started = rehearsal::start(options, end.clone(), tracker).await;
-    let shown = shown.unwrap_or_default();
     let started =
         started.with_context(|| format!("the rehearsal cannot keep its journal in `{shown}`"))?;
-    info!(journal = shown, "rehearsal: nothing leaves this machine");
+    info!(journal = %shown, "rehearsal: nothing leaves this machine");
     Ok(started)
 }
 
 /// What `watch` runs with.
 pub struct WatchOptions {
     pub tasks: PathBuf,
+    /// The folder of what is remembered outside of the database.
+    pub notes: PathBuf,
     /// The checkout to keep and follow, in place of `tasks`.
     pub follower: Option<Follower>,
     /// Who is told what changes.
@@ -247,9 +248,13 @@ pub async fn watch(
     shutdown: CancellationToken,
     force: CancellationToken,
 ) -> anyhow::Result<()> {
-    let WatchOptions { tasks, follower, audience, rehearse, journal, by, on_plan } = options;
+    let WatchOptions { tasks, notes, follower, audience, rehearse, journal, by, on_plan } = options;
     let store = database.store.clone();
     store.claim_purpose(if rehearse { Purpose::Rehearsal } else { Purpose::Live }).await?;
+
+    // Before anything can be sent.
+    let mut backup_guard = BackupGuard::new(store.clone(), notes, by.clone());
+    backup_guard.look().await?;
 
     let tracker = TaskTracker::new();
     // The providers of a rehearsal outlast the loops that call them.
@@ -275,6 +280,7 @@ pub async fn watch(
     if let Some(follower) = follower {
         loops.spawn(follower.run(shutdown.clone()));
     }
+    loops.spawn(backup_guard.run(shutdown.clone()));
     loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
     loops.spawn(executor.run(shutdown.clone()));

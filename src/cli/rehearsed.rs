@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{ExitStatus, failure::FORMAT_VERSION, rehearse::is_rehearsed, status::why};
 use crate::{
     domain::phase::Phase,
-    store::{OutcomeTally, TaskOverview},
+    store::{ChannelOverview, OutcomeTally, TaskOverview},
 };
 
 /// Why a rehearsal ended.
@@ -159,11 +159,11 @@ impl<'a> Rehearsed<'a> {
             line(&format!("{name}: {} of {} remain", task.remaining, task.total));
             for channel in &task.channels {
                 let sent = self.sent(name, &channel.channel);
-                let why = why(channel, task.now);
+                // Nobody leads a lane after the end, and that says nothing.
+                let led = ChannelOverview { led: true, ..channel.clone() };
+                let why = why(&led, task.now);
                 let prefix = format!("channel `{}` ", channel.channel);
                 let why = why.strip_prefix(&prefix).unwrap_or(&why);
-                // Nobody leads a lane after the end, and that says nothing.
-                let why = why.split("; no `nuncio watch`").next().unwrap_or(why);
                 line(&format!("  {}: {sent} sent; {why}", channel.channel));
                 for Fault { outcome, reason, attempts } in self.faults(name, &channel.channel) {
                     let outcome = outcome.unwrap_or("not answered before the end");

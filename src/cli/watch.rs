@@ -145,13 +145,22 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
     if args.once {
         let tasks = common.tasks.clone();
         let on_plan = Box::new(|_: &_| {});
-        let options =
-            WatchOptions { tasks, follower, audience, rehearse: false, journal, by, on_plan };
+        let options = WatchOptions {
+            tasks,
+            notes: data,
+            follower,
+            audience,
+            rehearse: false,
+            journal,
+            by,
+            on_plan,
+        };
         return once(&database, options, output).await;
     }
     let last_plan = Mutex::new(String::new());
     let options = WatchOptions {
         tasks: common.tasks.clone(),
+        notes: data,
         follower,
         audience,
         rehearse: args.rehearse,

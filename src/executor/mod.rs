@@ -1,8 +1,10 @@
 //! Openings: permits from the store, calls through the drivers, outcomes back into the store.
 
+mod backup_guard;
 mod drivers;
 mod message;
 mod openings;
 
+pub use backup_guard::BackupGuard;
 pub use drivers::Connector;
 pub use openings::{Executor, Identity};

@@ -1,6 +1,7 @@
 //! The backup guard: while it is on, no permit is granted.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{connect::Store, error::StoreError};
 
@@ -12,7 +13,47 @@ pub struct Guard {
     pub reason: String,
 }
 
+/// By what a database is known again, and how far it had come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseIdentity {
+    /// The same in every copy.
+    pub installation: String,
+    /// Of the server, where the role may read it; a server made anew has another.
+    pub system: Option<String>,
+    /// Of the database in its server; one that is made anew has another.
+    pub database: i64,
+    /// The greatest attempt that is on record. Not the sequence's word: after a recovery that may be
+    /// ahead of what was kept.
+    pub last_attempt: i64,
+}
+
 impl Store {
+    pub async fn read_identity(&self) -> Result<DatabaseIdentity, StoreError> {
+        let system = sqlx::query_scalar("SELECT system_identifier::text FROM pg_control_system()")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::from);
+        let system = match system {
+            Ok(system) => Some(system),
+            // Some hosted servers let nobody read it; then the rest has to do.
+            Err(StoreError::Refused(_) | StoreError::Failed(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let row = sqlx::query!(
+            r#"SELECT i.id::text AS "installation!", d.oid::bigint AS "database!",
+                (SELECT coalesce(max(a.id), 0) FROM attempts a) AS "last_attempt!"
+            FROM installation i, pg_database d WHERE d.datname = current_database()"#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(DatabaseIdentity {
+            installation: row.installation,
+            system,
+            database: row.database,
+            last_attempt: row.last_attempt,
+        })
+    }
+
     /// The guard, if it is on.
     pub async fn read_guard(&self) -> Result<Option<Guard>, StoreError> {
         let guard = sqlx::query_as!(

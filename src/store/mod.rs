@@ -42,7 +42,7 @@ pub use doubts::{Doubtful, Resolution};
 pub use error::StoreError;
 pub use examination::{Examination, Pending, Rights, Schema};
 pub use fates::{ContactFate, FateReader};
-pub use guard::Guard;
+pub use guard::{DatabaseIdentity, Guard};
 pub use held_back::HeldBack;
 pub use lanes::{LeasedLane, Presence, Sweep};
 pub use libpq::libpq_environment;

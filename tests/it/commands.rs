@@ -381,3 +381,61 @@ fn closed_hours() -> String {
     };
     format!("{}-{}", hour(10), hour(12))
 }
+
+/// The one note that a `watch` keeps of its database.
+fn note_of(folder: &Folder) -> Option<std::path::PathBuf> {
+    let entries = fs::read_dir(folder.root().join("data")).ok()?;
+    let mut paths = entries.map(|entry| entry.unwrap().path());
+    paths.find(|path| path.extension().is_some_and(|extension| extension == "json"))
+}
+
+#[test]
+fn a_restored_database_sends_nothing_until_somebody_confirms_it() {
+    let (folder, database) = with_fates();
+    let watch = || program(&folder, &["watch"]).database(&database).start();
+    let guarded = || database.value("SELECT guarded FROM installation");
+    let watched = |wanted: &str| {
+        // An executor is made known after the note was looked at.
+        let executors = || database.value("SELECT count(*) FROM executors");
+        let before = executors();
+        let running = watch();
+        wait_until("the watch is ready to send", PATIENCE, || {
+            let n = executors();
+            (n != before, n)
+        });
+        assert_eq!(guarded(), wanted);
+        assert_eq!(running.interrupt(PATIENCE), 130);
+    };
+    watched("false");
+    let note = note_of(&folder).unwrap();
+    let kept: Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
+    let last = database.value("SELECT max(id) FROM attempts");
+    assert_eq!(kept["last_attempt"].to_string(), last);
+    watched("false");
+
+    let forget = |change: Value| {
+        let mut newer = serde_json::from_slice::<Value>(&fs::read(&note).unwrap()).unwrap();
+        newer.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        fs::write(&note, newer.to_string()).unwrap();
+    };
+    // What was noted of the database, and is no more so after a restore.
+    for (change, reason) in [
+        (json!({"last_attempt": 999}), "attempt 999 was made"),
+        (json!({"system": "1"}), "a copy on another server"),
+        (json!({"database": 1}), "a copy beside"),
+    ] {
+        forget(change);
+        watched("true");
+        let status = program(&folder, &["status"]).database(&database).run();
+        assert!(status.stdout.starts_with("! The backup guard is on"), "{}", status.stdout);
+        let shown = program(&folder, &["db", "guard"]).database(&database).run();
+        assert!(shown.stdout.contains(reason), "{reason}: {}", shown.stdout);
+        // It stays on until it is confirmed, and that is the last word.
+        watched("true");
+        let arguments = ["db", "guard", "off", "--reason", "looked at"];
+        assert_eq!(program(&folder, &arguments).database(&database).run().code, 0);
+        watched("false");
+    }
+    fs::write(&note, "{").unwrap();
+    watched("true");
+}

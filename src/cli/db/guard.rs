@@ -17,10 +17,12 @@ use crate::{
 /// Below the options: what the guard is for.
 const ABOUT: &str = "\
 A database that is restored from a backup has forgotten the openings that were
-sent since, and would send them again. Turn the guard on before a restore or a
-drill. Before you turn it off, make sure that nobody is written to twice: put
-those whom your providers show as written to since the backup on a suppression
-list.";
+sent since, and would send them again. Stop `nuncio watch` before a restore.
+
+`watch` notes in its data folder how far the database had come, and turns the
+guard on by itself when it then finds another one, or one that knows of fewer
+attempts. Turn it on by hand before a drill. Before you turn it off, put those
+whom your providers show as written to since the backup on a suppression list.";
 
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = ABOUT)]

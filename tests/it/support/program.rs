@@ -35,6 +35,9 @@ impl Program {
 
     pub(crate) fn database(mut self, database: &TestDatabase) -> Self {
         self.command.env("NUNCIO_DATABASE_URL", database.url());
+        // What it keeps outside of the database stays with the test.
+        let folder = self.command.get_current_dir().map(|folder| folder.join("data"));
+        self.command.envs(folder.map(|folder| ("NUNCIO_DATA", folder)));
         self
     }
 
