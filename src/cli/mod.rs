@@ -183,7 +183,7 @@ enum Command {
     Audience(audience::Args),
     /// Show what will happen: when audiences are exhausted, and the cost
     Forecast(forecast::Args),
-    /// Try the folder out for real, on built-in providers and a database aside
+    /// Try the folder out for real, on built-in providers
     Rehearse(rehearse::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),

@@ -166,8 +166,10 @@ fn settled_text(text: &str) -> String {
 }
 
 fn settled_word(word: &str) -> String {
+    // The end of a code span in a sentence.
+    let (word, end) = word.strip_suffix('`').map_or((word, ""), |word| (word, "`"));
     let is_digest = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
-    if is_digest {
+    let settled = if is_digest {
         "0".repeat(64)
     } else if word.parse::<Uuid>().is_ok() {
         Uuid::nil().to_string()
@@ -177,7 +179,8 @@ fn settled_word(word: &str) -> String {
         "2026-01-01".to_owned()
     } else {
         word.to_owned()
-    }
+    };
+    settled + end
 }
 
 pub(crate) fn folder() -> PathBuf {
