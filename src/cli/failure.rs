@@ -136,7 +136,7 @@ impl Failure {
 fn code_of_store(error: &StoreError) -> ErrorCode {
     match error {
         StoreError::Away(_) | StoreError::Silent => ErrorCode::DatabaseAway,
-        StoreError::Refused(_) => ErrorCode::DatabaseRefused,
+        StoreError::Refused(_) | StoreError::Denied(_) => ErrorCode::DatabaseRefused,
         StoreError::BadUrl(_) => ErrorCode::DatabaseUrl,
         StoreError::TooOld(_) => ErrorCode::DatabaseVersion,
         StoreError::Migration(_) => ErrorCode::DatabaseSchema,

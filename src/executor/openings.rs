@@ -95,7 +95,7 @@ impl Executor {
             presence: None,
             next_heartbeat: now,
             next_reconnect: now,
-            next_housekeeping: now + HOUSEKEEPING,
+            next_housekeeping: now,
         }
     }
 

@@ -8,7 +8,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
-use super::error::StoreError;
+use super::{
+    error::StoreError,
+    examination::{Examination, Schema},
+};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
@@ -97,15 +100,17 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
     let mut connection = tokio::time::timeout(ACQUIRE_DEADLINE, connecting)
         .await
         .map_err(|_| StoreError::Away(sqlx::Error::PoolTimedOut))??;
-    let version: String =
-        sqlx::query_scalar("SHOW server_version_num").fetch_one(&mut connection).await?;
-    if version.parse::<u32>().is_ok_and(|number| number < SERVER_VERSION_MIN) {
-        let shown = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
-        return Err(StoreError::TooOld(shown));
+    let mut examination = Examination { connection };
+    examination.version().await?;
+    // A role that may only read can plan: nothing is created where nothing is missing.
+    let is_current = examination.schema().await? == Schema::Current;
+    connection = examination.connection;
+    if is_current {
+        return Ok(connection.close().await?);
     }
     MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error) => match StoreError::from(error) {
-            away @ (StoreError::Away(_) | StoreError::Refused(_)) => away,
+            away @ (StoreError::Away(_) | StoreError::Refused(_) | StoreError::Denied(_)) => away,
             StoreError::Failed(error) => {
                 StoreError::Migration(sqlx::migrate::MigrateError::Execute(error))
             }

@@ -13,6 +13,9 @@ pub enum StoreError {
     /// It answers, and refuses us.
     #[error("the database refuses the connection")]
     Refused(#[source] sqlx::Error),
+    /// The role of the connection lacks a right.
+    #[error("the database's role may not do that")]
+    Denied(#[source] sqlx::Error),
     #[error("`{0}` is no address of a Postgres server")]
     BadUrl(String),
     #[error("the server is PostgreSQL {0}; version 14 or newer is needed")]
@@ -43,11 +46,11 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::Protocol(_) => Self::Away(error),
             sqlx::Error::Tls(_) => Self::Refused(error),
             sqlx::Error::Database(answer) => match answer.code().as_deref() {
-                // Class 28: wrong password or no such user; 3D: no such database; 42501: no right.
+                // Class 28: wrong password or no such user; 3D: no such database.
                 Some(code) if code.starts_with("28") || code.starts_with("3D") => {
                     Self::Refused(error)
                 }
-                Some("42501") => Self::Refused(error),
+                Some("42501") => Self::Denied(error),
                 // Starting up, shutting down, out of connections or of space: it may pass.
                 Some(code)
                     if code.starts_with("57P")
@@ -76,6 +79,9 @@ impl StoreError {
             }
             Self::Refused(_) => {
                 Some("check the user, the password and the database in NUNCIO_DATABASE_URL")
+            }
+            Self::Denied(_) => {
+                Some("use the role that owns the tables; one that may only read can plan")
             }
             Self::BadUrl(_) => Some("write it like `postgres://user@host:5432/database`"),
             Self::Locked { .. } => Some("wait for it, or give --lock-timeout more time"),

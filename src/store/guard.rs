@@ -36,7 +36,7 @@ impl Store {
         let system = match system {
             Ok(system) => Some(system),
             // Some hosted servers let nobody read it; then the rest has to do.
-            Err(StoreError::Refused(_) | StoreError::Failed(_)) => None,
+            Err(StoreError::Denied(_) | StoreError::Failed(_)) => None,
             Err(error) => return Err(error),
         };
         let row = sqlx::query!(

@@ -435,3 +435,29 @@ fn show_prints_a_saved_plan_and_what_is_live() {
     let ended = bench.run(&["show", "no such thing"]);
     assert!(ended.code == 64 || ended.code == 1, "{}", ended.stderr);
 }
+
+#[test]
+fn a_role_that_may_only_read_can_plan() {
+    let bench = Bench::new();
+    bench.task("one", 10);
+    bench.apply();
+    let role = format!("reader_{}", std::process::id());
+    bench.database.run(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    let url = bench.database.url();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let url = format!("{scheme}://{role}@{}", rest.split_once('@').unwrap().1);
+    let run = |arguments: &[&str]| {
+        Program::new(bench.folder.root(), arguments).env("NUNCIO_DATABASE_URL", &url).run()
+    };
+    bench.task("one", 11);
+    let plan = run(&["plan"]);
+    let apply = run(&["apply", "--auto-approve"]);
+    bench.database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
+    assert!(plan.stdout.contains("10 → 11"), "{}", plan.stdout);
+    assert_eq!(apply.code, 1, "{}", apply.stderr);
+    assert!(apply.stderr.contains("permission denied"), "{}", apply.stderr);
+    assert_eq!(bench.limits(), "one 10");
+}
