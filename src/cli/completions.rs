@@ -77,14 +77,28 @@ fn write_pages(folder: &Path) -> anyhow::Result<()> {
 /// The commands that people use. Hidden ones are our own, and would be completed as well.
 fn documented() -> clap::Command {
     let whole = Cli::command();
-    let shown: Vec<clap::Command> =
-        whole.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
-    let options = whole.get_arguments().cloned().collect::<Vec<_>>();
-    let mut bare = clap::Command::new("nuncio").args(options).subcommands(shown);
-    bare = bare.version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
-    bare = bare.after_long_help(ENVIRONMENT);
-    if let Some(about) = whole.get_about() {
-        bare = bare.about(about.clone());
+    without_hidden(&whole, "nuncio")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .after_long_help(ENVIRONMENT)
+}
+
+/// clap can add commands, and take none away.
+fn without_hidden(command: &clap::Command, name: &'static str) -> clap::Command {
+    let shown = command.get_subcommands().filter(|below| !below.is_hide_set());
+    let shown: Vec<clap::Command> = shown
+        .map(|below| {
+            if !below.get_subcommands().any(clap::Command::is_hide_set) {
+                return below.clone();
+            }
+            // clap wants a name for ever, and so few of them for one run are no loss.
+            without_hidden(below, below.get_name().to_owned().leak())
+        })
+        .collect();
+    let options = command.get_arguments().cloned().collect::<Vec<_>>();
+    let bare = clap::Command::new(name).args(options).subcommands(shown);
+    match command.get_about() {
+        Some(about) => bare.about(about.clone()),
+        None => bare,
     }
-    bare
 }
