@@ -181,7 +181,7 @@ enum Command {
     Audience(audience::Args),
     /// Show what will happen: when audiences are exhausted, and the cost
     Forecast(forecast::Args),
-    /// Try the folder out for real: built-in providers, a throw-away database
+    /// Send for real, to built-in providers, from a throw-away database
     Rehearse(rehearse::Args),
     /// Start a new task, or resume a stopped one
     Start(act::Args),
