@@ -1,17 +1,14 @@
 //! The composition root: builds everything, starts the loops, waits, and shuts down in order.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -26,7 +23,7 @@ use crate::{
     },
     rehearsal::{self, Rehearsal},
     store::{
-        Purpose, ServerOptions, Store, TemporaryDatabase,
+        Guard, Purpose, ServerOptions, Store, TemporaryDatabase,
         embedded::{Durability, Embedded},
     },
 };
@@ -110,81 +107,36 @@ impl Database {
 #[must_use]
 pub struct ThrowAway {
     pub store: Store,
-    place: ThrowAwayPlace,
-}
-
-#[derive(Debug)]
-enum ThrowAwayPlace {
-    /// Beside the real one, on the same server.
-    Beside(TemporaryDatabase),
-    Private(Embedded, TempDir),
+    database: TemporaryDatabase,
 }
 
 impl ThrowAway {
     /// On the given server, or on a private one in a temporary folder.
     pub async fn open(choice: &DatabaseChoice) -> anyhow::Result<Self> {
-        let (options, place) = match choice {
-            DatabaseChoice::Url(url) => {
-                let beside = TemporaryDatabase::create(Store::parse_url(url)?).await.context(
-                    "a rehearsal makes a database of its own, and the role of the given server has \
-                     to be allowed to; without a server it uses a private one",
-                )?;
-                (beside.options(), ThrowAwayPlace::Beside(beside))
-            }
+        let database = match choice {
+            DatabaseChoice::Url(url) => TemporaryDatabase::beside(Store::parse_url(url)?).await?,
             DatabaseChoice::Embedded { .. } => {
-                // Root's server runs as another user, who has to pass.
-                let open_to_pass = fs::Permissions::from_mode(0o755);
-                let folder = tempfile::Builder::new()
-                    .prefix("nuncio-rehearsal-")
-                    .permissions(open_to_pass)
-                    .tempdir()
-                    .context("a rehearsal needs a temporary folder")?;
                 let program = std::env::current_exe().context("this program has no path")?;
-                let path = config::search_path();
-                let embedded =
-                    Embedded::open(folder.path(), &program, &path, Durability::Fast).await?;
-                (embedded.options(), ThrowAwayPlace::Private(embedded, folder))
+                TemporaryDatabase::private(&program, &config::search_path()).await?
             }
         };
-        match Store::connect(options).await {
-            Ok(store) => Ok(Self { store, place }),
+        match Store::connect(database.options()).await {
+            Ok(store) => Ok(Self { store, database }),
             Err(error) => {
-                place.discard().await?;
+                database.discard().await?;
                 Err(error.into())
             }
         }
     }
 
-    /// Where it is, for those who find it after a kill.
     pub fn shown(&self) -> String {
-        match &self.place {
-            ThrowAwayPlace::Beside(database) => {
-                format!("`{}` on the given server", database.name())
-            }
-            ThrowAwayPlace::Private(_, folder) => {
-                format!("a private server in {}", folder.path().display())
-            }
-        }
+        self.database.shown()
     }
 
     pub async fn discard(self) -> anyhow::Result<()> {
-        let Self { store, place } = self;
+        let Self { store, database } = self;
         drop(tokio::time::timeout(CLOSE_DEADLINE, store.close()).await);
-        place.discard().await
-    }
-}
-
-impl ThrowAwayPlace {
-    async fn discard(self) -> anyhow::Result<()> {
-        match self {
-            Self::Beside(database) => {
-                database.discard().await.context("the rehearsal's database was not dropped")
-            }
-            Self::Private(embedded, folder) => {
-                embedded.leave().await?;
-                folder.close().context("the rehearsal's folder was not removed")
-            }
-        }
+        database.discard().await.context("the rehearsal's database was not taken away")
     }
 }
 
@@ -252,6 +204,9 @@ pub async fn watch(
     let store = database.store.clone();
     store.claim_purpose(if rehearse { Purpose::Rehearsal } else { Purpose::Live }).await?;
 
+    if let Some(Guard { by, reason, .. }) = store.read_guard().await? {
+        warn!(by, reason, "the backup guard is on, and nothing is sent");
+    }
     // Before anything can be sent.
     let mut backup_guard = BackupGuard::new(store.clone(), notes, by.clone());
     backup_guard.look().await?;

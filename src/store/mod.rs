@@ -50,6 +50,6 @@ pub use overview::{ChannelOverview, TaskOverview};
 pub use purpose::Purpose;
 pub use revisions::REVISIONS_MAX;
 pub use tally::OutcomeTally;
-pub use temporary::TemporaryDatabase;
+pub use temporary::{TemporaryDatabase, TemporaryError};
 pub use watches::{WatchOverview, WatchReport};
 pub use writing::{Patience, Wake, Writing};

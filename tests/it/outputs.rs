@@ -207,6 +207,7 @@ fn the_manual_has_a_page_a_command() {
     }
     assert_eq!(page("nuncio.1").unwrap(), run(&folder, &["completions", "man"]).stdout);
     page("nuncio-db-supervise.1").unwrap_err();
+    assert!(page("nuncio-db-status.1").is_ok());
     fs::write(folder.root().join("file"), "").unwrap();
     let ended = run(&folder, &["completions", "man", "--into", "file"]);
     assert_eq!(ended.code, 1);
