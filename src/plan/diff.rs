@@ -88,8 +88,8 @@ impl Pass<'_> {
             return;
         }
         match self.actual.tasks.get(name) {
-            None if let Some((old, details)) = self.old_name_of(task) => {
-                let rejection = reject_renamed(name, old, details, &task.places);
+            None if let Some((old, written)) = self.old_name_of(name, task) => {
+                let rejection = reject_renamed(name, old, written, &task.places);
                 self.renamed.insert(old.clone());
                 self.plan.rejections.push(rejection);
             }
@@ -104,16 +104,24 @@ impl Pass<'_> {
         }
     }
 
-    /// A task that is there without a manifest, has written to people, and has the same audience.
-    fn old_name_of(&self, task: &DesiredTask) -> Option<(&TaskName, &TaskDetails)> {
+    /// A task that is there without a manifest and has written to people of the same audience, or of
+    /// most of it; and to how many.
+    fn old_name_of(&self, name: &TaskName, task: &DesiredTask) -> Option<(&TaskName, u64)> {
         let audience = task.audience.as_ref()?.digest;
-        self.actual.tasks.iter().find_map(|(old, actual)| {
+        let same = self.actual.tasks.iter().find_map(|(old, actual)| {
             let details = actual.details.as_ref().filter(|details| details.written > 0)?;
             let is_same = actual.audience == Some(audience)
                 && details.fields.get("type") == task.fields.get("type");
             let is_gone = !self.desired.tasks.contains_key(old)
                 && !self.desired.unreadable.tasks.contains_key(old);
-            (is_same && is_gone).then_some((old, details))
+            (is_same && is_gone).then_some((old, details.written))
+        });
+        same.or_else(|| {
+            let change = self.audiences.get(name)?;
+            let (old, again) = change.written_as.as_ref()?;
+            let written = self.actual.tasks.get(old)?.details.as_ref()?.written;
+            // A person or two in common are no sign that it is the same task.
+            (again * 2 > change.total.min(written)).then_some((old, *again))
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
         fields::{Digest, Fields},
         id::{TaskId, TaskName},
         kind::MessengerType,
-        phase::Transition,
+        phase::{Phase, Transition},
         place::Place,
         subject::Subject,
         task::IMMUTABLE_FIELDS,
@@ -245,14 +245,25 @@ impl Survey {
             let file = Arc::clone(&task.places.document.file);
             work.push((name.clone(), audience.source.clone(), task.spec.messenger, file, from));
         }
+        let is_new = |actual: &Actual, name: &TaskName| !actual.tasks.contains_key(name);
+        let abandoned = if work.iter().any(|(name, ..)| is_new(&self.actual, name)) {
+            Arc::new(self.read_abandoned(store).await?)
+        } else {
+            Arc::default()
+        };
         for (name, source, messenger, file, from) in work {
+            let abandoned =
+                if is_new(&self.actual, &name) { Arc::clone(&abandoned) } else { Arc::default() };
             let stored = match from {
                 Some(id) => read_stored(store, id).await?,
                 None => HashMap::new(),
             };
             let is_new = from.is_none();
-            let compared =
-                spawn_blocking(move || compare(&source, messenger, &file, stored, is_new)).await?;
+            let compared = spawn_blocking(move || {
+                let old = Old { stored, is_new, abandoned: &abandoned };
+                compare(&source, messenger, &file, old)
+            });
+            let compared = compared.await?;
             let (mut difference, diagnostics) = compared;
             if let Some(id) = from {
                 let n_examples = difference.removed.len().min(AudienceChange::EXAMPLES_MAX);
@@ -272,6 +283,30 @@ impl Survey {
     }
 }
 
+impl Survey {
+    /// To whom tasks have written that go on without a manifest: perhaps it stands under another name.
+    async fn read_abandoned(&self, store: &Store) -> Result<Vec<Abandoned>, StoreError> {
+        let Self { desired, actual, .. } = self;
+        let mut abandoned = Vec::new();
+        for (name, task) in &actual.tasks {
+            let is_gone =
+                !desired.tasks.contains_key(name) && !desired.unreadable.tasks.contains_key(name);
+            let Some(details) = task.details.as_ref().filter(|details| details.written > 0) else {
+                continue;
+            };
+            let messenger = details.fields.get("type").map(ToString::to_string);
+            if is_gone
+                && task.phase != Phase::Completed
+                && let Some(messenger) = messenger.and_then(|text| text.parse().ok())
+            {
+                let written = store.read_written(name).await?;
+                abandoned.push(Abandoned { name: name.clone(), messenger, written });
+            }
+        }
+        Ok(abandoned)
+    }
+}
+
 fn differs(wanted: &DesiredTask, task: &ActualTask) -> bool {
     let transition = wanted.spec.state.map(|state| task.phase.towards(state));
     wanted.digest != task.digest
@@ -279,6 +314,20 @@ fn differs(wanted: &DesiredTask, task: &ActualTask) -> bool {
         || task.hold.is_some()
         || wanted.audience.as_ref().map(|audience| audience.digest) != task.audience
         || transition.is_some_and(|transition| transition != Transition::Already)
+}
+
+/// A task that goes on without a manifest, and the keys of those to whom it has written.
+struct Abandoned {
+    name: TaskName,
+    messenger: MessengerType,
+    written: HashSet<u128>,
+}
+
+/// What an audience is compared with.
+struct Old<'a> {
+    stored: Stored,
+    is_new: bool,
+    abandoned: &'a [Abandoned],
 }
 
 /// Every stored contact by its address's key: its position, and the digest of its variables.
@@ -299,15 +348,26 @@ fn compare(
     source: &AudienceSource,
     messenger: MessengerType,
     manifest_file: &Arc<str>,
-    mut stored: Stored,
-    is_new: bool,
+    old: Old<'_>,
 ) -> (AudienceDifference, Vec<Diagnostic>) {
+    let Old { mut stored, is_new, abandoned } = old;
     let mut difference = AudienceDifference::default();
+    let mut again: Vec<(&Abandoned, u64)> = abandoned
+        .iter()
+        .filter(|abandoned| abandoned.messenger == messenger)
+        .map(|abandoned| (abandoned, 0))
+        .collect();
     let reading = manifest::read_audience(source, messenger, manifest_file, &mut |contact| {
-        if is_new {
+        if is_new && again.is_empty() {
             return ControlFlow::Continue(());
         }
         let key = contact.address.key();
+        for (abandoned, n) in &mut again {
+            *n += u64::from(abandoned.written.contains(&key));
+        }
+        if is_new {
+            return ControlFlow::Continue(());
+        }
         match stored.remove(&key) {
             Some((position, digest)) => {
                 if digest != variables_digest(&contact.variables) {
@@ -335,6 +395,11 @@ fn compare(
     difference.removed = stored.values().map(|(position, _)| *position).collect();
     difference.removed.sort_unstable();
     let change = &mut difference.change;
+    change.written_as = again
+        .into_iter()
+        .filter(|(_, n)| *n > 0)
+        .max_by_key(|(_, n)| *n)
+        .map(|(abandoned, n)| (abandoned.name.clone(), n));
     change.total = reading.total;
     change.duplicates = reading.duplicates.count;
     change.added = if is_new { reading.total } else { difference.added.len() as u64 };

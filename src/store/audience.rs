@@ -1,6 +1,6 @@
 //! Contacts: loaded by COPY or in one statement, compared by streaming, never row by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, postgres::PgCopyIn};
@@ -253,6 +253,18 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(addresses.into_iter().map(Address::from_stored).collect())
+    }
+
+    /// The keys of the addresses to which a task has written, or may have.
+    pub async fn read_written(&self, task: &TaskName) -> Result<HashSet<u128>, StoreError> {
+        let mut rows =
+            sqlx::query_scalar!("SELECT address FROM ledger WHERE task = $1", task.as_str())
+                .fetch(&self.pool);
+        let mut keys = HashSet::new();
+        while let Some(address) = rows.try_next().await? {
+            keys.insert(Address::from_stored(address).key());
+        }
+        Ok(keys)
     }
 
     /// Reads every contact of a task, one after the other.

@@ -251,3 +251,74 @@ fn no_output_steers_the_terminal() {
         }
     }
 }
+
+#[test]
+fn a_renamed_task_writes_to_nobody_again_although_its_audience_grew() {
+    let bench = Bench::new();
+    bench.folder.write("one.yaml", &vk_task("one", "vk", "[1, 2, 3]", "  state: running"));
+    bench.apply();
+    bench.database.run(
+        "INSERT INTO ledger (task, address, opening, channel)
+        VALUES ('one', '1', 1, 'vk'), ('one', '2', 2, 'vk')",
+    );
+    bench.folder.write("one.yaml", &vk_task("two", "vk", "[1, 2, 3, 4]", "  state: running"));
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert_eq!(bench.database.value("SELECT string_agg(name, ' ') FROM tasks"), "one");
+    let told = "it is task `one` under a new name: 2 contacts of the same audience";
+    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+    // Other people, or a person in common: another task.
+    bench.folder.write("one.yaml", &vk_task("three", "vk", "[2, 8, 9]", ""));
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert!(!ended.stdout.contains("under a new name"), "{}", ended.stdout);
+    assert_eq!(bench.database.value("SELECT count(*) FROM tasks"), "2");
+}
+
+#[test]
+fn garbage_in_a_row_is_put_back_like_any_other_drift() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.folder.write("two.yaml", &vk_task("two", "vk", "[1]", ""));
+    bench.apply();
+    bench.ok(&["start", "two"]);
+    let one = |set: &str| format!("UPDATE tasks SET {set} WHERE name = 'one'");
+    let all = "SELECT jsonb_agg(to_jsonb(t) - '{generation,updated_at,applied_mark}'::text[]
+        ORDER BY name) FROM tasks t";
+    let before = bench.database.value(all);
+    for garbage in [
+        one("fields = '[]'"),
+        one(r#"fields = '{"type": 5}'"#),
+        one(r#"opening = '{"x": 1}'"#),
+        one("hours_from_s = 1, hours_to_s = 86399, timezone = 'Nowhere/Land'"),
+        one("outgoing = false, hours_from_s = NULL, hours_to_s = NULL, timezone = NULL,
+            daily_limit = NULL, pause_ms = NULL, opening = NULL, audience_digest = NULL"),
+        "UPDATE resources SET fields = '7' WHERE kind = 'Channel'".to_owned(),
+        r#"UPDATE resources SET fields = '{"dailyLimit": {"number": "many"}}' WHERE kind = 'Channel'"#
+            .to_owned(),
+        "UPDATE resources SET fields = '{}' WHERE kind = 'Ai'".to_owned(),
+    ] {
+        bench.database.run_as_stranger(&garbage);
+        let plan = bench.run(&["plan"]);
+        assert!(plan.stdout.contains("1 drifted"), "{garbage}: {}{}", plan.stdout, plan.stderr);
+        bench.apply();
+        assert_eq!(bench.database.value(all), before, "{garbage}");
+        assert!(bench.ok(&["plan"]).contains("Nothing to do"), "{garbage}");
+        bench.ok(&["status"]);
+    }
+}
+
+#[test]
+fn a_plan_is_not_saved_over_a_manifest() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    for arguments in [
+        &["plan", "--out", "tasks.d/one.yaml"][..],
+        &["plan", "--out", "tasks.d/../tasks.d/new.yaml"],
+        &["plan", "--json-into", "tasks.d/one.yaml"],
+    ] {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 1, "{}", ended.stdout);
+        assert!(ended.stderr.contains("stands among the manifests"), "{}", ended.stderr);
+    }
+    bench.ok(&["plan", "--out", "plan.json"]);
+    bench.ok(&["apply", "plan.json"]);
+}
