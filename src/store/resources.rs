@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     connect::Store,
-    encoding::{digest_from_bytes, fields_from_json, fields_to_json, parsed},
+    encoding::{digest_from_bytes, fields_from_json, fields_to_json, live_from_json, parsed},
     error::StoreError,
     writing::{Recorded, Writing, expect_one},
 };
@@ -25,8 +25,8 @@ impl Store {
     ) -> Result<BTreeMap<ResourceKey, ActualResource>, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT r.kind, r.name, r.generation, r.digest, r.file, r.held_digest, r.held_by,
-                live_mark(r) <> r.applied_mark OR r.kind = 'Channel' AND l.daily_limit
-                    <> (r.fields -> 'dailyLimit' ->> 'number')::bigint IS TRUE AS "drifted!"
+                live_mark(r) <> r.applied_mark OR r.kind = 'Channel' AND l.daily_limit::text
+                    <> (r.fields -> 'dailyLimit' ->> 'number') IS TRUE AS "drifted!"
             FROM resources r LEFT JOIN lanes l ON r.kind = 'Channel' AND l.channel = r.name"#
         )
         .fetch_all(&self.pool)
@@ -77,7 +77,7 @@ impl Store {
         for row in rows {
             let key = ResourceKey { kind: parsed(&row.kind)?, name: row.name };
             let Some(resource) = actual.resources.get_mut(&key) else { continue };
-            let fields = fields_from_json(&row.fields)?;
+            let fields = live_from_json(&row.fields);
             resource.details = Some(if resource.drifted {
                 let mut live = fields.clone();
                 if let (Some(limit), Some(_)) = (row.daily_limit, fields.get("dailyLimit")) {

@@ -42,6 +42,7 @@ fn audience_to_json(change: &AudienceChange) -> serde_json::Value {
         removed,
         altered,
         duplicates,
+        written_as: _,
         added_examples: _,
         removed_examples: _,
     } = change;
@@ -153,10 +154,11 @@ impl Store {
         Ok(revisions)
     }
 
-    /// Fills in what some revisions changed.
+    /// Fills in what some revisions changed; only of a subject if one is given.
     pub async fn read_revision_changes(
         &self,
         revisions: &mut [Revision],
+        of: Option<&Subject>,
     ) -> Result<(), StoreError> {
         let numbers: Vec<i64> = revisions.iter().map(|revision| revision.number.0).collect();
         let rows = sqlx::query!(
@@ -169,9 +171,11 @@ impl Store {
                     AND (p.fields IS NOT NULL OR p.action = 'delete')
                 ORDER BY p.revision DESC LIMIT 1
             ) before ON c.fields IS NOT NULL OR c.action = 'delete'
-            WHERE c.revision = ANY($1)
+            WHERE c.revision = ANY($1) AND ($2::text IS NULL OR c.kind = $2 AND c.name = $3)
             ORDER BY c.revision, c.kind DESC, c.name"#,
-            &numbers
+            &numbers,
+            of.map(Subject::kind),
+            of.map(Subject::name)
         )
         .fetch_all(&self.pool)
         .await?;
@@ -225,7 +229,7 @@ impl Store {
             },
             changes: Vec::new(),
         }];
-        self.read_revision_changes(&mut revision).await?;
+        self.read_revision_changes(&mut revision, None).await?;
         Ok(revision.into_iter().next())
     }
 
