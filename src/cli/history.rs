@@ -38,12 +38,7 @@ pub(super) async fn run(
     let database = Database::open(&common.database()).await?;
     let store = &database.store;
     let mut revisions = store.list_revisions(args.subject.as_ref(), args.limit).await?;
-    store.read_revision_changes(&mut revisions).await?;
-    if let Some(subject) = &args.subject {
-        for revision in &mut revisions {
-            revision.changes.retain(|change| change.subject == *subject);
-        }
-    }
+    store.read_revision_changes(&mut revisions, args.subject.as_ref()).await?;
     match args.output {
         AnswerForm::Json => output.json(&HistoryJson {
             format_version: FORMAT_VERSION,
