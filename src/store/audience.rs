@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
-use super::{connect::Store, error::StoreError};
+use super::{connect::Store, encoding::count, error::StoreError};
 use crate::domain::{
     address::Address,
     contact::Contact,
@@ -253,6 +253,25 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(addresses.into_iter().map(Address::from_stored).collect())
+    }
+
+    /// Contacts still to be written to that lack a variable.
+    pub async fn count_contacts_without(
+        &self,
+        task_id: TaskId,
+        variables: &[String],
+    ) -> Result<u64, StoreError> {
+        let lacking = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "lacking!" FROM contacts c JOIN audiences a USING (task_id)
+            WHERE c.task_id = $1 AND NOT coalesce(c.variables, '{}') ?& $2
+                AND (c.position > a.cursor_position OR EXISTS (
+                    SELECT FROM retries r WHERE r.task_id = $1 AND r.position = c.position))"#,
+            task_id.0,
+            variables
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(count(lacking))
     }
 
     /// The keys of the addresses to which a task has written, or may have.

@@ -322,3 +322,66 @@ fn a_plan_is_not_saved_over_a_manifest() {
     bench.ok(&["plan", "--out", "plan.json"]);
     bench.ok(&["apply", "plan.json"]);
 }
+
+#[test]
+fn a_rollback_brings_no_opening_back_that_cannot_be_said() {
+    let bench = Bench::new();
+    let greet = |opening: &str, audience: &str| {
+        let text = vk_task("one", "vk", audience, "");
+        bench.folder.write("one.yaml", &text.replace("{text: Hello!}", opening));
+        bench.ok(&["apply", "--auto-approve", "--allow-shrink", "one"]);
+    };
+    std::fs::write(bench.folder.tasks().join("people.csv"), "address,name\n1,Anna\n2,Boris\n")
+        .unwrap();
+    greet(r#"{text: "Hello {{name}}!"}"#, "{file: people.csv}");
+    greet("{text: Hello!}", "{file: people.csv}");
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    greet("{text: Good day!}", "[1, 2, 3]");
+    let ended = bench.run(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    assert_eq!(ended.code, 3, "{}", ended.stdout);
+    assert!(ended.stderr.contains("its opening needs `name`, and 3 contacts"), "{}", ended.stderr);
+    let opening = "SELECT opening ->> 'text' FROM tasks";
+    assert_eq!(bench.database.value(opening), "Good day!");
+    bench.ok(&["rollback", "one", "--to", "2", "--auto-approve"]);
+    assert_eq!(bench.database.value(opening), "Hello!");
+}
+
+#[test]
+fn a_rollback_stands_as_long_as_the_manifest_means_the_same() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.apply();
+    bench.task("", 30);
+    bench.apply();
+    let held = |limit: &str| {
+        bench.apply();
+        assert_eq!(bench.limit(), limit);
+        assert_eq!(bench.plan()["held"].as_array().unwrap().len(), 1);
+    };
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    held("10");
+    // There and back.
+    bench.ok(&["rollback", "one", "--to", "2", "--auto-approve"]);
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    held("10");
+    // Another file, formatted otherwise, with a comment.
+    let text = std::fs::read_to_string(bench.folder.tasks().join("one.yaml")).unwrap();
+    bench.folder.remove("one.yaml");
+    bench.folder.write("moved.yaml", &format!("# the same\n{}", text.replace("3s", "\"3 s\"")));
+    held("10");
+    bench.ok(&["fmt"]);
+    held("10");
+    // Broken, it goes on; whole again, it is held again.
+    bench.folder.write("moved.yaml", &text.replace("ai: sales", "ai: [sales"));
+    assert_eq!(bench.run(&["apply", "--auto-approve", "--keep-going"]).code, 6);
+    assert_eq!(bench.limit(), "10");
+    bench.folder.write("moved.yaml", &text);
+    held("10");
+    // An operator's act is none of the manifest's.
+    bench.ok(&["start", "one"]);
+    held("10");
+    // People more are a change of the manifest.
+    bench.folder.write("moved.yaml", &text.replace("[1, 2, 3]", "[1, 2, 3, 4]"));
+    bench.apply();
+    assert_eq!(bench.limit(), "30");
+}
