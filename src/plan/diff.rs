@@ -44,6 +44,7 @@ pub fn plan(
         ending: Vec::new(),
         staying: BTreeSet::new(),
         renamed: BTreeSet::new(),
+        strange: strange_file(desired, actual),
     };
     pass.write_resources();
     for (name, task) in &desired.tasks {
@@ -74,6 +75,21 @@ pub(super) struct Pass<'p> {
     pub(super) staying: BTreeSet<TaskName>,
     /// Tasks that another manifest describes under a new name.
     renamed: BTreeSet<TaskName>,
+    /// An unreadable file of which nobody knows what stands in it: perhaps what is gone elsewhere.
+    pub(super) strange: Option<&'p str>,
+}
+
+/// An unreadable file from which nothing was applied.
+fn strange_file<'p>(desired: &'p Desired, actual: &Actual) -> Option<&'p str> {
+    let files = &desired.unreadable.files;
+    if files.is_empty() {
+        return None;
+    }
+    let of_tasks = actual.tasks.values().map(|task| &task.file);
+    let of_resources = actual.resources.values().map(|resource| &resource.file);
+    let known: BTreeSet<String> =
+        of_tasks.chain(of_resources).map(|file| desired.shown(file)).collect();
+    files.iter().map(|file| &**file).find(|file| !known.contains(*file))
 }
 
 impl Pass<'_> {
@@ -263,6 +279,11 @@ impl Pass<'_> {
             });
             return;
         }
+        if let Some(file) = self.strange {
+            self.staying.insert(name.clone());
+            self.plan.held.push(moved_perhaps(subject, file));
+            return;
+        }
         let details = task.details.clone().unwrap_or_default();
         let place = Place { file: shown.as_str().into(), line: 1, column: 1 };
         if let Some(rejection) = reject_protected(name, &details, "deleted", place) {
@@ -349,6 +370,13 @@ pub(super) fn held_by_rollback(
         file: place.file.to_string(),
         subject,
     }
+}
+
+/// What is gone may stand in a file that cannot be read.
+pub(super) fn moved_perhaps(subject: Subject, file: &str) -> Held {
+    let message =
+        "its manifest is gone, and may stand in this file, which cannot be read".to_owned();
+    Held { subject, file: file.to_owned(), message }
 }
 
 /// Drift of which nothing but its time is known.

@@ -385,3 +385,24 @@ fn a_rollback_stands_as_long_as_the_manifest_means_the_same() {
     bench.apply();
     assert_eq!(bench.limit(), "30");
 }
+
+#[test]
+fn a_manifest_that_was_moved_and_broken_at_once_deletes_nothing() {
+    let bench = Bench::new();
+    bench.task("  state: completed", 10);
+    bench.apply();
+    let text = std::fs::read_to_string(bench.folder.tasks().join("one.yaml")).unwrap();
+    bench.folder.remove("one.yaml");
+    bench.folder.remove("team.yaml");
+    bench.folder.write("moved.yaml", &text.replace("ai: sales", "ai: [sales"));
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert_eq!(ended.code, 6, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("may stand in this file"), "{}", ended.stdout);
+    let left = "SELECT (SELECT count(*) FROM tasks WHERE deleted_at IS NULL) || ' ' ||
+        (SELECT count(*) FROM resources)";
+    assert_eq!(bench.database.value(left), "1 3");
+    // Whole, it says what is gone.
+    bench.folder.remove("moved.yaml");
+    bench.apply();
+    assert_eq!(bench.database.value(left), "0 1");
+}
