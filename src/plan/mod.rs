@@ -29,4 +29,6 @@ pub use saved::{Stale, UnusablePlan, WhyStale, read_plan};
 pub use three_way::compare;
 
 #[cfg(test)]
+mod drift_tests;
+#[cfg(test)]
 mod tests;
