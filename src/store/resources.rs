@@ -63,6 +63,12 @@ impl Store {
         let names: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
         let rows = sqlx::query!(
             r#"SELECT r.kind, r.name, r.fields, r.drifted_at, r.drifted_by, l.daily_limit AS "daily_limit?",
+                CASE WHEN r.kind = 'SuppressionList' AND live_mark(r) <> r.applied_mark THEN ARRAY(
+                    SELECT s.address FROM suppressions s WHERE s.list = r.name GROUP BY s.address
+                    HAVING count(*) >= CASE WHEN jsonb_typeof(r.fields -> 'tasks') = 'array'
+                        THEN jsonb_array_length(r.fields -> 'tasks') ELSE 1 END
+                    ORDER BY s.address COLLATE "C"
+                ) END AS suppressed,
                 (SELECT c.fields FROM revision_changes c
                 WHERE c.kind = r.kind AND c.name = r.name AND c.fields IS NOT NULL
                 ORDER BY c.revision DESC LIMIT 1) AS applied
@@ -82,6 +88,9 @@ impl Store {
                 let mut live = fields.clone();
                 if let (Some(limit), Some(_)) = (row.daily_limit, fields.get("dailyLimit")) {
                     live = live.number("dailyLimit", limit);
+                }
+                if let Some(addresses) = row.suppressed {
+                    live.insert("entries".to_owned(), FieldValue::List(addresses));
                 }
                 let drifted = Drifted { live, at: row.drifted_at, by: row.drifted_by };
                 ResourceDetails {

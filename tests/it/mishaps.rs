@@ -406,3 +406,31 @@ fn a_manifest_that_was_moved_and_broken_at_once_deletes_nothing() {
     bench.apply();
     assert_eq!(bench.database.value(left), "0 1");
 }
+
+#[test]
+fn people_who_were_taken_off_a_list_by_hand_are_put_back() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.folder.write("other.yaml", &vk_task("other", "vk", "[1]", ""));
+    bench.folder.write("all.yaml", &list("all", "entries: [7, 8, 10, 9]"));
+    bench.folder.write("some.yaml", &list("some", "entries: [1, 2], tasks: [one, other]"));
+    bench.apply();
+    let all =
+        "SELECT string_agg(concat_ws(' ', list, address, task), ',' ORDER BY list, address, task)
+        FROM suppressions";
+    let before = bench.database.value(all);
+    for (hand, n_drifted) in [
+        ("DELETE FROM suppressions WHERE address = '8'", 1),
+        ("DELETE FROM suppressions WHERE address = '2' AND task = 'one'", 1),
+        ("UPDATE suppressions SET address = '77' WHERE address = '7'", 1),
+        ("INSERT INTO suppressions (address, list) VALUES ('5', 'all')", 1),
+        ("TRUNCATE suppressions", 2),
+    ] {
+        bench.database.run_as_stranger(hand);
+        let plan = bench.plan();
+        assert_eq!(plan["summary"]["drifted"], n_drifted, "{hand}: {plan:#}");
+        bench.apply();
+        assert_eq!(bench.database.value(all), before, "{hand}");
+        assert!(bench.ok(&["plan"]).contains("Nothing to do"), "{hand}");
+    }
+}
