@@ -227,7 +227,9 @@ async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<
                 (name, total.saturating_sub(consequences.written))
             }
             Change::UpdateTask { name, audience, .. } => {
-                let before = facts.tasks.get(name).map_or(0, |task| task.remaining);
+                let there = survey.actual.tasks.get(name).and_then(|task| task.details.as_ref());
+                let counted = there.map_or(0, |details| details.remaining);
+                let before = facts.tasks.get(name).map_or(counted, |task| task.remaining);
                 let added = audience.as_ref().map_or(0, |audience| audience.added);
                 let removed = audience.as_ref().map_or(0, |audience| audience.removed);
                 (name, (before + added).saturating_sub(removed))

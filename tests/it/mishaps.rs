@@ -299,6 +299,7 @@ fn garbage_in_a_row_is_put_back_like_any_other_drift() {
         bench.database.run_as_stranger(&garbage);
         let plan = bench.run(&["plan"]);
         assert!(plan.stdout.contains("1 drifted"), "{garbage}: {}{}", plan.stdout, plan.stderr);
+        assert!(!plan.stdout.contains("exhausted\n"), "{garbage}: {}", plan.stdout);
         bench.apply();
         assert_eq!(bench.database.value(all), before, "{garbage}");
         assert!(bench.ok(&["plan"]).contains("Nothing to do"), "{garbage}");
