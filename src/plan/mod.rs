@@ -7,6 +7,7 @@ mod change;
 mod diff;
 mod document;
 mod documenting;
+mod gone;
 mod guards;
 mod markdown;
 pub mod forecast;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     change::{Blocked, Change, Held, Refresh},
-    diff::{Pass, held_by_rollback, moved_perhaps},
+    diff::{Pass, held_by_rollback},
+    gone::moved_perhaps,
     recreate::reject_kind,
     three_way::{besides, three_way},
 };

@@ -1,23 +1,22 @@
 //! What a plan is made from: the folder, the database, and how the audiences differ.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Write as _,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::audiences::{Abandoned, AudienceDifference, Old, compare, read_stored};
 use crate::{
     domain::{
         actual::{Actual, ActualTask},
-        contact::{AudienceChange, variables_digest},
-        desired::{AudienceSource, Desired, DesiredTask, InvalidTask},
+        contact::AudienceChange,
+        desired::{Desired, DesiredTask, InvalidTask},
         fields::{Digest, Fields},
-        id::{TaskId, TaskName},
-        kind::MessengerType,
+        id::TaskName,
         phase::{Phase, Transition},
         place::Place,
         subject::Subject,
@@ -39,19 +38,6 @@ pub struct Survey {
     pub counts: Counts,
     /// Of the folder as it was read.
     pub fingerprint: Digest,
-}
-
-/// How an audience differs from the one that was loaded: for the plan in numbers, for the one who
-/// applies it in keys.
-#[derive(Debug, Default)]
-pub struct AudienceDifference {
-    pub change: AudienceChange,
-    /// Keys of the addresses to load. Empty for a new task: then it is all of them.
-    pub added: HashSet<u128>,
-    /// Positions to load other variables into, by key.
-    pub altered: HashMap<u128, i64>,
-    /// Positions to take out.
-    pub removed: Vec<i64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -314,96 +300,4 @@ fn differs(wanted: &DesiredTask, task: &ActualTask) -> bool {
         || task.hold.is_some()
         || wanted.audience.as_ref().map(|audience| audience.digest) != task.audience
         || transition.is_some_and(|transition| transition != Transition::Already)
-}
-
-/// A task that goes on without a manifest, and the keys of those to whom it has written.
-struct Abandoned {
-    name: TaskName,
-    messenger: MessengerType,
-    written: HashSet<u128>,
-}
-
-/// What an audience is compared with.
-struct Old<'a> {
-    stored: Stored,
-    is_new: bool,
-    abandoned: &'a [Abandoned],
-}
-
-/// Every stored contact by its address's key: its position, and the digest of its variables.
-type Stored = HashMap<u128, (i64, u64)>;
-
-async fn read_stored(store: &Store, id: TaskId) -> Result<Stored, StoreError> {
-    let mut stored = HashMap::new();
-    store
-        .for_each_contact(id, |contact| {
-            let digest = variables_digest(&contact.contact.variables);
-            stored.insert(contact.contact.address.key(), (contact.position, digest));
-        })
-        .await?;
-    Ok(stored)
-}
-
-fn compare(
-    source: &AudienceSource,
-    messenger: MessengerType,
-    manifest_file: &Arc<str>,
-    old: Old<'_>,
-) -> (AudienceDifference, Vec<Diagnostic>) {
-    let Old { mut stored, is_new, abandoned } = old;
-    let mut difference = AudienceDifference::default();
-    let mut again: Vec<(&Abandoned, u64)> = abandoned
-        .iter()
-        .filter(|abandoned| abandoned.messenger == messenger)
-        .map(|abandoned| (abandoned, 0))
-        .collect();
-    let reading = manifest::read_audience(source, messenger, manifest_file, &mut |contact| {
-        if is_new && again.is_empty() {
-            return ControlFlow::Continue(());
-        }
-        let key = contact.address.key();
-        for (abandoned, n) in &mut again {
-            *n += u64::from(abandoned.written.contains(&key));
-        }
-        if is_new {
-            return ControlFlow::Continue(());
-        }
-        match stored.remove(&key) {
-            Some((position, digest)) => {
-                if digest != variables_digest(&contact.variables) {
-                    difference.altered.insert(key, position);
-                }
-            }
-            None => {
-                if difference.change.added_examples.len() < AudienceChange::EXAMPLES_MAX {
-                    difference.change.added_examples.push(contact.address);
-                }
-                difference.added.insert(key);
-            }
-        }
-        ControlFlow::Continue(())
-    });
-    let reading = match reading {
-        Ok(reading) => reading,
-        Err(error) => {
-            let place =
-                crate::domain::place::Place { file: Arc::clone(manifest_file), line: 1, column: 1 };
-            let message = format!("the audience cannot be read: {error}");
-            return (difference, vec![Diagnostic::error(Code::AudienceFile, place, 0, message)]);
-        }
-    };
-    difference.removed = stored.values().map(|(position, _)| *position).collect();
-    difference.removed.sort_unstable();
-    let change = &mut difference.change;
-    change.written_as = again
-        .into_iter()
-        .filter(|(_, n)| *n > 0)
-        .max_by_key(|(_, n)| *n)
-        .map(|(abandoned, n)| (abandoned.name.clone(), n));
-    change.total = reading.total;
-    change.duplicates = reading.duplicates.count;
-    change.added = if is_new { reading.total } else { difference.added.len() as u64 };
-    change.altered = difference.altered.len() as u64;
-    change.removed = difference.removed.len() as u64;
-    (difference, reading.diagnostics)
 }
