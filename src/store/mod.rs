@@ -38,6 +38,6 @@ pub use held_back::HeldBack;
 pub use lanes::{LeasedLane, Presence, Sweep};
 pub use overview::{ChannelOverview, TaskOverview};
 pub use purpose::Purpose;
-pub use revisions::REVISIONS_MAX;
+pub use revisions::{Detail, REVISIONS_MAX};
 pub use watches::{WatchOverview, WatchReport};
 pub use writing::{Patience, Wake, Writing};
