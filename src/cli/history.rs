@@ -10,7 +10,11 @@ use super::{
     output::{AnswerForm, Output},
     revision::{RevisionJson, line},
 };
-use crate::{domain::subject::Subject, service::Database, store::REVISIONS_MAX};
+use crate::{
+    domain::subject::Subject,
+    service::Database,
+    store::{Detail, REVISIONS_MAX},
+};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -38,12 +42,11 @@ pub(super) async fn run(
     let database = Database::open(&common.database()).await?;
     let store = &database.store;
     let mut revisions = store.list_revisions(args.subject.as_ref(), args.limit).await?;
-    store.read_revision_changes(&mut revisions).await?;
-    if let Some(subject) = &args.subject {
-        for revision in &mut revisions {
-            revision.changes.retain(|change| change.subject == *subject);
-        }
-    }
+    let detail = match args.output {
+        AnswerForm::Human => Detail::Actions,
+        AnswerForm::Json => Detail::Fields,
+    };
+    store.read_revision_changes(&mut revisions, args.subject.as_ref(), detail).await?;
     match args.output {
         AnswerForm::Json => output.json(&HistoryJson {
             format_version: FORMAT_VERSION,

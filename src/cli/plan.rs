@@ -1,6 +1,11 @@
 //! `nuncio plan`: what an apply would do, and what it would refuse.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
@@ -190,6 +195,17 @@ pub(super) async fn make(
     Ok(Made { survey, wishes, plan, base, forecast, is_invalid })
 }
 
+/// Whether a file, there or not yet, is below a folder, wherever links lead.
+fn stands_in(file: &Path, folder: &Path) -> bool {
+    let above = file.parent().filter(|above| !above.as_os_str().is_empty());
+    let resolved = fs::canonicalize(file)
+        .or_else(|_| fs::canonicalize(above.unwrap_or_else(|| Path::new("."))));
+    match (resolved, fs::canonicalize(folder)) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
+    }
+}
+
 /// What will happen to the tasks that the plan creates, updates or recreates.
 async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<Forecast> {
     let mut facts = store.read_forecast_facts().await?;
@@ -211,7 +227,9 @@ async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<
                 (name, total.saturating_sub(consequences.written))
             }
             Change::UpdateTask { name, audience, .. } => {
-                let before = facts.tasks.get(name).map_or(0, |task| task.remaining);
+                let there = survey.actual.tasks.get(name).and_then(|task| task.details.as_ref());
+                let counted = there.map_or(0, |details| details.remaining);
+                let before = facts.tasks.get(name).map_or(counted, |task| task.remaining);
                 let added = audience.as_ref().map_or(0, |audience| audience.added);
                 let removed = audience.as_ref().map_or(0, |audience| audience.removed);
                 (name, (before + added).saturating_sub(removed))
@@ -231,6 +249,14 @@ pub(super) async fn run(
     args: &Args,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
+    for path in args.out.iter().chain(&args.json_into) {
+        anyhow::ensure!(
+            !stands_in(path, &common.tasks),
+            "`{}` stands among the manifests, and a plan is none; name a file outside `{}`",
+            path.display(),
+            common.tasks.display()
+        );
+    }
     let database = Database::open(&common.database()).await?;
     let on_wait = |holder: &str| output.note(&format!("waiting for {holder}"));
     let patience = Patience { at_most: args.lock_timeout, on_wait: &on_wait };

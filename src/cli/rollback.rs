@@ -22,9 +22,9 @@ use crate::{
         resource::ResourceKind,
         revision::{Cause, Provenance, RevisionNumber},
         subject::Subject,
-        task::IMMUTABLE_FIELDS,
+        task::{IMMUTABLE_FIELDS, Opening},
     },
-    manifest::{EmittedAudience, Loaded, emit_resource, emit_task, load_stored},
+    manifest::{EmittedAudience, Loaded, emit_resource, emit_task, load_stored, variables_of},
     plan::{Plan, Wishes, plan, render_human},
     reconcile::{Survey, apply},
     service::Database,
@@ -94,6 +94,13 @@ pub(super) async fn run(
         output.error(&format!("{subject} as of revision {to} does not fit what is there now"));
         return Ok(ExitStatus::Rejected);
     }
+    if let Some(why) = unsayable(&loaded, &actual, subject, store).await? {
+        output.error(&format!("nothing was rolled back: {why}"));
+        output.hint(
+            "an audience is not rolled back; apply a manifest with that opening and its audience",
+        );
+        return Ok(ExitStatus::Rejected);
+    }
     let mut plan = plan(&loaded.desired, &actual, &BTreeMap::new(), &Wishes::default());
     keep(&mut plan, subject);
     output.data(&render_human(&plan, &[], clock::now(), output.stdout_color));
@@ -156,6 +163,35 @@ fn fields_of<'a>(actual: &'a Actual, subject: &Subject) -> Option<&'a Fields> {
         Subject::Task(name) => Some(&actual.tasks.get(name)?.details.as_ref()?.fields),
         Subject::Resource(key) => Some(&actual.resources.get(key)?.details.as_ref()?.fields),
     }
+}
+
+/// Why the opening of then cannot be said to the audience of now: each try would use a contact up.
+async fn unsayable(
+    loaded: &Loaded,
+    actual: &Actual,
+    subject: &Subject,
+    store: &Store,
+) -> anyhow::Result<Option<String>> {
+    let Subject::Task(name) = subject else { return Ok(None) };
+    let (Some(wanted), Some(there)) = (loaded.desired.tasks.get(name), actual.tasks.get(name))
+    else {
+        return Ok(None);
+    };
+    let texts = match wanted.spec.outgoing.as_ref().map(|outgoing| &outgoing.opening) {
+        Some(Opening::Text(text)) => std::slice::from_ref(text),
+        Some(Opening::Template { variables, .. }) => variables.as_slice(),
+        Some(Opening::WrittenByAi) | None => &[],
+    };
+    let needed: BTreeSet<String> = texts.iter().flat_map(|text| variables_of(text)).collect();
+    if needed.is_empty() {
+        return Ok(None);
+    }
+    let needed: Vec<String> = needed.into_iter().collect();
+    let lacking = store.count_contacts_without(there.id, &needed).await?;
+    Ok((lacking > 0).then(|| {
+        let needed = needed.join("`, `");
+        format!("its opening needs `{needed}`, and {lacking} contacts of today do not have that")
+    }))
 }
 
 /// How many people a suppression list would protect less than now.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{address::Address, fields::Digest, word::words};
+use super::{address::Address, fields::Digest, id::TaskName, word::words};
 
 words! {
     /// What became of a contact so far.
@@ -64,6 +64,9 @@ pub struct AudienceChange {
     pub altered: u64,
     /// Lines that name a contact which an earlier line names already.
     pub duplicates: u64,
+    /// Of a new task: a task without a manifest that goes on, and how many of these contacts it has
+    /// written to. The one with the most of them.
+    pub written_as: Option<(TaskName, u64)>,
     pub added_examples: Vec<Address>,
     pub removed_examples: Vec<Address>,
 }

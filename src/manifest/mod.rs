@@ -45,6 +45,7 @@ pub use load::{
     load_text,
 };
 pub use schema::{API_VERSION, DocumentKind, manifest_schema};
+pub use template::variables_of;
 pub use yaml::{ALIAS_NODES_MAX, DEPTH_MAX, FILE_BYTES_MAX, KEYS_MAX, NODES_MAX};
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
 pub(super) use super::yaml::Problem;
 
 /// The variables that a text uses; nothing where it cannot be read.
-pub(super) fn variables_of(text: &str) -> BTreeSet<String> {
+pub fn variables_of(text: &str) -> BTreeSet<String> {
     Environment::new()
         .template_from_str(text)
         .map(|template| template.undeclared_variables(false).into_iter().collect())

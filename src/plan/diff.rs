@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     change::{
-        Blocked, Change, Drift, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection,
-        RejectionCode, Wishes,
+        Change, Drift, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection, RejectionCode,
+        Wishes,
     },
+    gone::strange_file,
     guards::reject_shrunk,
     recreate::{
         consent_remedies, consequences, contacts, has_forbidden, reject_edit, reject_protected,
@@ -44,6 +45,7 @@ pub fn plan(
         ending: Vec::new(),
         staying: BTreeSet::new(),
         renamed: BTreeSet::new(),
+        strange: strange_file(desired, actual),
     };
     pass.write_resources();
     for (name, task) in &desired.tasks {
@@ -65,7 +67,7 @@ pub fn plan(
 pub(super) struct Pass<'p> {
     pub(super) desired: &'p Desired,
     pub(super) actual: &'p Actual,
-    audiences: &'p BTreeMap<TaskName, AudienceChange>,
+    pub(super) audiences: &'p BTreeMap<TaskName, AudienceChange>,
     pub(super) wishes: &'p Wishes,
     pub(super) plan: Plan,
     /// Recreations and deletions: they stand at the end.
@@ -73,7 +75,9 @@ pub(super) struct Pass<'p> {
     /// Tasks that go on as they were applied, with what they refer to.
     pub(super) staying: BTreeSet<TaskName>,
     /// Tasks that another manifest describes under a new name.
-    renamed: BTreeSet<TaskName>,
+    pub(super) renamed: BTreeSet<TaskName>,
+    /// An unreadable file of which nobody knows what stands in it: perhaps what is gone elsewhere.
+    pub(super) strange: Option<&'p str>,
 }
 
 impl Pass<'_> {
@@ -88,8 +92,8 @@ impl Pass<'_> {
             return;
         }
         match self.actual.tasks.get(name) {
-            None if let Some((old, details)) = self.old_name_of(task) => {
-                let rejection = reject_renamed(name, old, details, &task.places);
+            None if let Some((old, written)) = self.old_name_of(name, task) => {
+                let rejection = reject_renamed(name, old, written, &task.places);
                 self.renamed.insert(old.clone());
                 self.plan.rejections.push(rejection);
             }
@@ -102,19 +106,6 @@ impl Pass<'_> {
             }),
             Some(actual) => self.known_task(name, task, actual),
         }
-    }
-
-    /// A task that is there without a manifest, has written to people, and has the same audience.
-    fn old_name_of(&self, task: &DesiredTask) -> Option<(&TaskName, &TaskDetails)> {
-        let audience = task.audience.as_ref()?.digest;
-        self.actual.tasks.iter().find_map(|(old, actual)| {
-            let details = actual.details.as_ref().filter(|details| details.written > 0)?;
-            let is_same = actual.audience == Some(audience)
-                && details.fields.get("type") == task.fields.get("type");
-            let is_gone = !self.desired.tasks.contains_key(old)
-                && !self.desired.unreadable.tasks.contains_key(old);
-            (is_same && is_gone).then_some((old, details))
-        })
     }
 
     fn known_task(&mut self, name: &TaskName, task: &DesiredTask, actual: &ActualTask) {
@@ -228,76 +219,6 @@ impl Pass<'_> {
             audience: self.audiences.get(name).cloned(),
             phase: first_phase(task.spec.state),
             consequences: consequences(details),
-        });
-    }
-
-    fn task_without_manifest(&mut self, name: &TaskName, task: &ActualTask) {
-        let subject = Subject::Task(name.clone());
-        let unreadable = &self.desired.unreadable;
-        let shown = self.desired.shown(&task.file);
-        if let (Some(invalid), Some(details)) = (unreadable.tasks.get(name), &task.details) {
-            let mut changes = compare(&details.fields, &invalid.immutable);
-            // What could not be read is not known to have changed.
-            changes.retain(|change| change.after.is_some());
-            if has_forbidden(&changes) {
-                self.staying.insert(name.clone());
-                let rejection = reject_edit(name, task, details, changes, None, &invalid.places);
-                self.plan.rejections.push(rejection);
-                return;
-            }
-        }
-        if unreadable.tasks.contains_key(name) || unreadable.files.contains(shown.as_str()) {
-            self.staying.insert(name.clone());
-            self.plan.held.push(Held {
-                subject,
-                file: shown,
-                message: "its manifest is invalid; it goes on as it was applied".to_owned(),
-            });
-            return;
-        }
-        let details = task.details.clone().unwrap_or_default();
-        let place = Place { file: shown.as_str().into(), line: 1, column: 1 };
-        if let Some(rejection) = reject_protected(name, &details, "deleted", place) {
-            self.staying.insert(name.clone());
-            self.plan.rejections.push(rejection);
-            return;
-        }
-        if self.renamed.contains(name) {
-            self.staying.insert(name.clone());
-            self.plan.blocked.push(Blocked {
-                subject,
-                file: shown,
-                message: "its manifest is gone, and another task looks like it under a new name"
-                    .to_owned(),
-                consequences: None,
-                remedies: Vec::new(),
-            });
-            return;
-        }
-        if task.phase == Phase::Completed || self.wishes.stop_first {
-            self.ending.push(Change::DeleteTask {
-                name: name.clone(),
-                id: task.id,
-                from: task.generation,
-                from_phase: task.phase,
-                consequences: consequences(&details),
-            });
-            return;
-        }
-        self.staying.insert(name.clone());
-        self.plan.blocked.push(Blocked {
-            subject,
-            file: shown,
-            message: format!(
-                "its manifest is gone, and only a completed task can be deleted: it is {}",
-                task.phase.shown()
-            ),
-            consequences: Some(consequences(&details)),
-            remedies: vec![
-                "nuncio apply --stop-first".to_owned(),
-                "or bring the manifest back with `state: completed`, apply it, and delete it then"
-                    .to_owned(),
-            ],
         });
     }
 

@@ -7,6 +7,7 @@ mod change;
 mod diff;
 mod document;
 mod documenting;
+mod gone;
 mod guards;
 mod markdown;
 pub mod forecast;
@@ -31,5 +32,7 @@ pub use render::render_human;
 pub use saved::{Stale, UnusablePlan, WhyStale, read_plan};
 pub use three_way::compare;
 
+#[cfg(test)]
+mod drift_tests;
 #[cfg(test)]
 mod tests;

@@ -97,7 +97,7 @@ pub(super) fn contacts(count: u64) -> String {
 pub(super) fn reject_renamed(
     name: &TaskName,
     old: &TaskName,
-    details: &TaskDetails,
+    written: u64,
     places: &Places,
 ) -> Rejection {
     Rejection {
@@ -106,7 +106,7 @@ pub(super) fn reject_renamed(
         place: places.document.clone(),
         message: format!(
             "it is task `{old}` under a new name: {} of the same audience would be written to again",
-            contacts(details.written)
+            contacts(written)
         ),
         fields: Vec::new(),
         waiting: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     change::{Blocked, Change, Held, Refresh},
     diff::{Pass, held_by_rollback},
+    gone::moved_perhaps,
     recreate::reject_kind,
     three_way::{besides, three_way},
 };
@@ -95,6 +96,8 @@ impl Pass<'_> {
                 let message = "its manifest is invalid; it goes on as it was applied";
                 let (file, message) = (shown, message.to_owned());
                 self.plan.held.push(Held { subject, file, message });
+            } else if let Some(file) = self.strange {
+                self.plan.held.push(moved_perhaps(subject, file));
             } else if let Some(task) = used.get(key) {
                 self.plan.blocked.push(Blocked {
                     subject,

@@ -14,7 +14,7 @@ use crate::domain::{
     task::TaskSpec,
 };
 
-fn name(text: &str) -> TaskName {
+pub(super) fn name(text: &str) -> TaskName {
     text.parse().unwrap()
 }
 
@@ -23,7 +23,7 @@ fn places(file: &str) -> Places {
 }
 
 /// An incoming task of `t.yaml` on the channel `c`, changed by `edit`.
-fn task(edit: impl FnOnce(&mut TaskSpec)) -> DesiredTask {
+pub(super) fn task(edit: impl FnOnce(&mut TaskSpec)) -> DesiredTask {
     let mut spec = TaskSpec {
         title: None,
         messenger: MessengerType::Web,
@@ -63,7 +63,7 @@ fn channel() -> (ResourceKey, DesiredResource) {
     (key, DesiredResource { digest: fields.digest(), fields, resource, places: places("c.yaml") })
 }
 
-fn desired(tasks: impl IntoIterator<Item = (&'static str, DesiredTask)>) -> Desired {
+pub(super) fn desired(tasks: impl IntoIterator<Item = (&'static str, DesiredTask)>) -> Desired {
     let mut desired = Desired {
         tasks: tasks.into_iter().map(|(task, wanted)| (name(task), wanted)).collect(),
         ..Desired::default()
@@ -80,7 +80,7 @@ fn desired(tasks: impl IntoIterator<Item = (&'static str, DesiredTask)>) -> Desi
 }
 
 /// What is there once `desired` was applied, with every task in this phase.
-fn applied(desired: &Desired, phase: Phase) -> Actual {
+pub(super) fn applied(desired: &Desired, phase: Phase) -> Actual {
     let mut actual = Actual::default();
     for (task, wanted) in &desired.tasks {
         let details =

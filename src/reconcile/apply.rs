@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 use tokio::{sync::mpsc, task::spawn_blocking};
 use uuid::Uuid;
 
-use super::survey::{AudienceDifference, Survey};
+use super::{audiences::AudienceDifference, survey::Survey};
 use crate::{
     domain::{
         actual::Actual,

@@ -3,6 +3,7 @@
 mod account;
 mod announcer;
 mod apply;
+mod audiences;
 mod beacon;
 mod checkout;
 mod controller;
@@ -16,9 +17,10 @@ mod survey;
 
 pub use announcer::{Announcements, Announcer, Audience};
 pub use apply::{Applied, ApplyError, apply};
+pub use audiences::AudienceDifference;
 pub use beacon::{Beacon, WatchIdentity};
 pub use checkout::{Checkout, CheckoutError, Follower};
 pub use controller::{Controller, ReconcileError, Reconciled};
 pub use remote::{BranchName, GitUrl, InvalidUrl, Remote, UrlOrigin};
 pub use source::Source;
-pub use survey::{AudienceDifference, Survey, SurveyError, survey};
+pub use survey::{Survey, SurveyError, survey};

@@ -1,24 +1,23 @@
 //! What a plan is made from: the folder, the database, and how the audiences differ.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Write as _,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::audiences::{Abandoned, AudienceDifference, Old, compare, read_stored};
 use crate::{
     domain::{
         actual::{Actual, ActualTask},
-        contact::{AudienceChange, variables_digest},
-        desired::{AudienceSource, Desired, DesiredTask, InvalidTask},
+        contact::AudienceChange,
+        desired::{Desired, DesiredTask, InvalidTask},
         fields::{Digest, Fields},
-        id::{TaskId, TaskName},
-        kind::MessengerType,
-        phase::Transition,
+        id::TaskName,
+        phase::{Phase, Transition},
         place::Place,
         subject::Subject,
         task::IMMUTABLE_FIELDS,
@@ -39,19 +38,6 @@ pub struct Survey {
     pub counts: Counts,
     /// Of the folder as it was read.
     pub fingerprint: Digest,
-}
-
-/// How an audience differs from the one that was loaded: for the plan in numbers, for the one who
-/// applies it in keys.
-#[derive(Debug, Default)]
-pub struct AudienceDifference {
-    pub change: AudienceChange,
-    /// Keys of the addresses to load. Empty for a new task: then it is all of them.
-    pub added: HashSet<u128>,
-    /// Positions to load other variables into, by key.
-    pub altered: HashMap<u128, i64>,
-    /// Positions to take out.
-    pub removed: Vec<i64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -245,14 +231,25 @@ impl Survey {
             let file = Arc::clone(&task.places.document.file);
             work.push((name.clone(), audience.source.clone(), task.spec.messenger, file, from));
         }
+        let is_new = |actual: &Actual, name: &TaskName| !actual.tasks.contains_key(name);
+        let abandoned = if work.iter().any(|(name, ..)| is_new(&self.actual, name)) {
+            Arc::new(self.read_abandoned(store).await?)
+        } else {
+            Arc::default()
+        };
         for (name, source, messenger, file, from) in work {
+            let abandoned =
+                if is_new(&self.actual, &name) { Arc::clone(&abandoned) } else { Arc::default() };
             let stored = match from {
                 Some(id) => read_stored(store, id).await?,
                 None => HashMap::new(),
             };
             let is_new = from.is_none();
-            let compared =
-                spawn_blocking(move || compare(&source, messenger, &file, stored, is_new)).await?;
+            let compared = spawn_blocking(move || {
+                let old = Old { stored, is_new, abandoned: &abandoned };
+                compare(&source, messenger, &file, old)
+            });
+            let compared = compared.await?;
             let (mut difference, diagnostics) = compared;
             if let Some(id) = from {
                 let n_examples = difference.removed.len().min(AudienceChange::EXAMPLES_MAX);
@@ -272,6 +269,30 @@ impl Survey {
     }
 }
 
+impl Survey {
+    /// To whom tasks have written that go on without a manifest: perhaps it stands under another name.
+    async fn read_abandoned(&self, store: &Store) -> Result<Vec<Abandoned>, StoreError> {
+        let Self { desired, actual, .. } = self;
+        let mut abandoned = Vec::new();
+        for (name, task) in &actual.tasks {
+            let is_gone =
+                !desired.tasks.contains_key(name) && !desired.unreadable.tasks.contains_key(name);
+            let Some(details) = task.details.as_ref().filter(|details| details.written > 0) else {
+                continue;
+            };
+            let messenger = details.fields.get("type").map(ToString::to_string);
+            if is_gone
+                && task.phase != Phase::Completed
+                && let Some(messenger) = messenger.and_then(|text| text.parse().ok())
+            {
+                let written = store.read_written(name).await?;
+                abandoned.push(Abandoned { name: name.clone(), messenger, written });
+            }
+        }
+        Ok(abandoned)
+    }
+}
+
 fn differs(wanted: &DesiredTask, task: &ActualTask) -> bool {
     let transition = wanted.spec.state.map(|state| task.phase.towards(state));
     wanted.digest != task.digest
@@ -279,66 +300,4 @@ fn differs(wanted: &DesiredTask, task: &ActualTask) -> bool {
         || task.hold.is_some()
         || wanted.audience.as_ref().map(|audience| audience.digest) != task.audience
         || transition.is_some_and(|transition| transition != Transition::Already)
-}
-
-/// Every stored contact by its address's key: its position, and the digest of its variables.
-type Stored = HashMap<u128, (i64, u64)>;
-
-async fn read_stored(store: &Store, id: TaskId) -> Result<Stored, StoreError> {
-    let mut stored = HashMap::new();
-    store
-        .for_each_contact(id, |contact| {
-            let digest = variables_digest(&contact.contact.variables);
-            stored.insert(contact.contact.address.key(), (contact.position, digest));
-        })
-        .await?;
-    Ok(stored)
-}
-
-fn compare(
-    source: &AudienceSource,
-    messenger: MessengerType,
-    manifest_file: &Arc<str>,
-    mut stored: Stored,
-    is_new: bool,
-) -> (AudienceDifference, Vec<Diagnostic>) {
-    let mut difference = AudienceDifference::default();
-    let reading = manifest::read_audience(source, messenger, manifest_file, &mut |contact| {
-        if is_new {
-            return ControlFlow::Continue(());
-        }
-        let key = contact.address.key();
-        match stored.remove(&key) {
-            Some((position, digest)) => {
-                if digest != variables_digest(&contact.variables) {
-                    difference.altered.insert(key, position);
-                }
-            }
-            None => {
-                if difference.change.added_examples.len() < AudienceChange::EXAMPLES_MAX {
-                    difference.change.added_examples.push(contact.address);
-                }
-                difference.added.insert(key);
-            }
-        }
-        ControlFlow::Continue(())
-    });
-    let reading = match reading {
-        Ok(reading) => reading,
-        Err(error) => {
-            let place =
-                crate::domain::place::Place { file: Arc::clone(manifest_file), line: 1, column: 1 };
-            let message = format!("the audience cannot be read: {error}");
-            return (difference, vec![Diagnostic::error(Code::AudienceFile, place, 0, message)]);
-        }
-    };
-    difference.removed = stored.values().map(|(position, _)| *position).collect();
-    difference.removed.sort_unstable();
-    let change = &mut difference.change;
-    change.total = reading.total;
-    change.duplicates = reading.duplicates.count;
-    change.added = if is_new { reading.total } else { difference.added.len() as u64 };
-    change.altered = difference.altered.len() as u64;
-    change.removed = difference.removed.len() as u64;
-    (difference, reading.diagnostics)
 }

@@ -1,11 +1,11 @@
 //! Contacts: loaded by COPY or in one statement, compared by streaming, never row by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
-use super::{connect::Store, error::StoreError};
+use super::{connect::Store, encoding::count, error::StoreError};
 use crate::domain::{
     address::Address,
     contact::Contact,
@@ -253,6 +253,37 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(addresses.into_iter().map(Address::from_stored).collect())
+    }
+
+    /// Contacts still to be written to that lack a variable.
+    pub async fn count_contacts_without(
+        &self,
+        task_id: TaskId,
+        variables: &[String],
+    ) -> Result<u64, StoreError> {
+        let lacking = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "lacking!" FROM contacts c JOIN audiences a USING (task_id)
+            WHERE c.task_id = $1 AND NOT coalesce(c.variables, '{}') ?& $2
+                AND (c.position > a.cursor_position OR EXISTS (
+                    SELECT FROM retries r WHERE r.task_id = $1 AND r.position = c.position))"#,
+            task_id.0,
+            variables
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(count(lacking))
+    }
+
+    /// The keys of the addresses to which a task has written, or may have.
+    pub async fn read_written(&self, task: &TaskName) -> Result<HashSet<u128>, StoreError> {
+        let mut rows =
+            sqlx::query_scalar!("SELECT address FROM ledger WHERE task = $1", task.as_str())
+                .fetch(&self.pool);
+        let mut keys = HashSet::new();
+        while let Some(address) = rows.try_next().await? {
+            keys.insert(Address::from_stored(address).key());
+        }
+        Ok(keys)
     }
 
     /// Reads every contact of a task, one after the other.

@@ -44,6 +44,12 @@ pub(super) fn fields_from_json(value: &Value) -> Result<Fields, StoreError> {
     Ok(fields)
 }
 
+/// The fields as they act. What cannot be read is none: a hand in the database left it, and it is shown
+/// and put back like any other drift.
+pub(super) fn live_from_json(value: &Value) -> Fields {
+    fields_from_json(value).unwrap_or_default()
+}
+
 pub(super) fn digest_from_bytes(bytes: &[u8]) -> Result<Digest, StoreError> {
     let whole = bytes.try_into().map_err(|_| StoreError::Unreadable("a digest".to_owned()))?;
     Ok(Digest(whole))

@@ -74,7 +74,6 @@ impl Store {
             else {
                 continue;
             };
-            let unreadable = || StoreError::Unreadable(format!("the task `{name}`"));
             let turn =
                 TurnFacts { today: number(row.turn_today), last_opening_at: row.turn_opened_at };
             let (channel, name) = (parsed(channel)?, parsed(name)?);
@@ -82,20 +81,31 @@ impl Store {
                 task.channels.insert(channel, turn);
                 continue;
             }
-            let phase = parsed(&row.phase.ok_or_else(unreadable)?)?;
-            let zone: Tz =
-                row.timezone.ok_or_else(unreadable)?.parse().map_err(|_| unreadable())?;
+            let phase: Option<Phase> = row.phase.and_then(|phase| phase.parse().ok());
+            let zone: Option<Tz> = row.timezone.and_then(|zone| zone.parse().ok());
+            let (Some(phase), Some(timezone), Some(working_hours), Some(limit), Some(remaining)) = (
+                phase,
+                zone,
+                hours(row.hours_from_s, row.hours_to_s),
+                row.task_limit,
+                row.remaining,
+            ) else {
+                // A hand in the database left it. It is put back, and must not hide the others till then.
+                continue;
+            };
+            let spending_limit = row.spending_limit.and_then(|limit| limit.parse().ok());
+            let Some(spending_limit_per_dialogue) = spending_limit else { continue };
             let task = TaskFacts {
                 id: Some(TaskId(id)),
                 phase,
                 part: if phase == Phase::InProgress { Part::Runs } else { Part::Stands },
-                working_hours: hours(row.hours_from_s, row.hours_to_s).ok_or_else(unreadable)?,
-                timezone: zone,
-                daily_limit_per_channel: number(row.task_limit.ok_or_else(unreadable)?),
+                working_hours,
+                timezone,
+                daily_limit_per_channel: number(limit),
                 pause: milliseconds(row.pause_ms),
                 channels: BTreeMap::from([(channel, turn)]),
-                remaining: count(row.remaining.ok_or_else(unreadable)?),
-                spending_limit_per_dialogue: parsed(&row.spending_limit.ok_or_else(unreadable)?)?,
+                remaining: count(remaining),
+                spending_limit_per_dialogue,
             };
             facts.tasks.insert(name, task);
         }

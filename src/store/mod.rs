@@ -48,7 +48,7 @@ pub use lanes::{LeasedLane, Presence, Sweep};
 pub use libpq::libpq_environment;
 pub use overview::{ChannelOverview, TaskOverview};
 pub use purpose::Purpose;
-pub use revisions::REVISIONS_MAX;
+pub use revisions::{Detail, REVISIONS_MAX};
 pub use tally::OutcomeTally;
 pub use temporary::{TemporaryDatabase, TemporaryError};
 pub use watches::{WatchOverview, WatchReport};

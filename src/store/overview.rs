@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     connect::Store,
-    encoding::{count, fields_from_json, parsed},
+    encoding::{count, live_from_json, parsed},
     error::StoreError,
 };
 use crate::domain::{
@@ -83,7 +83,7 @@ impl Store {
                 id: TaskId(row.id),
                 name: parsed(&row.name)?,
                 generation: Generation(row.generation),
-                fields: fields_from_json(&row.fields)?,
+                fields: live_from_json(&row.fields),
                 phase: parsed(&row.phase)?,
                 phase_by: row.phase_by,
                 phase_reason: row.phase_reason,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     connect::Store,
-    encoding::{digest_from_bytes, fields_from_json, fields_to_json, parsed},
+    encoding::{digest_from_bytes, fields_from_json, fields_to_json, live_from_json, parsed},
     error::StoreError,
     writing::{Recorded, Writing, expect_one},
 };
@@ -25,8 +25,8 @@ impl Store {
     ) -> Result<BTreeMap<ResourceKey, ActualResource>, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT r.kind, r.name, r.generation, r.digest, r.file, r.held_digest, r.held_by,
-                live_mark(r) <> r.applied_mark OR r.kind = 'Channel' AND l.daily_limit
-                    <> (r.fields -> 'dailyLimit' ->> 'number')::bigint IS TRUE AS "drifted!"
+                live_mark(r) <> r.applied_mark OR r.kind = 'Channel' AND l.daily_limit::text
+                    <> (r.fields -> 'dailyLimit' ->> 'number') IS TRUE AS "drifted!"
             FROM resources r LEFT JOIN lanes l ON r.kind = 'Channel' AND l.channel = r.name"#
         )
         .fetch_all(&self.pool)
@@ -63,6 +63,12 @@ impl Store {
         let names: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
         let rows = sqlx::query!(
             r#"SELECT r.kind, r.name, r.fields, r.drifted_at, r.drifted_by, l.daily_limit AS "daily_limit?",
+                CASE WHEN r.kind = 'SuppressionList' AND live_mark(r) <> r.applied_mark THEN ARRAY(
+                    SELECT s.address FROM suppressions s WHERE s.list = r.name GROUP BY s.address
+                    HAVING count(*) >= CASE WHEN jsonb_typeof(r.fields -> 'tasks') = 'array'
+                        THEN jsonb_array_length(r.fields -> 'tasks') ELSE 1 END
+                    ORDER BY s.address COLLATE "C"
+                ) END AS suppressed,
                 (SELECT c.fields FROM revision_changes c
                 WHERE c.kind = r.kind AND c.name = r.name AND c.fields IS NOT NULL
                 ORDER BY c.revision DESC LIMIT 1) AS applied
@@ -77,11 +83,14 @@ impl Store {
         for row in rows {
             let key = ResourceKey { kind: parsed(&row.kind)?, name: row.name };
             let Some(resource) = actual.resources.get_mut(&key) else { continue };
-            let fields = fields_from_json(&row.fields)?;
+            let fields = live_from_json(&row.fields);
             resource.details = Some(if resource.drifted {
                 let mut live = fields.clone();
                 if let (Some(limit), Some(_)) = (row.daily_limit, fields.get("dailyLimit")) {
                     live = live.number("dailyLimit", limit);
+                }
+                if let Some(addresses) = row.suppressed {
+                    live.insert("entries".to_owned(), FieldValue::List(addresses));
                 }
                 let drifted = Drifted { live, at: row.drifted_at, by: row.drifted_by };
                 ResourceDetails {

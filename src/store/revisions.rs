@@ -19,6 +19,13 @@ use crate::domain::{
 /// Revisions that one look reads at most.
 pub const REVISIONS_MAX: i64 = 1000;
 
+/// How much of a change is read: twenty revisions of ten thousand tasks fill a memory with their fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Actions,
+    Fields,
+}
+
 /// The number that the writer of this transaction gives; the lock keeps it from being given twice.
 pub(super) async fn next(connection: &mut PgConnection) -> Result<RevisionNumber, StoreError> {
     let last = sqlx::query_scalar!(r#"SELECT coalesce(max(number), 0) AS "last!" FROM revisions"#)
@@ -42,6 +49,7 @@ fn audience_to_json(change: &AudienceChange) -> serde_json::Value {
         removed,
         altered,
         duplicates,
+        written_as: _,
         added_examples: _,
         removed_examples: _,
     } = change;
@@ -153,14 +161,17 @@ impl Store {
         Ok(revisions)
     }
 
-    /// Fills in what some revisions changed.
+    /// Fills in what some revisions changed; only of a subject if one is given.
     pub async fn read_revision_changes(
         &self,
         revisions: &mut [Revision],
+        of: Option<&Subject>,
+        detail: Detail,
     ) -> Result<(), StoreError> {
         let numbers: Vec<i64> = revisions.iter().map(|revision| revision.number.0).collect();
         let rows = sqlx::query!(
-            r#"SELECT c.revision, c.kind, c.name, c.action, c.fields, c.phase_from, c.phase_to,
+            r#"SELECT c.revision, c.kind, c.name, c.action, CASE WHEN $4 THEN c.fields END AS fields,
+                c.phase_from, c.phase_to,
                 c.audience, before.fields AS "before?"
             FROM revision_changes c
             LEFT JOIN LATERAL (
@@ -168,10 +179,13 @@ impl Store {
                 WHERE p.kind = c.kind AND p.name = c.name AND p.revision < c.revision
                     AND (p.fields IS NOT NULL OR p.action = 'delete')
                 ORDER BY p.revision DESC LIMIT 1
-            ) before ON c.fields IS NOT NULL OR c.action = 'delete'
-            WHERE c.revision = ANY($1)
+            ) before ON $4 AND (c.fields IS NOT NULL OR c.action = 'delete')
+            WHERE c.revision = ANY($1) AND ($2::text IS NULL OR c.kind = $2 AND c.name = $3)
             ORDER BY c.revision, c.kind DESC, c.name"#,
-            &numbers
+            &numbers,
+            of.map(Subject::kind),
+            of.map(Subject::name),
+            detail == Detail::Fields
         )
         .fetch_all(&self.pool)
         .await?;
@@ -225,7 +239,7 @@ impl Store {
             },
             changes: Vec::new(),
         }];
-        self.read_revision_changes(&mut revision).await?;
+        self.read_revision_changes(&mut revision, None, Detail::Fields).await?;
         Ok(revision.into_iter().next())
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     connect::Store,
     encoding::{
-        count, digest_from_bytes, fields_from_json, fields_to_json, opening_to_json, parsed,
+        count, digest_from_bytes, fields_from_json, fields_to_json, live_from_json,
+        opening_to_json, parsed,
     },
     error::StoreError,
     live::{LiveColumns, live_fields},
@@ -92,7 +93,7 @@ impl Store {
         .await?;
         for row in rows {
             if let Some(task) = actual.tasks.get_mut(&parsed::<TaskName>(&row.name)?) {
-                let fields = fields_from_json(&row.fields)?;
+                let fields = live_from_json(&row.fields);
                 let live = row.drifted.then(|| {
                     live_fields(
                         &fields,
@@ -236,6 +237,7 @@ impl Writing {
             ON CONFLICT (id) DO UPDATE SET generation = old.generation + $19, fields = excluded.fields,
                 digest = excluded.digest, audience_digest = excluded.audience_digest,
                 file = excluded.file, line = excluded.line, state_place = excluded.state_place,
+                outgoing = excluded.outgoing,
                 hours_from_s = excluded.hours_from_s, hours_to_s = excluded.hours_to_s,
                 timezone = excluded.timezone, daily_limit = excluded.daily_limit,
                 pause_ms = excluded.pause_ms, opening = excluded.opening, updated_at = now(),

@@ -251,3 +251,187 @@ fn no_output_steers_the_terminal() {
         }
     }
 }
+
+#[test]
+fn a_renamed_task_writes_to_nobody_again_although_its_audience_grew() {
+    let bench = Bench::new();
+    bench.folder.write("one.yaml", &vk_task("one", "vk", "[1, 2, 3]", "  state: running"));
+    bench.apply();
+    bench.database.run(
+        "INSERT INTO ledger (task, address, opening, channel)
+        VALUES ('one', '1', 1, 'vk'), ('one', '2', 2, 'vk')",
+    );
+    bench.folder.write("one.yaml", &vk_task("two", "vk", "[1, 2, 3, 4]", "  state: running"));
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert_eq!(bench.database.value("SELECT string_agg(name, ' ') FROM tasks"), "one");
+    let told = "it is task `one` under a new name: 2 contacts of the same audience";
+    assert!(ended.stdout.contains(told), "{}", ended.stdout);
+    // Other people, or a person in common: another task.
+    bench.folder.write("one.yaml", &vk_task("three", "vk", "[2, 8, 9]", ""));
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert!(!ended.stdout.contains("under a new name"), "{}", ended.stdout);
+    assert_eq!(bench.database.value("SELECT count(*) FROM tasks"), "2");
+}
+
+#[test]
+fn garbage_in_a_row_is_put_back_like_any_other_drift() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.folder.write("two.yaml", &vk_task("two", "vk", "[1]", ""));
+    bench.apply();
+    bench.ok(&["start", "two"]);
+    let one = |set: &str| format!("UPDATE tasks SET {set} WHERE name = 'one'");
+    let all = "SELECT jsonb_agg(to_jsonb(t) - '{generation,updated_at,applied_mark}'::text[]
+        ORDER BY name) FROM tasks t";
+    let before = bench.database.value(all);
+    for garbage in [
+        one("fields = '[]'"),
+        one(r#"fields = '{"type": 5}'"#),
+        one(r#"opening = '{"x": 1}'"#),
+        one("hours_from_s = 1, hours_to_s = 86399, timezone = 'Nowhere/Land'"),
+        one("outgoing = false, hours_from_s = NULL, hours_to_s = NULL, timezone = NULL,
+            daily_limit = NULL, pause_ms = NULL, opening = NULL, audience_digest = NULL"),
+        "UPDATE resources SET fields = '7' WHERE kind = 'Channel'".to_owned(),
+        r#"UPDATE resources SET fields = '{"dailyLimit": {"number": "many"}}' WHERE kind = 'Channel'"#
+            .to_owned(),
+        "UPDATE resources SET fields = '{}' WHERE kind = 'Ai'".to_owned(),
+    ] {
+        bench.database.run_as_stranger(&garbage);
+        let plan = bench.run(&["plan"]);
+        assert!(plan.stdout.contains("1 drifted"), "{garbage}: {}{}", plan.stdout, plan.stderr);
+        assert!(!plan.stdout.contains("exhausted\n"), "{garbage}: {}", plan.stdout);
+        bench.apply();
+        assert_eq!(bench.database.value(all), before, "{garbage}");
+        assert!(bench.ok(&["plan"]).contains("Nothing to do"), "{garbage}");
+        bench.ok(&["status"]);
+    }
+}
+
+#[test]
+fn a_plan_is_not_saved_over_a_manifest() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    for arguments in [
+        &["plan", "--out", "tasks.d/one.yaml"][..],
+        &["plan", "--out", "tasks.d/../tasks.d/new.yaml"],
+        &["plan", "--json-into", "tasks.d/one.yaml"],
+    ] {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 1, "{}", ended.stdout);
+        assert!(ended.stderr.contains("stands among the manifests"), "{}", ended.stderr);
+    }
+    bench.ok(&["plan", "--out", "plan.json"]);
+    bench.ok(&["apply", "plan.json"]);
+}
+
+#[test]
+fn a_rollback_brings_no_opening_back_that_cannot_be_said() {
+    let bench = Bench::new();
+    let greet = |opening: &str, audience: &str| {
+        let text = vk_task("one", "vk", audience, "");
+        bench.folder.write("one.yaml", &text.replace("{text: Hello!}", opening));
+        bench.ok(&["apply", "--auto-approve", "--allow-shrink", "one"]);
+    };
+    std::fs::write(bench.folder.tasks().join("people.csv"), "address,name\n1,Anna\n2,Boris\n")
+        .unwrap();
+    greet(r#"{text: "Hello {{name}}!"}"#, "{file: people.csv}");
+    greet("{text: Hello!}", "{file: people.csv}");
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    greet("{text: Good day!}", "[1, 2, 3]");
+    let ended = bench.run(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    assert_eq!(ended.code, 3, "{}", ended.stdout);
+    assert!(ended.stderr.contains("its opening needs `name`, and 3 contacts"), "{}", ended.stderr);
+    let opening = "SELECT opening ->> 'text' FROM tasks";
+    assert_eq!(bench.database.value(opening), "Good day!");
+    bench.ok(&["rollback", "one", "--to", "2", "--auto-approve"]);
+    assert_eq!(bench.database.value(opening), "Hello!");
+}
+
+#[test]
+fn a_rollback_stands_as_long_as_the_manifest_means_the_same() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.apply();
+    bench.task("", 30);
+    bench.apply();
+    let held = |limit: &str| {
+        bench.apply();
+        assert_eq!(bench.limit(), limit);
+        assert_eq!(bench.plan()["held"].as_array().unwrap().len(), 1);
+    };
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    held("10");
+    // There and back.
+    bench.ok(&["rollback", "one", "--to", "2", "--auto-approve"]);
+    bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    held("10");
+    // Another file, formatted otherwise, with a comment.
+    let text = std::fs::read_to_string(bench.folder.tasks().join("one.yaml")).unwrap();
+    bench.folder.remove("one.yaml");
+    bench.folder.write("moved.yaml", &format!("# the same\n{}", text.replace("3s", "\"3 s\"")));
+    held("10");
+    bench.ok(&["fmt"]);
+    held("10");
+    // Broken, it goes on; whole again, it is held again.
+    bench.folder.write("moved.yaml", &text.replace("ai: sales", "ai: [sales"));
+    assert_eq!(bench.run(&["apply", "--auto-approve", "--keep-going"]).code, 6);
+    assert_eq!(bench.limit(), "10");
+    bench.folder.write("moved.yaml", &text);
+    held("10");
+    // An operator's act is none of the manifest's.
+    bench.ok(&["start", "one"]);
+    held("10");
+    // People more are a change of the manifest.
+    bench.folder.write("moved.yaml", &text.replace("[1, 2, 3]", "[1, 2, 3, 4]"));
+    bench.apply();
+    assert_eq!(bench.limit(), "30");
+}
+
+#[test]
+fn a_manifest_that_was_moved_and_broken_at_once_deletes_nothing() {
+    let bench = Bench::new();
+    bench.task("  state: completed", 10);
+    bench.apply();
+    let text = std::fs::read_to_string(bench.folder.tasks().join("one.yaml")).unwrap();
+    bench.folder.remove("one.yaml");
+    bench.folder.remove("team.yaml");
+    bench.folder.write("moved.yaml", &text.replace("ai: sales", "ai: [sales"));
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert_eq!(ended.code, 6, "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("may stand in this file"), "{}", ended.stdout);
+    let left = "SELECT (SELECT count(*) FROM tasks WHERE deleted_at IS NULL) || ' ' ||
+        (SELECT count(*) FROM resources)";
+    assert_eq!(bench.database.value(left), "1 3");
+    // Whole, it says what is gone.
+    bench.folder.remove("moved.yaml");
+    bench.apply();
+    assert_eq!(bench.database.value(left), "0 1");
+}
+
+#[test]
+fn people_who_were_taken_off_a_list_by_hand_are_put_back() {
+    let bench = Bench::new();
+    bench.task("", 10);
+    bench.folder.write("other.yaml", &vk_task("other", "vk", "[1]", ""));
+    bench.folder.write("all.yaml", &list("all", "entries: [7, 8, 10, 9]"));
+    bench.folder.write("some.yaml", &list("some", "entries: [1, 2], tasks: [one, other]"));
+    bench.apply();
+    let all =
+        "SELECT string_agg(concat_ws(' ', list, address, task), ',' ORDER BY list, address, task)
+        FROM suppressions";
+    let before = bench.database.value(all);
+    for (hand, n_drifted) in [
+        ("DELETE FROM suppressions WHERE address = '8'", 1),
+        ("DELETE FROM suppressions WHERE address = '2' AND task = 'one'", 1),
+        ("UPDATE suppressions SET address = '77' WHERE address = '7'", 1),
+        ("INSERT INTO suppressions (address, list) VALUES ('5', 'all')", 1),
+        ("TRUNCATE suppressions", 2),
+    ] {
+        bench.database.run_as_stranger(hand);
+        let plan = bench.plan();
+        assert_eq!(plan["summary"]["drifted"], n_drifted, "{hand}: {plan:#}");
+        bench.apply();
+        assert_eq!(bench.database.value(all), before, "{hand}");
+        assert!(bench.ok(&["plan"]).contains("Nothing to do"), "{hand}");
+    }
+}
