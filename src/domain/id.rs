@@ -93,6 +93,12 @@ numbers! {
     Fence(i64)
     /// One attempt to send one opening.
     AttemptId(i64)
+    /// One person's thread with one channel inside one task.
+    DialogueId(i64)
+    /// One message of a dialogue.
+    MessageId(i64)
+    /// One call of an AI, with what was reserved for it.
+    AiCallId(i64)
     /// One running executor.
     ExecutorId(Uuid)
     /// One running `watch`.

@@ -28,4 +28,5 @@ pub mod forecast;
 pub mod event;
 pub mod condition;
 pub mod attempt;
+pub mod dialogue;
 pub mod revision;

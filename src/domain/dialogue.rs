@@ -1,0 +1,91 @@
+//! A dialogue: one person's thread with one channel inside one task, and what is said in it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{address::Address, word::words};
+
+words! {
+    /// Who speaks in a dialogue, or why nobody does.
+    DialogueState {
+        /// The AI answers.
+        Open = "open",
+        /// An operator owns it; the AI is silent.
+        WithOperator = "with-operator",
+        Succeeded = "succeeded",
+        Closed = "closed",
+        /// The spending limit is reached.
+        Blocked = "blocked",
+    }
+
+    /// Whose words a message are.
+    Author {
+        Person = "person",
+        /// The first message of a dialogue that we started.
+        Opening = "opening",
+        Ai = "ai",
+        /// A person of ours, here or in the messenger's own app.
+        Operator = "operator",
+        Reminder = "reminder",
+        /// The sentence of the AI's manifest that ends its part: the limit is reached, or a person takes over.
+        Handover = "handover",
+    }
+
+    /// What became of a message of ours. The last three of a delivery only ever rise.
+    MessageState {
+        Waiting = "waiting", Sending = "sending", Sent = "sent", Delivered = "delivered", Read = "read",
+        Failed = "failed", InDoubt = "in-doubt", Discarded = "discarded",
+    }
+
+    /// What a provider tells of a message that it took.
+    DeliveryState { Sent = "sent", Delivered = "delivered", Read = "read", Failed = "failed" }
+}
+
+/// What a channel delivered, in the words of no provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Who the thread is with: the person, whoever wrote. In the normal form of an audience's address.
+    pub peer: Address,
+    /// By the provider's clock, where it says so.
+    pub at: Option<DateTime<Utc>>,
+    pub what: Delivery,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The person wrote. `id` is the provider's and unique within the channel. What is no text is named
+    /// in brackets: `[photo]`.
+    Message { id: String, text: String },
+    /// A message from our own account: sent by us, or typed by a person in the messenger's own app.
+    Echo {
+        id: String,
+        /// The key, or the attached reference, that was sent with it, where the provider repeats it.
+        reference: Option<String>,
+        text: String,
+        /// Known not to come from this program.
+        typed_by_hand: bool,
+    },
+    /// News of a message that the provider took from us.
+    Status {
+        id: String,
+        /// What was attached to the message when it was sent, where the provider repeats it.
+        reference: Option<String>,
+        state: DeliveryState,
+        reason: String,
+    },
+}
+
+/// A reply's way to its person, given to a driver once.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplyCall<'a> {
+    pub peer: &'a Address,
+    pub text: &'a str,
+    /// The same for every attempt at one message, so that a provider can drop a repeat. Never 0.
+    pub key: i64,
+    /// Attached to the message where the provider repeats it in echoes and statuses.
+    pub reference: &'a str,
+}
+
+/// How long after the person's last message a free text may be sent, where the provider has such a window.
+pub const REPLY_WINDOW: Duration = Duration::from_hours(24);
