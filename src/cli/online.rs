@@ -8,6 +8,7 @@ use crate::{
         channel::ChannelSpec,
         desired::DesiredResource,
         id::ChannelName,
+        kind::Way,
         place::Place,
         resource::{Resource, ResourceKey},
     },
@@ -32,9 +33,10 @@ fn channel<'a>(
     (key, resource): (&'a ResourceKey, &'a DesiredResource),
 ) -> Option<(ChannelName, &'a ChannelSpec, &'a Place)> {
     let Resource::Channel(spec) = &resource.resource else { return None };
-    // A kind that has no driver yet is told by `validate` itself.
+    // Of a kind that has no driver, `validate` itself tells.
     let name = key.name.parse().ok()?;
-    spec.kind.facts().has_driver.then(|| (name, spec, resource.places.of("credentials")))
+    (spec.kind.facts().way == Way::Provider)
+        .then(|| (name, spec, resource.places.of("credentials")))
 }
 
 async fn one(

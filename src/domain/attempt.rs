@@ -1,6 +1,6 @@
 //! One attempt to send one opening, and how it may end.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{
     address::Address,
@@ -31,6 +31,18 @@ pub struct Permit {
 pub enum Message {
     Text(String),
     Template { name: String, language: String, variables: Vec<String> },
+}
+
+/// What a person reads; of a template its name, because its text is with the provider.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Template { name, language, variables } => {
+                write!(f, "[template {name} in {language}: {}]", variables.join(", "))
+            }
+        }
+    }
 }
 
 words! {

@@ -38,6 +38,17 @@ pub enum Opens {
     WithTemplate,
 }
 
+/// How messages of a kind leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A driver calls the provider.
+    Provider,
+    /// Nobody is called: its people read them from this program.
+    Hosted,
+    /// This version has no driver for it.
+    NotYet,
+}
+
 /// A credential that a manifest refers to, never holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CredentialFacts {
@@ -84,8 +95,7 @@ pub struct KindFacts {
     pub endpoint: Option<&'static str>,
     /// The provider drops a second message with the same key, so an attempt in doubt may be repeated.
     pub drops_repeats: bool,
-    /// This version can send through it.
-    pub has_driver: bool,
+    pub way: Way,
 }
 
 impl ChannelKind {
@@ -153,7 +163,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: Some(10),
         endpoint: None,
         drops_repeats: true,
-        has_driver: false,
+        way: Way::NotYet,
     },
     KindFacts {
         kind: ChannelKind::TelegramBot,
@@ -164,7 +174,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: Some("https://api.telegram.org"),
         drops_repeats: false,
-        has_driver: false,
+        way: Way::NotYet,
     },
     KindFacts {
         kind: ChannelKind::TelegramBusiness,
@@ -175,7 +185,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: Some("https://api.telegram.org"),
         drops_repeats: false,
-        has_driver: false,
+        way: Way::NotYet,
     },
     KindFacts {
         kind: ChannelKind::WhatsappWeb,
@@ -199,7 +209,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: Some(10),
         endpoint: Some("http://127.0.0.1:3000"),
         drops_repeats: false,
-        has_driver: true,
+        way: Way::Provider,
     },
     KindFacts {
         kind: ChannelKind::Waba,
@@ -219,7 +229,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: Some(200),
         endpoint: Some("https://graph.facebook.com"),
         drops_repeats: false,
-        has_driver: true,
+        way: Way::Provider,
     },
     KindFacts {
         kind: ChannelKind::VkUser,
@@ -230,7 +240,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: Some(20),
         endpoint: Some("https://api.vk.ru"),
         drops_repeats: true,
-        has_driver: true,
+        way: Way::Provider,
     },
     KindFacts {
         kind: ChannelKind::VkPublic,
@@ -241,7 +251,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: Some("https://api.vk.ru"),
         drops_repeats: true,
-        has_driver: false,
+        way: Way::NotYet,
     },
     KindFacts {
         kind: ChannelKind::Avito,
@@ -252,7 +262,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: Some("https://api.avito.ru"),
         drops_repeats: false,
-        has_driver: false,
+        way: Way::NotYet,
     },
     KindFacts {
         kind: ChannelKind::PageMessenger,
@@ -263,7 +273,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: None,
         drops_repeats: true,
-        has_driver: false,
+        way: Way::Hosted,
     },
     KindFacts {
         kind: ChannelKind::Iframe,
@@ -274,7 +284,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: None,
         drops_repeats: true,
-        has_driver: false,
+        way: Way::NotYet,
     },
     KindFacts {
         kind: ChannelKind::Widget,
@@ -285,7 +295,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: None,
         drops_repeats: true,
-        has_driver: false,
+        way: Way::NotYet,
     },
     KindFacts {
         kind: ChannelKind::Api,
@@ -296,7 +306,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: None,
         drops_repeats: true,
-        has_driver: false,
+        way: Way::Hosted,
     },
     KindFacts {
         kind: ChannelKind::Instagram,
@@ -307,7 +317,7 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: Some("https://graph.instagram.com"),
         drops_repeats: false,
-        has_driver: false,
+        way: Way::NotYet,
     },
 ];
 

@@ -58,6 +58,19 @@ struct Call {
     channel: ChannelName,
 }
 
+/// What a call said, as far as it came to words, and how it ended.
+#[derive(Clone, Debug)]
+struct Said {
+    text: Option<String>,
+    outcome: Outcome,
+}
+
+impl Said {
+    fn nothing(outcome: Outcome) -> Self {
+        Self { text: None, outcome }
+    }
+}
+
 /// The sender of openings.
 #[derive(Debug)]
 pub struct Executor {
@@ -67,11 +80,11 @@ pub struct Executor {
     id: ExecutorId,
     lanes: HashMap<ChannelName, Fence>,
     drivers: Drivers,
-    calls: JoinSet<Outcome>,
+    calls: JoinSet<Said>,
     /// Attempts whose call runs.
     calling: HashMap<tokio::task::Id, Call>,
     /// Calls that ended and are not recorded yet.
-    ended: Vec<(Call, Outcome)>,
+    ended: Vec<(Call, Said)>,
     /// The session that shows others that we live; absent before the registration.
     presence: Option<Presence>,
     next_heartbeat: Instant,
@@ -228,6 +241,7 @@ impl Executor {
                 attempt: attempt.attempt,
                 channel: attempt.channel,
                 fence: attempt.fence,
+                text: None,
                 outcome: without_rest(Outcome::of(class, reason)),
             });
         }
@@ -248,20 +262,21 @@ impl Executor {
         let finished: Vec<Finished> = self
             .ended
             .iter()
-            .filter_map(|(call, outcome)| {
+            .filter_map(|(call, said)| {
                 Some(Finished {
                     attempt: call.attempt,
                     channel: call.channel.clone(),
                     fence: *self.lanes.get(&call.channel)?,
-                    outcome: outcome.clone(),
+                    text: said.text.clone(),
+                    outcome: said.outcome.clone(),
                 })
             })
             .collect();
         let recorded: HashSet<AttemptId> =
             self.store.record_outcomes(&finished).await?.into_iter().collect();
         // What has no lane any more is settled by whoever has it.
-        for (call, outcome) in self.ended.drain(..) {
-            report(&call, &outcome, recorded.contains(&call.attempt));
+        for (call, said) in self.ended.drain(..) {
+            report(&call, &said.outcome, recorded.contains(&call.attempt));
         }
         Ok(())
     }
@@ -291,37 +306,42 @@ impl Executor {
         let call = self.calls.spawn(async move {
             let Permit { attempt, address, key, valid_for, .. } = &permit;
             match (driver, compose(&permit)) {
-                (None, _) => Outcome::of(OutcomeClass::NotSent, "the channel is not connected"),
-                (_, Err(unsayable)) => {
-                    Outcome::of(OutcomeClass::MessagePermanent, unsayable.to_string())
-                }
+                (None, _) => Said::nothing(Outcome::of(
+                    OutcomeClass::NotSent,
+                    "the channel is not connected",
+                )),
+                (_, Err(unsayable)) => Said::nothing(Outcome::of(
+                    OutcomeClass::MessagePermanent,
+                    unsayable.to_string(),
+                )),
                 // Our own clock may only make us stop earlier: a process that was frozen since the
                 // grant must not call outside the lease or the hours.
-                _ if asked_at.elapsed() > *valid_for => without_rest(Outcome::of(
+                _ if asked_at.elapsed() > *valid_for => Said::nothing(without_rest(Outcome::of(
                     OutcomeClass::NotSent,
                     "the permit ran out before the call",
-                )),
+                ))),
                 (Some(driver), Ok(message)) => {
                     let call =
                         OpeningCall { address, message: &message, key: *key, attempt: *attempt };
-                    driver.open(&call).await
+                    let outcome = driver.open(&call).await;
+                    Said { text: Some(message.to_string()), outcome }
                 }
             }
         });
         self.calling.insert(call.id(), known);
     }
 
-    fn take(&mut self, joined: Result<(tokio::task::Id, Outcome), JoinError>) {
-        let (call, outcome) = match joined {
+    fn take(&mut self, joined: Result<(tokio::task::Id, Said), JoinError>) {
+        let (call, said) = match joined {
             Ok(ended) => ended,
             // A driver that panicked: nobody knows what it had done before.
             Err(error) => {
                 let outcome = Outcome::of(OutcomeClass::InDoubt, "the driver failed in the call");
-                (error.id(), outcome)
+                (error.id(), Said::nothing(outcome))
             }
         };
         if let Some(call) = self.calling.remove(&call) {
-            self.ended.push((call, outcome));
+            self.ended.push((call, said));
         }
     }
 

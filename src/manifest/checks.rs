@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     desired::AudienceSource,
-    kind::{ChannelKind, Format, KindFacts, MessengerType, Opens},
+    kind::{ChannelKind, Format, KindFacts, MessengerType, Opens, Way},
     place::Place,
     resource::Resource,
 };
@@ -188,7 +188,7 @@ fn check_channels<'a>(
             continue;
         }
         if format == Some(Format::IncomingAndOutgoing) {
-            if !facts.has_driver {
+            if facts.way == Way::NotYet {
                 let message =
                     format!("this version does not speak `{kind}` yet: the task will wait");
                 found.push(warning(task, Code::NoDriver, span, message));

@@ -2,15 +2,15 @@
 
 use sqlx::PgConnection;
 
-use super::{connect::Store, encoding::parsed, error::StoreError};
+use super::{connect::Store, encoding::parsed, error::StoreError, inbox::kept};
 use crate::domain::{
     attempt::Outcome,
     id::{AttemptId, ChannelName, ExecutorId, Fence},
 };
 
 /// A provider that is away is asked again after 5 s, 10 s, 20 s … and at most every quarter of an hour.
-const BACKOFF_FIRST_S: f64 = 5.0;
-const BACKOFF_MAX_S: f64 = 900.0;
+pub(super) const BACKOFF_FIRST_S: f64 = 5.0;
+pub(super) const BACKOFF_MAX_S: f64 = 900.0;
 /// About a day of a provider that is away; then the opening fails, and says so.
 const TRIES_MAX: i32 = 100;
 
@@ -24,6 +24,8 @@ pub struct Finished {
     pub channel: ChannelName,
     /// The fence under which the lane is held now.
     pub fence: Fence,
+    /// What was said, where it came to a call.
+    pub text: Option<String>,
     pub outcome: Outcome,
 }
 
@@ -37,32 +39,25 @@ pub struct Abandoned {
     pub under_this_fence: bool,
 }
 
+/// What grows by the month, and the column that says which.
+const PARTITIONED: &[(&str, &str)] =
+    &[("attempts", "granted_at"), ("deliveries", "received_at"), ("ai_calls", "at")];
+
 /// Creates the partitions of this month and the next, so that rows seldom fall into the default one.
 pub(super) async fn create_partitions(connection: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query(
-        "DO $$ DECLARE month date; BEGIN
-            PERFORM pg_advisory_xact_lock(hashtext('nuncio attempts partitions'));
-            FOR month IN SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => m))::date
-                FROM generate_series(0, 1) m LOOP
-                IF to_regclass('attempts_' || to_char(month, 'YYYY_MM')) IS NULL
-                    AND NOT EXISTS (SELECT FROM attempts_default WHERE granted_at >= month
-                        AND granted_at < month + interval '1 month') THEN
-                    EXECUTE format('CREATE TABLE %I PARTITION OF attempts FOR VALUES FROM (%L) TO (%L)',
-                        'attempts_' || to_char(month, 'YYYY_MM'),
-                        month::timestamp AT TIME ZONE 'UTC',
-                        (month + interval '1 month')::timestamp AT TIME ZONE 'UTC');
-                END IF;
-            END LOOP;
-        END $$",
-    )
-    .execute(connection)
-    .await?;
+    for (table, column) in PARTITIONED {
+        sqlx::query("SELECT create_partitions($1, $2)")
+            .bind(table)
+            .bind(column)
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }
 
 /// A provider's words as they can be kept: no control characters, of which one (U+0000) Postgres refuses,
 /// and no more than a person reads.
-fn storable(text: &str) -> String {
+pub(super) fn storable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(PROVIDER_WORDS_MAX).collect()
 }
 
@@ -84,23 +79,26 @@ impl Store {
             .iter()
             .map(|f| f.outcome.provider_message_id.as_deref().map(storable))
             .collect();
+        let texts: Vec<Option<String>> =
+            finished.iter().map(|f| f.text.as_deref().map(kept)).collect();
         let stops: Vec<bool> = finished.iter().map(|f| f.outcome.class.stops_channel()).collect();
         let again: Vec<bool> = finished.iter().map(|f| f.outcome.class.is_tried_again()).collect();
         let recorded = sqlx::query_scalar!(
             r#"WITH news AS (
                 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::float8[],
-                    $6::text[], $7::text[], $8::bool[], $9::bool[])
-                AS n (attempt, channel, fence, class, after_s, reason, message_id, stops, again)
+                    $6::text[], $7::text[], $8::bool[], $9::bool[], $13::text[])
+                AS n (attempt, channel, fence, class, after_s, reason, message_id, stops, again, text)
             ), lane AS (
                 SELECT l.channel, l.in_flight_granted_at, l.failures, l.drops_repeats, l.day, news.attempt,
-                    news.class, news.after_s, news.reason, news.message_id, news.stops, news.again
+                    news.class, news.after_s, news.reason, news.message_id, news.stops, news.again, news.text
                 FROM lanes l JOIN news ON l.channel = news.channel AND l.fence = news.fence
                     AND l.in_flight = news.attempt
                 ORDER BY l.channel
                 FOR UPDATE OF l
             ), done AS (
                 UPDATE attempts a SET finished_at = clock_timestamp(), outcome = lane.class,
-                    reason = nullif(lane.reason, ''), provider_message_id = lane.message_id
+                    reason = nullif(lane.reason, ''), provider_message_id = lane.message_id,
+                    text = lane.text
                 FROM lane
                 WHERE a.id = lane.attempt AND a.granted_at = lane.in_flight_granted_at
                     AND a.outcome IS NULL
@@ -191,7 +189,8 @@ impl Store {
             &again,
             TRIES_MAX,
             BACKOFF_FIRST_S,
-            BACKOFF_MAX_S
+            BACKOFF_MAX_S,
+            &texts as &[Option<String>]
         )
         .fetch_all(&self.pool)
         .await?;

@@ -22,8 +22,9 @@ pub(super) const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 /// Every statement but a large load is far below it; a hung one must not hold a lock for ever.
 const STATEMENT_DEADLINE: &str = "30s";
 pub(super) const SERVER_VERSION_MIN: u32 = 140_000;
-/// The one channel of wake-ups; they carry no data.
+/// The channels of wake-ups; they carry no data. What is said in dialogues wakes nobody who looks at tasks.
 const WAKEUP: &str = "nuncio";
+const WAKEUP_DIALOGUES: &str = "nuncio_dialogues";
 
 /// How a server is reached: where it is, and who asks.
 pub type ServerOptions = PgConnectOptions;
@@ -74,8 +75,23 @@ impl Store {
     }
 
     pub async fn wakeups(&self) -> Result<Wakeups, StoreError> {
+        self.listen(WAKEUP).await
+    }
+
+    /// Tells everybody who looks at dialogues to look again, once the transaction is committed.
+    pub(super) async fn notify_dialogues(connection: &mut PgConnection) -> Result<(), StoreError> {
+        sqlx::query("SELECT pg_notify($1, '')").bind(WAKEUP_DIALOGUES).execute(connection).await?;
+        Ok(())
+    }
+
+    /// Something was said in a dialogue, or is to be.
+    pub async fn dialogue_wakeups(&self) -> Result<Wakeups, StoreError> {
+        self.listen(WAKEUP_DIALOGUES).await
+    }
+
+    async fn listen(&self, channel: &str) -> Result<Wakeups, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(WAKEUP).await?;
+        listener.listen(channel).await?;
         Ok(Wakeups { listener })
     }
 }

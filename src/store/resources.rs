@@ -14,6 +14,7 @@ use crate::domain::{
     desired::{Desired, DesiredResource},
     fields::{FieldValue, Fields},
     id::{ChannelName, Generation},
+    kind::Way,
     resource::{Resource, ResourceKey},
     revision::{Action, Cause, RevisionNumber},
     subject::Subject,
@@ -171,10 +172,14 @@ impl Writing {
         self.record_resource(key, action, Some(resource.fields.clone()));
         match &resource.resource {
             Resource::Channel(spec) => {
-                if let Some(limit) = spec.daily_limit {
-                    let is_mended = from.is_none_or(|from| connects_differently(from, resource));
-                    self.write_lane(key, limit, spec.kind.facts().drops_repeats, is_mended).await?;
-                }
+                let is_mended = from.is_none_or(|from| connects_differently(from, resource));
+                self.write_lane(key, spec, is_mended).await?;
+            }
+            Resource::Ai(_) => {
+                // What kept it from answering may be what was changed.
+                sqlx::query!("DELETE FROM ai_rests WHERE ai = $1", key.name)
+                    .execute(&mut *self.transaction)
+                    .await?;
             }
             Resource::SuppressionList(spec) => {
                 let addresses: Vec<String> = spec.entries.iter().map(ToString::to_string).collect();
@@ -195,7 +200,7 @@ impl Writing {
                 .execute(&mut *self.transaction)
                 .await?;
             }
-            Resource::Manager(_) | Resource::Ai(_) | Resource::Integration(_) => {}
+            Resource::Manager(_) | Resource::Integration(_) => {}
         }
         Ok(())
     }
@@ -236,12 +241,14 @@ impl Writing {
     async fn write_lane(
         &mut self,
         key: &ResourceKey,
-        daily_limit: u32,
-        drops_repeats: bool,
+        spec: &ChannelSpec,
         is_mended: bool,
     ) -> Result<(), StoreError> {
+        let facts = spec.kind.facts();
+        // A kind that opens nothing has no limit, and its lane is for replies only.
+        let daily_limit = spec.daily_limit.unwrap_or(0);
         sqlx::query!(
-            "INSERT INTO lanes (channel, daily_limit, drops_repeats) VALUES ($1, $2, $3)
+            "INSERT INTO lanes (channel, daily_limit, drops_repeats, hosted) VALUES ($1, $2, $3, $5)
             ON CONFLICT (channel) DO UPDATE SET daily_limit = excluded.daily_limit,
                 drops_repeats = excluded.drops_repeats,
                 blocked_class = CASE WHEN NOT $4 THEN lanes.blocked_class END,
@@ -251,8 +258,9 @@ impl Writing {
                 not_before = CASE WHEN NOT $4 THEN lanes.not_before END",
             key.name,
             i32::try_from(daily_limit).unwrap_or(i32::MAX),
-            drops_repeats,
-            is_mended
+            facts.drops_repeats,
+            is_mended,
+            facts.way == Way::Hosted
         )
         .execute(&mut *self.transaction)
         .await?;

@@ -1,0 +1,425 @@
+//! Answers of the AI: which dialogue is due, what is known of it, and the commit of what is to be said.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use super::{
+    connect::Store,
+    encoding::{fields_from_json, parsed},
+    error::StoreError,
+    inbox::kept,
+    lanes::interval,
+};
+use crate::domain::{
+    address::Address,
+    dialogue::{Author, DialogueState},
+    fields::Fields,
+    id::{ChannelName, DialogueId, ExecutorId, Fence, TaskName},
+    money::MicroUsd,
+};
+
+/// Messages that are read for one answer; older ones are in the summary, or too old to matter.
+const HISTORY_MAX: i64 = 200;
+/// An answer that failed is tried again after 5 s, 10 s, 20 s … and at most every five minutes.
+const BACKOFF_FIRST_S: f64 = 5.0;
+const BACKOFF_MAX_S: f64 = 300.0;
+
+/// A dialogue whose answer this executor makes now; nobody else does until it is settled or the lane moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub dialogue: DialogueId,
+    pub channel: ChannelName,
+    pub fence: Fence,
+    /// What the answer answers: with a later turn it is void.
+    pub turn: i64,
+    /// The AI to ask.
+    pub ai: String,
+}
+
+/// What an answer is made from.
+#[derive(Clone, Debug)]
+pub struct DialogueContext {
+    pub task: TaskName,
+    pub peer: Address,
+    pub task_fields: Fields,
+    pub manager_fields: Option<Fields>,
+    /// Of the AI to ask.
+    pub ai_fields: Option<Fields>,
+    pub channel_kind: String,
+    /// The contact's values of the audience's other columns.
+    pub variables: Vec<(String, String)>,
+    pub summary: Option<String>,
+    pub history: Vec<Utterance>,
+    /// What may still be spent.
+    pub remaining: MicroUsd,
+    /// Answers that failed since the person's last message.
+    pub failures: u32,
+    pub now: DateTime<Utc>,
+}
+
+/// One message, as an answer needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Utterance {
+    pub id: i64,
+    pub author: Author,
+    pub text: String,
+    pub at: DateTime<Utc>,
+    pub provider_at: Option<DateTime<Utc>>,
+    pub provider_message_id: Option<String>,
+}
+
+/// What is to be said, and what becomes of the dialogue.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// In order; each leaves after the one before it.
+    pub texts: Vec<(Author, String)>,
+    pub state: Option<(DialogueState, String)>,
+    pub events: Vec<DialogueNote>,
+    /// After how much silence the person is reminded, and of what where the AI said it itself.
+    pub reminder: Option<(Duration, Option<String>)>,
+    pub summary: Option<(String, i64)>,
+}
+
+/// What happened in a dialogue beside its messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DialogueNote {
+    pub event: &'static str,
+    pub detail: Value,
+}
+
+/// Whether an answer was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Committed {
+    Taken,
+    /// Something newer happened meanwhile, or the lane has moved: nothing is said.
+    Void,
+}
+
+impl Store {
+    /// Takes up to so many dialogues that are to be answered, on lanes of this executor; of an AI that
+    /// rested, a single one.
+    pub async fn lease_turns(
+        &self,
+        executor: ExecutorId,
+        at_most: usize,
+    ) -> Result<Vec<Turn>, StoreError> {
+        let rows = sqlx::query!(
+            r#"WITH probe AS (
+                -- A single dialogue asks whether it is back; the others wait for its answer.
+                UPDATE ai_rests r SET not_before = now() + make_interval(secs =>
+                    least($4::float8, $3::float8 * power(2, least(failures, 20))))
+                WHERE r.not_before <= now() AND EXISTS (
+                    SELECT FROM dialogues d JOIN lanes l ON l.channel = d.channel AND l.owner = $1
+                    JOIN tasks t ON t.id = d.task_id AND t.fields->>'ai' = r.ai
+                    WHERE d.due_at <= clock_timestamp())
+                RETURNING r.ai
+            ), due AS (
+                SELECT d.id, l.fence, t.fields->>'ai' AS wanted, coalesce(probe.ai, awake.ai) AS ai,
+                    probe.ai IS NOT NULL AS is_probe
+                FROM lanes l
+                JOIN executors e ON e.id = l.owner AND e.alive_until > now()
+                JOIN dialogues d ON d.channel = l.channel AND d.due_at <= clock_timestamp()
+                JOIN tasks t ON t.id = d.task_id
+                LEFT JOIN probe ON probe.ai = t.fields->>'ai'
+                CROSS JOIN LATERAL (SELECT awake_ai(t.fields->>'ai') AS ai) awake
+                WHERE l.owner = $1 AND t.phase = 'in-progress' AND t.deleted_at IS NULL
+                    AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                    AND d.held_fence IS DISTINCT FROM l.fence
+                    AND coalesce(probe.ai, awake.ai) IS NOT NULL
+                ORDER BY d.due_at
+                LIMIT $2
+                FOR UPDATE OF d SKIP LOCKED
+            ), chosen AS (
+                SELECT * FROM (
+                    SELECT due.*, row_number() OVER (PARTITION BY is_probe, ai ORDER BY id) AS n FROM due
+                ) numbered WHERE NOT is_probe OR n = 1
+            )
+            UPDATE dialogues d SET held_fence = chosen.fence, held_turn = d.turn
+            FROM chosen WHERE d.id = chosen.id
+            RETURNING d.id, d.channel, d.turn, chosen.fence, chosen.ai AS "ai!""#,
+            executor.0,
+            i64::try_from(at_most).unwrap_or(i64::MAX),
+            BACKOFF_FIRST_S,
+            BACKOFF_MAX_S
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Turn {
+                    dialogue: DialogueId(row.id),
+                    channel: parsed(&row.channel)?,
+                    fence: Fence(row.fence),
+                    turn: row.turn,
+                    ai: row.ai,
+                })
+            })
+            .collect()
+    }
+
+    /// Everything that an answer is made from; `None` when it is void already.
+    pub async fn read_context(&self, turn: &Turn) -> Result<Option<DialogueContext>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let Some(row) = sqlx::query!(
+            r#"SELECT d.task, d.peer, d.summary, d.summary_until, d.failures, t.fields AS task_fields,
+                m.fields AS "manager_fields?", ai.fields AS "ai_fields?",
+                coalesce(c.fields->>'kind', '') AS "kind!",
+                spending_limit(t.fields) + d.allowance - d.spent AS "remaining!", now() AS "now!",
+                (SELECT contacts.variables FROM attempts a
+                    JOIN contacts ON contacts.task_id = a.task_id AND contacts.position = a.position
+                    WHERE a.channel = d.channel AND a.key = opening_key(d.task, d.peer)
+                    ORDER BY a.id DESC LIMIT 1) AS variables
+            FROM dialogues d JOIN tasks t ON t.id = d.task_id
+            LEFT JOIN resources m ON m.kind = 'Manager' AND m.name = d.manager
+            LEFT JOIN resources ai ON ai.kind = 'Ai' AND ai.name = $4
+            LEFT JOIN resources c ON c.kind = 'Channel' AND c.name = d.channel
+            WHERE d.id = $1 AND d.turn = $2 AND d.held_fence = $3 AND d.state = 'open'"#,
+            turn.dialogue.0,
+            turn.turn,
+            turn.fence.0,
+            turn.ai
+        )
+        .fetch_optional(&mut *transaction)
+        .await?
+        else {
+            return Ok(None);
+        };
+        let history = sqlx::query!(
+            "SELECT id, author, text, at, provider_at, provider_message_id FROM messages
+            WHERE dialogue_id = $1 AND id > $2 AND coalesce(state, '') NOT IN ('discarded', 'failed')
+            ORDER BY id DESC LIMIT $3",
+            turn.dialogue.0,
+            row.summary_until.unwrap_or(0),
+            HISTORY_MAX
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let history = history.into_iter().rev().map(|row| {
+            Ok(Utterance {
+                id: row.id,
+                author: parsed(&row.author)?,
+                text: row.text,
+                at: row.at,
+                provider_at: row.provider_at,
+                provider_message_id: row.provider_message_id,
+            })
+        });
+        let variables = match row.variables {
+            Some(Value::Object(map)) => map
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let fields = |json: Option<&Value>| json.map(fields_from_json).transpose();
+        Ok(Some(DialogueContext {
+            task: parsed(&row.task)?,
+            peer: Address::from_stored(row.peer),
+            task_fields: fields_from_json(&row.task_fields)?,
+            manager_fields: fields(row.manager_fields.as_ref())?,
+            ai_fields: fields(row.ai_fields.as_ref())?,
+            channel_kind: row.kind,
+            variables,
+            summary: row.summary,
+            history: in_order(history.collect::<Result<_, StoreError>>()?),
+            remaining: MicroUsd::from_micros(row.remaining.max(0)),
+            failures: u32::try_from(row.failures).unwrap_or(u32::MAX),
+            now: row.now,
+        }))
+    }
+
+    /// Saves what is to be said before any of it leaves; all of it, or nothing.
+    pub async fn commit_answer(
+        &self,
+        turn: &Turn,
+        answer: &Answer,
+    ) -> Result<Committed, StoreError> {
+        let Answer { texts, state, events, reminder, summary } = answer;
+        let mut transaction = self.pool.begin().await?;
+        if !is_current(&mut transaction, turn).await? {
+            release(&mut transaction, turn).await?;
+            transaction.commit().await?;
+            return Ok(Committed::Void);
+        }
+        let (after, reminder_text) = match reminder {
+            Some((after, text)) => (Some(interval(*after)), text.as_deref().map(kept)),
+            None => (None, None),
+        };
+        let word = state.as_ref().map(|(state, _)| state.as_str());
+        let reason = state.as_ref().map(|(_, reason)| kept(reason));
+        sqlx::query!(
+            "UPDATE dialogues SET held_fence = NULL, held_turn = NULL, due_at = NULL, failures = 0,
+                waiting_since = CASE WHEN $2::text = 'with-operator' THEN waiting_since END,
+                reminder_at = CASE WHEN $2 IS NULL THEN clock_timestamp() + $4 END,
+                reminder_text = CASE WHEN $2 IS NULL THEN $5::text END,
+                reminder_index = 0,
+                turn = turn + ($2 IS NOT NULL)::int,
+                state = coalesce($2, state), state_reason = CASE WHEN $2 IS NULL THEN state_reason ELSE $3 END,
+                state_by = CASE WHEN $2 IS NULL THEN state_by ELSE 'ai' END,
+                state_at = CASE WHEN $2 IS NULL THEN state_at ELSE clock_timestamp() END,
+                summary = coalesce($6, summary), summary_until = coalesce($7, summary_until)
+            WHERE id = $1",
+            turn.dialogue.0,
+            word,
+            reason,
+            after,
+            reminder_text,
+            summary.as_ref().map(|(text, _)| kept(text)),
+            summary.as_ref().map(|(_, until)| *until)
+        )
+        .execute(&mut *transaction)
+        .await?;
+        insert_texts(&mut transaction, turn.dialogue, texts).await?;
+        for DialogueNote { event, detail } in events {
+            insert_event(&mut transaction, turn.dialogue, event, "ai", detail).await?;
+        }
+        if let Some((state, reason)) = state {
+            let detail = json!({ "reason": kept(reason) });
+            insert_event(&mut transaction, turn.dialogue, state.as_str(), "ai", &detail).await?;
+        }
+        Self::notify_dialogues(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(Committed::Taken)
+    }
+
+    /// An answer that failed is made again later. `after` is what the AI asked for, where it did.
+    pub async fn put_turn_off(
+        &self,
+        turn: &Turn,
+        after: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE dialogues d SET held_fence = NULL, held_turn = NULL, failures = failures + 1,
+                due_at = CASE WHEN due_at IS NOT NULL THEN greatest(due_at, clock_timestamp() + coalesce($4,
+                    make_interval(secs => least($6::float8, $5::float8 * power(2, least(failures, 20)))))) END
+            WHERE id = $1 AND held_fence = $2 AND held_turn = $3",
+            turn.dialogue.0,
+            turn.fence.0,
+            turn.turn,
+            after.map(interval),
+            BACKOFF_FIRST_S,
+            BACKOFF_MAX_S
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Gives a dialogue back whose answer is void, so that it is taken up again at once.
+    pub async fn release_turn(&self, turn: &Turn) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        release(&mut connection, turn).await
+    }
+
+    /// Lets an AI rest that does not answer; without a time, until its manifest changes.
+    pub async fn rest_ai(
+        &self,
+        ai: &str,
+        class: &str,
+        reason: &str,
+        after: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "INSERT INTO ai_rests (ai, failures, not_before, class, reason)
+            VALUES ($1, 1, now() + $4, $2, $3)
+            ON CONFLICT (ai) DO UPDATE SET failures = ai_rests.failures + 1, not_before = excluded.not_before,
+                class = excluded.class, reason = excluded.reason",
+            ai,
+            class,
+            kept(reason),
+            after.map(interval)
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// An AI answered: whoever waits for it may ask.
+    pub async fn wake_ai(&self, ai: &str) -> Result<(), StoreError> {
+        sqlx::query!("DELETE FROM ai_rests WHERE ai = $1", ai).execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// Whether an answer still answers the latest turn, under the lane that it was begun with. Locks the dialogue.
+async fn is_current(connection: &mut PgConnection, turn: &Turn) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar!(
+        "SELECT d.id FROM dialogues d JOIN lanes l ON l.channel = d.channel
+        WHERE d.id = $1 AND d.turn = $2 AND d.held_fence = $3 AND l.fence = $3 AND d.state = 'open'
+        FOR UPDATE OF d",
+        turn.dialogue.0,
+        turn.turn,
+        turn.fence.0
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.is_some())
+}
+
+async fn release(connection: &mut PgConnection, turn: &Turn) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE dialogues SET held_fence = NULL, held_turn = NULL
+        WHERE id = $1 AND held_fence = $2 AND held_turn = $3",
+        turn.dialogue.0,
+        turn.fence.0,
+        turn.turn
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_texts(
+    connection: &mut PgConnection,
+    dialogue: DialogueId,
+    texts: &[(Author, String)],
+) -> Result<(), StoreError> {
+    for (author, text) in texts {
+        sqlx::query!(
+            "INSERT INTO messages (dialogue_id, channel, author, text, state, key, ready_at, turn)
+            SELECT id, channel, $2, $3, 'waiting', new_message_key(), clock_timestamp(), turn
+            FROM dialogues WHERE id = $1",
+            dialogue.0,
+            author.as_str(),
+            kept(text)
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn insert_event(
+    connection: &mut PgConnection,
+    dialogue: DialogueId,
+    event: &str,
+    by: &str,
+    detail: &Value,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO dialogue_events (dialogue_id, event, by, detail) VALUES ($1, $2, $3, $4)",
+        dialogue.0,
+        event,
+        by,
+        detail
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The order in which it was said: deliveries of one person may arrive in another order than they were
+/// written in, and only the provider's clock knows.
+fn in_order(mut history: Vec<Utterance>) -> Vec<Utterance> {
+    let mut from = 0;
+    while from < history.len() {
+        let run = history[from..].iter().take_while(|one| one.author == Author::Person).count();
+        history[from..from + run].sort_by_key(|one| one.provider_at.unwrap_or(one.at));
+        from += run.max(1);
+    }
+    history
+}

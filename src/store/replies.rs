@@ -1,0 +1,244 @@
+//! Replies: the permit that lets one message of a dialogue leave, and the record of its outcome.
+
+use std::time::Duration;
+
+use super::{
+    attempts::{BACKOFF_FIRST_S, BACKOFF_MAX_S, storable},
+    connect::Store,
+    encoding::parsed,
+    error::StoreError,
+};
+use crate::domain::{
+    address::Address,
+    attempt::Outcome,
+    dialogue::Author,
+    id::{ChannelName, DialogueId, ExecutorId, Fence, MessageId},
+};
+
+/// About an hour of a provider that is away; then an operator decides.
+const TRIES_MAX: i32 = 12;
+
+/// The permit to send one message, with the intent already committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyPermit {
+    pub message: MessageId,
+    pub dialogue: DialogueId,
+    pub channel: ChannelName,
+    pub fence: Fence,
+    pub peer: Address,
+    pub author: Author,
+    pub text: String,
+    pub key: i64,
+    /// How long ago the person wrote last.
+    pub silence: Option<Duration>,
+}
+
+/// A message whose call ended.
+#[derive(Clone, Debug)]
+pub struct FinishedReply {
+    pub message: MessageId,
+    pub channel: ChannelName,
+    pub fence: Fence,
+    pub outcome: Outcome,
+}
+
+impl Store {
+    /// Permits messages that wait on lanes of this executor, one a dialogue, in the order in which they
+    /// were written. What must not be said any more is discarded here, in the statement that permits: a
+    /// takeover that is committed lets no word of the AI pass. On a hosted channel the permit is the
+    /// sending.
+    pub async fn permit_replies(
+        &self,
+        executor: ExecutorId,
+        at_most: usize,
+    ) -> Result<Vec<ReplyPermit>, StoreError> {
+        let rows = sqlx::query!(
+            r#"WITH waiting AS (
+                SELECT m.id, m.dialogue_id
+                FROM lanes l
+                JOIN executors e ON e.id = l.owner AND e.alive_until > now()
+                JOIN messages m ON m.channel = l.channel AND m.state = 'waiting'
+                    AND m.ready_at <= clock_timestamp()
+                WHERE l.owner = $1 AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                    AND NOT EXISTS (SELECT FROM messages o WHERE o.dialogue_id = m.dialogue_id
+                        AND (o.state = 'sending' OR o.state = 'waiting' AND o.id < m.id))
+                ORDER BY m.ready_at
+                LIMIT $2
+            ), dialogue AS (
+                -- Locked: whoever changes the dialogue does so before this, or after the permit.
+                SELECT d.id, d.task, d.peer, d.channel, d.state, d.turn FROM dialogues d
+                WHERE d.id IN (SELECT dialogue_id FROM waiting)
+                FOR UPDATE SKIP LOCKED
+            ), judged AS (
+                SELECT m.id, d.peer, l.fence, l.hosted,
+                    CASE
+                        WHEN EXISTS (SELECT FROM suppressions s
+                            WHERE s.address = d.peer AND s.task IN ('', d.task))
+                            THEN 'the person is not to be written to'
+                        WHEN m.author IN ('ai', 'reminder') AND d.state = 'with-operator'
+                            THEN 'an operator has taken over'
+                        WHEN m.author IN ('ai', 'reminder') AND m.turn < d.turn AND d.state IN ('open', 'closed')
+                            THEN 'something newer was said'
+                    END AS objection
+                FROM waiting w JOIN dialogue d ON d.id = w.dialogue_id
+                JOIN messages m ON m.id = w.id
+                JOIN lanes l ON l.channel = d.channel AND l.owner = $1
+            )
+            UPDATE messages m SET
+                state = CASE WHEN objection IS NOT NULL THEN 'discarded' WHEN j.hosted THEN 'sent'
+                    ELSE 'sending' END,
+                reason = objection,
+                ready_at = NULL, fence = j.fence, tries = m.tries + 1, sending_at = clock_timestamp(),
+                key = coalesce(m.key, new_message_key())
+            FROM judged j
+            WHERE m.id = j.id AND m.state = 'waiting'
+            RETURNING m.id, m.dialogue_id, m.channel, m.author, m.text, m.key AS "key!", j.fence, j.peer,
+                m.state AS "state!",
+                (SELECT extract(epoch FROM clock_timestamp() - max(p.at))::float8 FROM messages p
+                    WHERE p.dialogue_id = m.dialogue_id AND p.author = 'person') AS silence_s"#,
+            executor.0,
+            i64::try_from(at_most).unwrap_or(i64::MAX)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut permits = Vec::new();
+        let mut is_news = false;
+        for row in rows {
+            if row.state != "sending" {
+                is_news = true;
+                continue;
+            }
+            permits.push(ReplyPermit {
+                message: MessageId(row.id),
+                dialogue: DialogueId(row.dialogue_id),
+                channel: parsed(&row.channel)?,
+                fence: Fence(row.fence),
+                peer: Address::from_stored(row.peer),
+                author: parsed(&row.author)?,
+                text: row.text,
+                key: row.key,
+                silence: row.silence_s.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
+            });
+        }
+        if is_news {
+            // Whoever shows the dialogue looks again; so do we, for the next message of it.
+            let mut connection = self.pool.acquire().await?;
+            Self::notify_dialogues(&mut connection).await?;
+        }
+        Ok(permits)
+    }
+
+    /// Records outcomes. One under a fence that is not the lane's any more changes nothing. A refusal that
+    /// is the person's or the text's own, and a doubt, are left to an operator.
+    pub async fn record_replies(&self, finished: &[FinishedReply]) -> Result<(), StoreError> {
+        if finished.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = finished.iter().map(|f| f.message.0).collect();
+        let fences: Vec<i64> = finished.iter().map(|f| f.fence.0).collect();
+        let classes: Vec<String> = finished.iter().map(|f| f.outcome.class.to_string()).collect();
+        let afters: Vec<Option<f64>> =
+            finished.iter().map(|f| f.outcome.after.map(|after| after.as_secs_f64())).collect();
+        let reasons: Vec<String> = finished.iter().map(|f| storable(&f.outcome.reason)).collect();
+        let message_ids: Vec<Option<String>> = finished
+            .iter()
+            .map(|f| f.outcome.provider_message_id.as_deref().map(storable))
+            .collect();
+        let stops: Vec<bool> = finished.iter().map(|f| f.outcome.class.stops_channel()).collect();
+        let again: Vec<bool> = finished.iter().map(|f| f.outcome.class.is_tried_again()).collect();
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query!(
+            r#"WITH news AS (
+                SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[], $5::text[],
+                    $6::text[], $7::bool[], $8::bool[])
+                AS n (id, fence, class, after_s, reason, message_id, stops, again)
+            ), done AS (
+                UPDATE messages m SET
+                    state = CASE
+                        WHEN n.class = 'sent' THEN 'sent'
+                        WHEN m.tries < $9 AND (n.again OR n.class = 'in-doubt' AND l.drops_repeats) THEN 'waiting'
+                        WHEN n.class = 'in-doubt' THEN 'in-doubt'
+                        ELSE 'failed' END,
+                    ready_at = CASE WHEN n.class <> 'sent' AND m.tries < $9
+                            AND (n.again OR n.class = 'in-doubt' AND l.drops_repeats)
+                        THEN clock_timestamp() + make_interval(secs => coalesce(n.after_s,
+                            least($11::float8, $10::float8 * power(2, m.tries - 1)))) END,
+                    reason = nullif(n.reason, ''),
+                    provider_message_id = coalesce(n.message_id, m.provider_message_id)
+                FROM news n, lanes l
+                WHERE m.id = n.id AND m.fence = n.fence AND m.state = 'sending'
+                    AND l.channel = m.channel AND l.fence = n.fence
+                RETURNING m.id, m.dialogue_id, m.channel, m.author, m.state, n.class, n.stops, n.after_s, n.reason
+            ), blocked AS (
+                UPDATE lanes l SET blocked_class = done.class, blocked_reason = done.reason,
+                    blocked_until = clock_timestamp() + make_interval(secs => done.after_s)
+                FROM done WHERE l.channel = done.channel AND done.stops
+            )
+            UPDATE dialogues d SET state = 'with-operator', state_by = 'nuncio',
+                state_reason = 'a reply was not delivered: ' || done.reason, state_at = clock_timestamp(),
+                turn = turn + 1, due_at = NULL, reminder_at = NULL
+            FROM done
+            WHERE d.id = done.dialogue_id AND done.state = 'failed' AND d.state = 'open'"#,
+            &ids,
+            &fences,
+            &classes,
+            &afters as &[Option<f64>],
+            &reasons,
+            &message_ids as &[Option<String>],
+            &stops,
+            &again,
+            TRIES_MAX,
+            BACKOFF_FIRST_S,
+            BACKOFF_MAX_S
+        )
+        .execute(&mut *transaction)
+        .await?;
+        Self::notify_dialogues(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Settles the messages whose outcome nobody will record: under an older fence they may have arrived,
+    /// under ours, of which we do not know, they were never called.
+    pub async fn settle_abandoned_replies(
+        &self,
+        executor: ExecutorId,
+        known: &[MessageId],
+    ) -> Result<u64, StoreError> {
+        let known: Vec<i64> = known.iter().map(|message| message.0).collect();
+        let settled = sqlx::query!(
+            "UPDATE messages m SET
+                state = CASE WHEN m.fence = l.fence OR l.drops_repeats THEN 'waiting' ELSE 'in-doubt' END,
+                ready_at = CASE WHEN m.fence = l.fence OR l.drops_repeats THEN clock_timestamp() END,
+                reason = 'the executor stopped before it recorded the answer'
+            FROM lanes l
+            WHERE l.owner = $1 AND m.channel = l.channel AND m.state = 'sending' AND m.id <> ALL ($2)",
+            executor.0,
+            &known
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(settled.rows_affected())
+    }
+
+    /// How long until something is to be answered, sent or reminded of on a lane of this executor.
+    pub async fn next_in_dialogues_in(
+        &self,
+        executor: ExecutorId,
+    ) -> Result<Option<Duration>, StoreError> {
+        let seconds = sqlx::query_scalar!(
+            r#"SELECT extract(epoch FROM min(least(
+                (SELECT min(d.due_at) FROM dialogues d WHERE d.channel = l.channel AND d.due_at IS NOT NULL
+                    AND d.held_fence IS DISTINCT FROM l.fence),
+                (SELECT min(d.reminder_at) FROM dialogues d
+                    WHERE d.channel = l.channel AND d.reminder_at IS NOT NULL),
+                (SELECT min(m.ready_at) FROM messages m WHERE m.channel = l.channel AND m.state = 'waiting')
+            )) - clock_timestamp())::float8
+            FROM lanes l WHERE l.owner = $1 AND (l.blocked_class IS NULL OR l.blocked_until <= now())"#,
+            executor.0
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0))))
+    }
+}

@@ -1,0 +1,203 @@
+//! Spending: the greatest possible cost of a call is reserved before it and settled after it.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::{answers::Turn, connect::Store, encoding::count, error::StoreError};
+use crate::domain::{
+    id::{AiCallId, DialogueId},
+    money::MicroUsd,
+};
+
+/// The leave to call an AI, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    Granted(Reserved),
+    /// It would cost more than is left of the limit.
+    LimitReached {
+        remaining: MicroUsd,
+    },
+    /// Something newer happened meanwhile, or the lane has moved.
+    Void,
+}
+
+/// A reservation that stands until it is settled; for ever, if nobody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    pub call: AiCallId,
+    pub at: DateTime<Utc>,
+}
+
+/// What a call came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    pub cost: MicroUsd,
+    pub input_tokens: u64,
+    pub cached_input_tokens: u64,
+    pub output_tokens: u64,
+    pub reasoning_tokens: u64,
+    /// The server did not say, and the cost is what it was reckoned to be.
+    pub estimated: bool,
+    /// The model that answered.
+    pub model: String,
+    pub ending: String,
+}
+
+/// Sums of a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaySpending {
+    pub day: NaiveDate,
+    pub task: String,
+    pub ai: String,
+    pub model: String,
+    pub calls: u64,
+    pub spent: MicroUsd,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+impl Store {
+    /// Reserves the greatest possible cost of a call, if it fits into what is left of the dialogue's limit.
+    pub async fn reserve(
+        &self,
+        turn: &Turn,
+        model: &str,
+        amount: MicroUsd,
+    ) -> Result<Reservation, StoreError> {
+        let granted = sqlx::query!(
+            r#"WITH reserved AS (
+                UPDATE dialogues d SET spent = d.spent + $5
+                FROM tasks t, lanes l
+                WHERE d.id = $1 AND t.id = d.task_id AND l.channel = d.channel AND l.fence = $2
+                    AND d.held_fence = $2 AND d.turn = $3 AND d.state = 'open'
+                    AND d.spent + $5 <= spending_limit(t.fields) + d.allowance
+                RETURNING d.id, d.task
+            ), summed AS (
+                INSERT INTO spending (day, task, ai, model, n_calls, spent)
+                SELECT utc_day(now()), task, $4, $6, 1, $5 FROM reserved
+                ON CONFLICT (day, task, ai, model) DO UPDATE SET n_calls = spending.n_calls + 1,
+                    spent = spending.spent + excluded.spent
+            )
+            INSERT INTO ai_calls (dialogue_id, task, ai, model, fence, reserved)
+            SELECT id, task, $4, $6, $2, $5 FROM reserved
+            RETURNING id, at"#,
+            turn.dialogue.0,
+            turn.fence.0,
+            turn.turn,
+            turn.ai,
+            amount.micros(),
+            model
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        if let Some(row) = granted {
+            return Ok(Reservation::Granted(Reserved { call: AiCallId(row.id), at: row.at }));
+        }
+        let remaining = sqlx::query_scalar!(
+            r#"SELECT spending_limit(t.fields) + d.allowance - d.spent AS "remaining!"
+            FROM dialogues d JOIN tasks t ON t.id = d.task_id JOIN lanes l ON l.channel = d.channel
+            WHERE d.id = $1 AND l.fence = $2 AND d.held_fence = $2 AND d.turn = $3 AND d.state = 'open'"#,
+            turn.dialogue.0,
+            turn.fence.0,
+            turn.turn
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(match remaining {
+            None => Reservation::Void,
+            // Read a moment later: it may have grown, and the call is tried again at the next pass.
+            Some(remaining) => {
+                Reservation::LimitReached { remaining: MicroUsd::from_micros(remaining.max(0)) }
+            }
+        })
+    }
+
+    /// Puts what a call cost in the place of its reservation, once. True whoever holds the lane by now: the
+    /// provider has billed it.
+    pub async fn settle(
+        &self,
+        reserved: Reserved,
+        settlement: &Settlement,
+    ) -> Result<(), StoreError> {
+        let Settlement {
+            cost,
+            input_tokens,
+            cached_input_tokens,
+            output_tokens,
+            reasoning_tokens,
+            estimated,
+            model,
+            ending,
+        } = settlement;
+        let big = |tokens: &u64| i64::try_from(*tokens).unwrap_or(i64::MAX);
+        sqlx::query!(
+            "WITH settled AS (
+                UPDATE ai_calls SET cost = $3, input_tokens = $4, cached_input_tokens = $5, output_tokens = $6,
+                    reasoning_tokens = $7, estimated = $8, ending = $10, settled_at = clock_timestamp()
+                WHERE id = $1 AND at = $2 AND settled_at IS NULL
+                RETURNING dialogue_id, task, ai, model, at, reserved
+            ), moved AS (
+                -- From the model that was asked to the one that answered.
+                UPDATE spending s SET n_calls = s.n_calls - 1, spent = s.spent - settled.reserved
+                FROM settled WHERE settled.model <> $9 AND s.day = utc_day(settled.at) AND s.task = settled.task
+                    AND s.ai = settled.ai AND s.model = settled.model
+            ), summed AS (
+                INSERT INTO spending AS s (day, task, ai, model, n_calls, spent, input_tokens,
+                    cached_input_tokens, output_tokens)
+                SELECT utc_day(at), task, ai, $9, (model <> $9)::int,
+                    CASE WHEN model = $9 THEN $3 - reserved ELSE $3 END, $4, $5, $6
+                FROM settled
+                ON CONFLICT (day, task, ai, model) DO UPDATE SET n_calls = s.n_calls + excluded.n_calls,
+                    spent = s.spent + excluded.spent, input_tokens = s.input_tokens + excluded.input_tokens,
+                    cached_input_tokens = s.cached_input_tokens + excluded.cached_input_tokens,
+                    output_tokens = s.output_tokens + excluded.output_tokens
+            )
+            UPDATE dialogues d SET spent = greatest(0, d.spent - settled.reserved + $3)
+            FROM settled WHERE d.id = settled.dialogue_id",
+            reserved.call.0,
+            reserved.at,
+            cost.micros(),
+            big(input_tokens),
+            big(cached_input_tokens),
+            big(output_tokens),
+            big(reasoning_tokens),
+            estimated,
+            model,
+            ending
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// What was spent, by day, task, AI and model; the latest day first.
+    pub async fn read_spending(&self, task: Option<&str>) -> Result<Vec<DaySpending>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT day, task, ai, model, n_calls, spent, input_tokens, output_tokens FROM spending
+            WHERE $1::text IS NULL OR task = $1 ORDER BY day DESC, task, ai, model LIMIT 1000",
+            task
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| DaySpending {
+                day: row.day,
+                task: row.task,
+                ai: row.ai,
+                model: row.model,
+                calls: count(row.n_calls),
+                spent: MicroUsd::from_micros(row.spent),
+                input_tokens: count(row.input_tokens),
+                output_tokens: count(row.output_tokens),
+            })
+            .collect())
+    }
+
+    /// What a dialogue has cost, reservations included.
+    pub async fn read_spent(&self, dialogue: DialogueId) -> Result<Option<MicroUsd>, StoreError> {
+        let spent = sqlx::query_scalar!("SELECT spent FROM dialogues WHERE id = $1", dialogue.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(spent.map(MicroUsd::from_micros))
+    }
+}
