@@ -190,6 +190,46 @@ impl AiSpec {
     }
 }
 
+/// What [`AiSpec::fields`] and [`ManagerSpec::fields`] gave, taken back; `None` if it is none of theirs.
+impl AiSpec {
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        let word = |path: &str| fields.get(path).map(ToString::to_string);
+        let mut reminders = Vec::new();
+        for index in 0.. {
+            let Some(after) = word(&format!("reminders.{index}.after")) else { break };
+            let text = word(&format!("reminders.{index}.text"))?;
+            reminders.push(Reminder { after: humantime::parse_duration(&after).ok()?, text });
+        }
+        Some(Self {
+            endpoint: word("endpoint")?,
+            model: word("model")?,
+            api_key: word("apiKey").map(|reference| reference.parse()).transpose().ok()?,
+            instructions: word("instructions")?,
+            temperature: word("temperature"),
+            max_output_tokens: word("maxOutputTokens")?.parse().ok()?,
+            prices: Prices {
+                input: word("prices.inputPerMillionTokens")?.parse().ok()?,
+                cached_input: word("prices.cachedInputPerMillionTokens")?.parse().ok()?,
+                output: word("prices.outputPerMillionTokens")?.parse().ok()?,
+            },
+            disclosure: word("disclosure"),
+            reminders,
+        })
+    }
+}
+
+impl ManagerSpec {
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        let word = |path: &str| fields.get(path).map(ToString::to_string);
+        Some(Self {
+            full_name: word("fullName")?,
+            role: word("role"),
+            language: word("language"),
+            persona: word("persona")?,
+        })
+    }
+}
+
 impl IntegrationSpec {
     pub fn fields(&self) -> Fields {
         let Self { kind, url, credentials, chat_id, events } = self;

@@ -29,7 +29,7 @@ const BACKOFF_MAX_S: f64 = 300.0;
 
 /// A dialogue whose answer this executor makes now; nobody else does until it is settled or the lane moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct HeldTurn {
     pub dialogue: DialogueId,
     pub channel: ChannelName,
     pub fence: Fence,
@@ -37,6 +37,8 @@ pub struct Turn {
     pub turn: i64,
     /// The AI to ask.
     pub ai: String,
+    /// It did not answer before, and this is to find out whether it does again.
+    pub is_probe: bool,
 }
 
 /// What an answer is made from.
@@ -106,7 +108,7 @@ impl Store {
         &self,
         executor: ExecutorId,
         at_most: usize,
-    ) -> Result<Vec<Turn>, StoreError> {
+    ) -> Result<Vec<HeldTurn>, StoreError> {
         let rows = sqlx::query!(
             r#"WITH probe AS (
                 -- A single dialogue asks whether it is back; the others wait for its answer.
@@ -140,7 +142,8 @@ impl Store {
             )
             UPDATE dialogues d SET held_fence = chosen.fence, held_turn = d.turn
             FROM chosen WHERE d.id = chosen.id
-            RETURNING d.id, d.channel, d.turn, chosen.fence, chosen.ai AS "ai!""#,
+            RETURNING d.id, d.channel, d.turn, chosen.fence, chosen.ai AS "ai!",
+                chosen.is_probe AS "is_probe!""#,
             executor.0,
             i64::try_from(at_most).unwrap_or(i64::MAX),
             BACKOFF_FIRST_S,
@@ -150,19 +153,23 @@ impl Store {
         .await?;
         rows.into_iter()
             .map(|row| {
-                Ok(Turn {
+                Ok(HeldTurn {
                     dialogue: DialogueId(row.id),
                     channel: parsed(&row.channel)?,
                     fence: Fence(row.fence),
                     turn: row.turn,
                     ai: row.ai,
+                    is_probe: row.is_probe,
                 })
             })
             .collect()
     }
 
     /// Everything that an answer is made from; `None` when it is void already.
-    pub async fn read_context(&self, turn: &Turn) -> Result<Option<DialogueContext>, StoreError> {
+    pub async fn read_context(
+        &self,
+        turn: &HeldTurn,
+    ) -> Result<Option<DialogueContext>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let Some(row) = sqlx::query!(
             r#"SELECT d.task, d.peer, d.summary, d.summary_until, d.failures, t.fields AS task_fields,
@@ -235,7 +242,7 @@ impl Store {
     /// Saves what is to be said before any of it leaves; all of it, or nothing.
     pub async fn commit_answer(
         &self,
-        turn: &Turn,
+        turn: &HeldTurn,
         answer: &Answer,
     ) -> Result<Committed, StoreError> {
         let Answer { texts, state, events, reminder, summary } = answer;
@@ -289,7 +296,7 @@ impl Store {
     /// An answer that failed is made again later. `after` is what the AI asked for, where it did.
     pub async fn put_turn_off(
         &self,
-        turn: &Turn,
+        turn: &HeldTurn,
         after: Option<Duration>,
     ) -> Result<(), StoreError> {
         sqlx::query!(
@@ -310,12 +317,12 @@ impl Store {
     }
 
     /// Gives a dialogue back whose answer is void, so that it is taken up again at once.
-    pub async fn release_turn(&self, turn: &Turn) -> Result<(), StoreError> {
+    pub async fn release_turn(&self, turn: &HeldTurn) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
         release(&mut connection, turn).await
     }
 
-    /// Lets an AI rest that does not answer; without a time, until its manifest changes.
+    /// Lets an AI rest that does not answer; without a time, longer each time.
     pub async fn rest_ai(
         &self,
         ai: &str,
@@ -325,13 +332,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO ai_rests (ai, failures, not_before, class, reason)
-            VALUES ($1, 1, now() + $4, $2, $3)
-            ON CONFLICT (ai) DO UPDATE SET failures = ai_rests.failures + 1, not_before = excluded.not_before,
-                class = excluded.class, reason = excluded.reason",
+            VALUES ($1, 1, now() + coalesce($4, make_interval(secs => $5)), $2, $3)
+            ON CONFLICT (ai) DO UPDATE SET failures = ai_rests.failures + 1, class = excluded.class,
+                reason = excluded.reason, not_before = now() + coalesce($4, make_interval(secs =>
+                    least($6::float8, $5::float8 * power(2, least(ai_rests.failures, 20)))))",
             ai,
             class,
             kept(reason),
-            after.map(interval)
+            after.map(interval),
+            BACKOFF_FIRST_S,
+            BACKOFF_MAX_S
         )
         .execute(&self.pool)
         .await?;
@@ -346,7 +356,7 @@ impl Store {
 }
 
 /// Whether an answer still answers the latest turn, under the lane that it was begun with. Locks the dialogue.
-async fn is_current(connection: &mut PgConnection, turn: &Turn) -> Result<bool, StoreError> {
+async fn is_current(connection: &mut PgConnection, turn: &HeldTurn) -> Result<bool, StoreError> {
     let found = sqlx::query_scalar!(
         "SELECT d.id FROM dialogues d JOIN lanes l ON l.channel = d.channel
         WHERE d.id = $1 AND d.turn = $2 AND d.held_fence = $3 AND l.fence = $3 AND d.state = 'open'
@@ -360,7 +370,7 @@ async fn is_current(connection: &mut PgConnection, turn: &Turn) -> Result<bool, 
     Ok(found.is_some())
 }
 
-async fn release(connection: &mut PgConnection, turn: &Turn) -> Result<(), StoreError> {
+async fn release(connection: &mut PgConnection, turn: &HeldTurn) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE dialogues SET held_fence = NULL, held_turn = NULL
         WHERE id = $1 AND held_fence = $2 AND held_turn = $3",

@@ -39,7 +39,7 @@ mod watches;
 mod writing;
 
 pub use acts::{Acted, Order, Ownership};
-pub use answers::{Answer, Committed, DialogueContext, DialogueNote, Turn, Utterance};
+pub use answers::{Answer, Committed, DialogueContext, DialogueNote, HeldTurn, Utterance};
 pub use attempts::{Abandoned, Finished};
 pub use audience::{AudienceWriter, StoredContact};
 pub use conditions::{StoredCondition, TaskVitals};

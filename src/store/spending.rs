@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{answers::Turn, connect::Store, encoding::count, error::StoreError};
+use super::{answers::HeldTurn, connect::Store, encoding::count, error::StoreError};
 use crate::domain::{
     id::{AiCallId, DialogueId},
     money::MicroUsd,
@@ -59,7 +59,7 @@ impl Store {
     /// Reserves the greatest possible cost of a call, if it fits into what is left of the dialogue's limit.
     pub async fn reserve(
         &self,
-        turn: &Turn,
+        turn: &HeldTurn,
         model: &str,
         amount: MicroUsd,
     ) -> Result<Reservation, StoreError> {

@@ -180,8 +180,7 @@ CREATE TABLE spending (
 CREATE TABLE ai_rests (
     ai text PRIMARY KEY,
     failures integer NOT NULL,
-    -- NULL: until its manifest changes.
-    not_before timestamptz,
+    not_before timestamptz NOT NULL,
     class text NOT NULL,
     reason text NOT NULL,
     since timestamptz NOT NULL DEFAULT now()
