@@ -5,6 +5,7 @@ pub mod manifest;
 pub mod plan;
 pub mod store;
 pub mod channels;
+pub mod intelligence;
 pub mod integrations;
 pub mod reconcile;
 pub mod executor;

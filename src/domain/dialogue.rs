@@ -38,6 +38,15 @@ words! {
         Failed = "failed", InDoubt = "in-doubt", Discarded = "discarded",
     }
 
+    /// What the AI may call beside answering.
+    Tool {
+        Success = "success", ContactObtained = "contact_obtained", Interest = "interest",
+        Close = "close", Operator = "operator", Remind = "remind",
+    }
+
+    /// What a person gave to be reached by.
+    ContactKind { Phone = "phone", Email = "email", Messenger = "messenger", Other = "other" }
+
     /// What a provider tells of a message that it took.
     DeliveryState { Sent = "sent", Delivered = "delivered", Read = "read", Failed = "failed" }
 }

@@ -24,6 +24,9 @@ words! {
         TelegramNotification = "telegram-notification",
     }
 
+    /// By which name an AI's server is told how long an answer may be.
+    OutputLimitField { MaxCompletionTokens = "max_completion_tokens", MaxTokens = "max_tokens" }
+
     /// What is reported of a dialogue.
     DialogueEvent {
         Success = "success", ContactObtained = "contact-obtained", Interest = "interest",

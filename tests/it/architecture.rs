@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("plan", &["domain"]),
     ("store", &["domain"]),
     ("channels", &["domain"]),
+    ("intelligence", &["domain"]),
     ("integrations", &["domain"]),
     ("reconcile", &["domain", "manifest", "plan", "store", "channels", "integrations"]),
     ("executor", &["domain", "manifest", "plan", "store", "channels"]),
@@ -24,7 +25,7 @@ const TOP: &[&str] = &["cli", "service", "config", "clock", "telemetry", "main",
 /// Crates that mean IO, and the rooms that may use them.
 const IO_CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
-    ("reqwest", &["channels", "integrations"]),
+    ("reqwest", &["channels", "intelligence", "integrations"]),
     ("notify", &["reconcile"]),
     ("axum", &["rehearsal"]),
     ("clap", &["cli", "telemetry"]),

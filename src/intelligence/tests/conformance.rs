@@ -1,0 +1,1 @@
+//! The client against the AI of the rehearsal.
