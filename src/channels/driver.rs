@@ -1,14 +1,23 @@
-//! The drivers behind one door: made from a channel's specification, asked to send one opening.
+//! The drivers behind one door: made from a channel's specification, asked to send and to receive.
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use reqwest::{Url, header::HeaderValue};
 
-use super::{http::Http, vk::VkUser, waba::Waba, whatsapp_web::WhatsappWeb};
+use super::{
+    http::Http,
+    split,
+    vk::{self, VkUser},
+    waba::{self, Waba},
+    webhook::{WebhookHeaders, WebhookRefused},
+    whatsapp_web::{self, WhatsappWeb},
+};
 use crate::domain::{
     address::Address,
     attempt::{Message, Outcome, OutcomeClass},
     channel::{ChannelSpec, Secret},
+    dialogue::{Received, ReplyCall},
     id::AttemptId,
     kind::ChannelKind,
 };
@@ -29,6 +38,27 @@ pub struct OpeningCall<'a> {
     /// The same for every attempt at one opening.
     pub key: i64,
     pub attempt: AttemptId,
+}
+
+/// How a channel learns what people write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receives {
+    /// By [`Driver::poll`].
+    Polling,
+    /// By [`Driver::read_webhook`].
+    Webhook,
+    /// Not at all: the secret that would prove a webhook is not configured.
+    Nothing,
+}
+
+/// One round of polling. `received` and `cursor` are to be stored together: the next round begins
+/// where this cursor says, and the provider does not repeat what lies before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Polled {
+    pub received: Vec<Received>,
+    pub cursor: String,
+    /// The provider's answer as it came.
+    pub raw: Vec<u8>,
 }
 
 /// Why a channel has no driver.
@@ -80,6 +110,82 @@ impl Driver {
             Self::VkUser(driver) => driver.open(call).await,
             Self::Waba(driver) => driver.open(call).await,
             Self::WhatsappWeb(driver) => driver.open(call).await,
+        }
+    }
+
+    /// Makes one attempt at a reply and says how it ended. Nothing is repeated in here.
+    pub async fn reply(&self, call: &ReplyCall<'_>) -> Outcome {
+        match self {
+            Self::VkUser(driver) => driver.reply(call).await,
+            Self::Waba(driver) => driver.reply(call).await,
+            Self::WhatsappWeb(driver) => driver.reply(call).await,
+        }
+    }
+
+    /// Shows the person that their message was read and somebody types. Takes a few seconds at most,
+    /// and nobody learns whether it worked. `last_received` is the provider's id of their message.
+    pub async fn show_typing(&self, peer: &Address, last_received: Option<&str>) {
+        match self {
+            Self::VkUser(driver) => driver.show_typing(peer).await,
+            Self::Waba(driver) => driver.show_typing(last_received).await,
+            Self::WhatsappWeb(driver) => driver.show_typing(peer).await,
+        }
+    }
+
+    /// The text in parts that the provider takes; none where there is nothing to say.
+    pub fn split(&self, text: &str) -> Vec<String> {
+        let limit = match self {
+            Self::VkUser(_) => vk::TEXT_CHARACTERS_MAX,
+            Self::Waba(_) => waba::TEXT_CHARACTERS_MAX,
+            Self::WhatsappWeb(_) => whatsapp_web::TEXT_CHARACTERS_MAX,
+        };
+        split::split(text, limit, split::characters)
+    }
+
+    pub fn receives(&self) -> Receives {
+        let by = |secret: &Option<Secret>| match secret {
+            Some(_) => Receives::Webhook,
+            None => Receives::Nothing,
+        };
+        match self {
+            Self::VkUser(_) => Receives::Polling,
+            Self::Waba(driver) => by(&driver.app_secret),
+            Self::WhatsappWeb(driver) => by(&driver.webhook_key),
+        }
+    }
+
+    /// One round of polling, which waits for up to half a minute. Where the channel does not poll, it
+    /// is our own mistake to ask.
+    pub async fn poll(&self, cursor: Option<&str>) -> Result<Polled, Outcome> {
+        match self {
+            Self::VkUser(driver) => driver.poll(cursor).await,
+            Self::Waba(_) | Self::WhatsappWeb(_) => {
+                Err(Outcome::of(OutcomeClass::OurMistake, "this kind of channel is not polled"))
+            }
+        }
+    }
+
+    /// What a webhook brought, after it was proven to be the provider's. `body` is as it came: a
+    /// signature holds for its bytes. Events that are not understood are passed over.
+    pub fn read_webhook(
+        &self,
+        headers: &WebhookHeaders,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Received>, WebhookRefused> {
+        match self {
+            Self::VkUser(_) => Err(WebhookRefused::NotConfigured),
+            // Nothing that Meta signs says when it was sent; repeats are told by their ids.
+            Self::Waba(driver) => driver.read_webhook(headers, body),
+            Self::WhatsappWeb(driver) => driver.read_webhook(headers, body, now),
+        }
+    }
+
+    /// The answer that proves to the provider that its webhooks may come here.
+    pub fn answer_challenge(&self, query: &[(String, String)]) -> Option<String> {
+        match self {
+            Self::Waba(driver) => driver.answer_challenge(query),
+            Self::VkUser(_) | Self::WhatsappWeb(_) => None,
         }
     }
 }
@@ -153,13 +259,23 @@ pub(super) fn credential_header(
 
 /// The text of a message for a kind that has no templates, below its limit in characters.
 pub(super) fn plain_text(message: &Message, limit: usize) -> Result<&str, Outcome> {
-    let refused = |reason: &str| Err(Outcome::of(OutcomeClass::MessagePermanent, reason));
     match message {
-        Message::Template { .. } => refused("this kind of channel sends texts, not templates"),
-        Message::Text(text) if text.trim().is_empty() => refused("the text is empty"),
-        Message::Text(text) if text.chars().count() > limit => {
-            refused(&format!("the text is longer than {limit} characters"))
+        Message::Text(text) => sayable(text, limit),
+        Message::Template { .. } => {
+            let reason = "this kind of channel sends texts, not templates";
+            Err(Outcome::of(OutcomeClass::MessagePermanent, reason))
         }
-        Message::Text(text) => Ok(text),
     }
+}
+
+/// A text that no provider refuses for its length.
+pub(super) fn sayable(text: &str, limit: usize) -> Result<&str, Outcome> {
+    let refused = |reason: &str| Err(Outcome::of(OutcomeClass::MessagePermanent, reason));
+    if text.trim().is_empty() {
+        return refused("the text is empty");
+    }
+    if split::characters(text) > limit {
+        return refused(&format!("the text is longer than {limit} characters"));
+    }
+    Ok(text)
 }

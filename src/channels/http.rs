@@ -15,6 +15,9 @@ use crate::domain::attempt::{Outcome, OutcomeClass};
 /// shuts down waits for no longer than this.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// For "read" and "typing": an answer to a person must not wait for them.
+const SIGN_DEADLINE: Duration = Duration::from_secs(2);
+
 /// A provider that is not reached in this time is down, and to say so is certain: nothing was sent.
 /// It has to be well below [`DEADLINE`], which leaves the outcome in doubt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,15 +101,34 @@ impl Http {
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.deadline
     }
+
+    /// When a sign that nobody waits for has to be over.
+    pub(super) fn sign_deadline(&self) -> Instant {
+        Instant::now() + self.deadline.min(SIGN_DEADLINE)
+    }
+
+    /// When a question has to be over that the provider may think about for so long.
+    pub(super) fn deadline_after(&self, wait: Duration) -> Instant {
+        self.deadline() + wait
+    }
 }
 
 /// Sends one request and reads its whole answer, once.
 pub(super) async fn exchange(request: RequestBuilder, until: Instant) -> Result<Answer, Failure> {
+    exchange_up_to(BODY_BYTES_MAX, request, until).await
+}
+
+/// As [`exchange`], for answers that may be longer than that to a send.
+pub(super) async fn exchange_up_to(
+    bytes_max: usize,
+    request: RequestBuilder,
+    until: Instant,
+) -> Result<Answer, Failure> {
     timeout_at(until, async {
         let response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(seconds);
-        let body = read_bounded(response).await?;
+        let body = read_bounded(response, bytes_max).await?;
         Ok(Answer { status, retry_after, body })
     })
     .await
@@ -129,11 +151,11 @@ fn failure_of(error: &reqwest::Error) -> Failure {
     Failure::InDoubt("the connection broke before a whole answer came")
 }
 
-async fn read_bounded(mut response: Response) -> Result<Vec<u8>, Failure> {
+async fn read_bounded(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_BYTES_MAX => {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= bytes_max => {
                 body.extend_from_slice(&chunk);
             }
             Ok(Some(_)) => return Err(Failure::InDoubt("the answer is too long to be one")),

@@ -1,14 +1,22 @@
-//! The drivers: one call to a provider for one opening, and its answer as an outcome.
+//! The drivers: one call to a provider, its answer as an outcome, and what it delivers to us.
 
 mod answer;
 mod driver;
 mod http;
+mod reading;
+mod split;
 mod vk;
+mod vk_events;
+mod vk_polling;
 mod waba;
+mod waba_webhook;
+mod waha_webhook;
+mod webhook;
 mod whatsapp_web;
 
 #[cfg(test)]
 mod tests;
 
-pub use driver::{Driver, Examined, OpeningCall, Unconnectable};
+pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable};
 pub use http::{Http, HttpUnavailable};
+pub use webhook::{WebhookHeaders, WebhookRefused};

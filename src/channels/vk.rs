@@ -1,9 +1,9 @@
-//! The `vk-user` driver: `messages.send` of the VK API.
+//! The `vk-user` driver: `messages.send` of the VK API. What it receives is in `vk_polling`.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::{
-    Url,
+    RequestBuilder, Url,
     header::{AUTHORIZATION, HeaderValue},
 };
 use serde::Deserialize;
@@ -13,17 +13,20 @@ use super::{
     answer::{Rule, by_status, class, classes, rule_for, unreadable, wait},
     driver::{
         Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, plain_text,
+        sayable,
     },
     http::{Answer, Http, exchange},
 };
 use crate::domain::{
+    address::Address,
     attempt::{Outcome, OutcomeClass},
     channel::{ChannelSpec, Secret},
+    dialogue::ReplyCall,
 };
 
-const PROVIDER: &str = "VKontakte";
+pub(super) const PROVIDER: &str = "VKontakte";
 const VERSION: &str = "5.199";
-const TEXT_CHARACTERS_MAX: usize = 9_000;
+pub(super) const TEXT_CHARACTERS_MAX: usize = 9_000;
 
 /// Three calls a second are allowed.
 const TOO_MANY_PER_SECOND: Duration = Duration::from_secs(1);
@@ -34,15 +37,15 @@ const RATE_LIMIT: Duration = Duration::from_hours(1);
 
 #[derive(Debug)]
 pub struct VkUser {
-    http: Http,
-    endpoint: Url,
+    pub(super) http: Http,
+    pub(super) endpoint: Url,
     authorization: HeaderValue,
 }
 
 /// VK answers 200 whatever happened; `request_params` of an error repeat our text and are not read.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Said<T> {
+pub(super) enum Said<T> {
     Response(T),
     Error { error_code: i64 },
 }
@@ -122,20 +125,38 @@ impl VkUser {
     }
 
     pub(super) async fn open(&self, call: &OpeningCall<'_>) -> Outcome {
-        let text = match plain_text(call.message, TEXT_CHARACTERS_MAX) {
-            Ok(text) => text,
-            Err(refused) => return refused,
-        };
-        if call.key == 0 {
-            let reason = "the key of the opening is 0, with which VKontakte would send repeats";
+        match plain_text(call.message, TEXT_CHARACTERS_MAX) {
+            Ok(text) => self.send(call.address, text, call.key).await,
+            Err(refused) => refused,
+        }
+    }
+
+    pub(super) async fn reply(&self, call: &ReplyCall<'_>) -> Outcome {
+        // VK attaches nothing to a message: its key is what it repeats.
+        let ReplyCall { peer, text, key, reference: _ } = *call;
+        match sayable(text, TEXT_CHARACTERS_MAX) {
+            Ok(text) => self.send(peer, text, key).await,
+            Err(refused) => refused,
+        }
+    }
+
+    /// Best effort: neither an answer nor an error is of use to anybody.
+    pub(super) async fn show_typing(&self, peer: &Address) {
+        let until = self.http.sign_deadline();
+        let read = [("peer_id", peer.as_str())];
+        drop(self.call::<serde_json::Value>("messages.markAsRead", &read, until).await);
+        let typing = [("peer_id", peer.as_str()), ("type", "typing")];
+        drop(self.call::<serde_json::Value>("messages.setActivity", &typing, until).await);
+    }
+
+    async fn send(&self, address: &Address, text: &str, key: i64) -> Outcome {
+        if key == 0 {
+            let reason = "the key of the message is 0, with which VKontakte would send repeats";
             return Outcome::of(OutcomeClass::OurMistake, reason);
         }
         let until = self.http.deadline();
-        let form = [
-            ("peer_id", call.address.as_str()),
-            ("random_id", &call.key.to_string()),
-            ("message", text),
-        ];
+        let form =
+            [("peer_id", address.as_str()), ("random_id", &key.to_string()), ("message", text)];
         match self.call("messages.send", &form, until).await {
             Err(outcome) => outcome,
             Ok(Said::Response(id)) => Outcome::sent(Some(i64::to_string(&id))),
@@ -168,17 +189,15 @@ impl VkUser {
         form: &[(&str, &str)],
         until: Instant,
     ) -> Result<Said<T>, Outcome> {
+        let request = self.request(method, form);
+        let answer = exchange(request, until).await.map_err(|failure| failure.outcome(PROVIDER))?;
+        read(&answer)
+    }
+
+    pub(super) fn request(&self, method: &str, form: &[(&str, &str)]) -> RequestBuilder {
         let url = below(&self.endpoint, &["method", method]);
         let form: Vec<_> = form.iter().copied().chain([("v", VERSION)]).collect();
-        let request =
-            self.http.post(url).header(AUTHORIZATION, self.authorization.clone()).form(&form);
-        let Answer { status, retry_after, body } =
-            exchange(request, until).await.map_err(|failure| failure.outcome(PROVIDER))?;
-        match serde_json::from_slice(&body) {
-            Ok(said) => Ok(said),
-            Err(_) if (200..300).contains(&status) => Err(unreadable(PROVIDER)),
-            Err(_) => Err(by_status(status, PROVIDER, retry_after)),
-        }
+        self.http.post(url).header(AUTHORIZATION, self.authorization.clone()).form(&form)
     }
 
     /// Asks for the account that calls: if it is in order, the recipient is the one that is blocked.
@@ -204,7 +223,15 @@ impl VkUser {
     }
 }
 
-fn outcome_of(code: i64) -> Outcome {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(answer: &Answer) -> Result<Said<T>, Outcome> {
+    match serde_json::from_slice(&answer.body) {
+        Ok(said) => Ok(said),
+        Err(_) if answer.is_success() => Err(unreadable(PROVIDER)),
+        Err(_) => Err(by_status(answer.status, PROVIDER, answer.retry_after)),
+    }
+}
+
+pub(super) fn outcome_of(code: i64) -> Outcome {
     match rule_for(ERRORS, code) {
         Some(rule) => rule.outcome(code, PROVIDER, None),
         None => Outcome::of(

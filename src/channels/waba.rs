@@ -1,28 +1,31 @@
-//! The `waba` driver: a template message through the WhatsApp Cloud API.
+//! The `waba` driver: messages through the WhatsApp Cloud API. What it receives is in `waba_webhook`.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::{
-    Url,
+    RequestBuilder, Url,
     header::{AUTHORIZATION, HeaderValue},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     answer::{Rule, by_status, class, classes, rule_for, unreadable, wait},
-    driver::{Examined, OpeningCall, Unconnectable, below, credential_header, endpoint},
+    driver::{Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, sayable},
     http::{Answer, Http, exchange},
+    webhook::optional_secret,
 };
 use crate::domain::{
+    address::Address,
     attempt::{Message, Outcome, OutcomeClass},
     channel::{ChannelSpec, Secret},
+    dialogue::ReplyCall,
 };
 
 const PROVIDER: &str = "WhatsApp";
 
-/// For all variables together: the text that they are put into has the same limit.
-const TEXT_CHARACTERS_MAX: usize = 4_096;
+/// Of a text. For all variables of a template together: what they are put into has the same limit.
+pub(super) const TEXT_CHARACTERS_MAX: usize = 4_096;
 
 /// The throughput of a number is counted by the second.
 const THROUGHPUT: Duration = Duration::from_secs(30);
@@ -36,6 +39,10 @@ pub struct Waba {
     http: Http,
     url: Url,
     authorization: HeaderValue,
+    pub(super) phone_number_id: String,
+    /// Webhooks are verified by it; without it none is believed.
+    pub(super) app_secret: Option<Secret>,
+    pub(super) verify_token: Option<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -121,11 +128,15 @@ impl Waba {
         http: &Http,
     ) -> Result<Self, Unconnectable> {
         let setting = |name| spec.setting(name).ok_or(Unconnectable::MissingSetting(name));
-        let path = [setting("apiVersion")?, setting("phoneNumberId")?, "messages"];
+        let phone_number_id = setting("phoneNumberId")?;
+        let path = [setting("apiVersion")?, phone_number_id, "messages"];
         Ok(Self {
             http: http.clone(),
             url: below(&endpoint(spec)?, &path),
             authorization: credential_header(secrets, "token", "Bearer ")?,
+            phone_number_id: phone_number_id.to_owned(),
+            app_secret: optional_secret(secrets, "appSecret")?,
+            verify_token: optional_secret(secrets, "verifyToken")?,
         })
     }
 
@@ -145,23 +156,73 @@ impl Waba {
     }
 
     pub(super) async fn open(&self, call: &OpeningCall<'_>) -> Outcome {
-        let body = match body(call) {
-            Ok(body) => body,
+        match template_body(call) {
+            Ok(body) => self.send(&body).await,
+            Err(refused) => refused,
+        }
+    }
+
+    pub(super) async fn reply(&self, call: &ReplyCall<'_>) -> Outcome {
+        // The Cloud API knows no key of ours and drops no repeat.
+        let ReplyCall { peer, text, key: _, reference } = *call;
+        let text = match sayable(text, TEXT_CHARACTERS_MAX) {
+            Ok(text) => text,
             Err(refused) => return refused,
         };
-        let request = self
-            .http
-            .post(self.url.clone())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .json(&body);
-        match exchange(request, self.http.deadline()).await {
+        let body = json!({
+            "type": "text",
+            "text": { "body": text, "preview_url": false },
+            "biz_opaque_callback_data": reference,
+        });
+        self.send(&addressed(body, peer)).await
+    }
+
+    /// Marks the person's message as read and shows that somebody types. Best effort.
+    pub(super) async fn show_typing(&self, last_received: Option<&str>) {
+        let Some(message_id) = last_received else { return };
+        let body = json!({
+            "messaging_product": "whatsapp",
+            "status": "read",
+            "message_id": message_id,
+            "typing_indicator": { "type": "text" },
+        });
+        drop(exchange(self.post(&body), self.http.sign_deadline()).await);
+    }
+
+    async fn send(&self, body: &Value) -> Outcome {
+        match exchange(self.post(body), self.http.deadline()).await {
             Ok(answer) => read(&answer),
             Err(failure) => failure.outcome(PROVIDER),
         }
     }
+
+    fn post(&self, body: &Value) -> RequestBuilder {
+        self.http
+            .post(self.url.clone())
+            .header(AUTHORIZATION, self.authorization.clone())
+            .json(body)
+    }
 }
 
-fn body(call: &OpeningCall<'_>) -> Result<serde_json::Value, Outcome> {
+/// Puts in whom the message is for. A person who hides their phone is known by another id, and has
+/// another field.
+fn addressed(mut body: Value, peer: &Address) -> Value {
+    let (field, value) = match peer.as_str().strip_prefix('+') {
+        Some(digits) => ("to", digits),
+        None => ("recipient", peer.as_str()),
+    };
+    body["messaging_product"] = json!("whatsapp");
+    body["recipient_type"] = json!("individual");
+    body[field] = json!(value);
+    body
+}
+
+/// What an error of a status means, in our words.
+pub(super) fn reason_of(code: i64) -> String {
+    refusal(code, false, None).reason
+}
+
+fn template_body(call: &OpeningCall<'_>) -> Result<Value, Outcome> {
     let refused = |reason| Err(Outcome::of(OutcomeClass::MessagePermanent, reason));
     let Message::Template { name, language, variables } = call.message else {
         return refused("a stranger can be written to with an approved template only");
@@ -178,15 +239,13 @@ fn body(call: &OpeningCall<'_>) -> Result<serde_json::Value, Outcome> {
             variables.iter().map(|value| json!({ "type": "text", "text": value })).collect();
         template["components"] = json!([{ "type": "body", "parameters": parameters }]);
     }
-    Ok(json!({
-        "messaging_product": "whatsapp",
-        "recipient_type": "individual",
-        "to": call.address.as_str().trim_start_matches('+'),
+    let body = json!({
         "type": "template",
         "template": template,
         // Comes back with the message's status, and so settles an attempt in doubt.
         "biz_opaque_callback_data": call.attempt.to_string(),
-    }))
+    });
+    Ok(addressed(body, call.address))
 }
 
 fn read(answer: &Answer) -> Outcome {

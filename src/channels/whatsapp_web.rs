@@ -1,27 +1,33 @@
-//! The `whatsapp-web` driver: a gateway that speaks the dialect of WAHA.
+//! The `whatsapp-web` driver: a gateway that speaks the dialect of WAHA. What it receives is in
+//! `waha_webhook`.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use reqwest::{Url, header::HeaderValue};
+use reqwest::{RequestBuilder, Url, header::HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     answer::{by_status, unreadable},
     driver::{
         Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, plain_text,
+        sayable,
     },
     http::{Answer, Http, exchange},
+    webhook::optional_secret,
 };
 use crate::domain::{
+    address::Address,
     attempt::{Outcome, OutcomeClass},
     channel::{ChannelSpec, Secret},
+    dialogue::ReplyCall,
 };
 
 const PROVIDER: &str = "the WhatsApp gateway";
 
 /// WhatsApp's own limit of a text; gateways name none.
-const TEXT_CHARACTERS_MAX: usize = 65_536;
+pub(super) const TEXT_CHARACTERS_MAX: usize = 65_536;
 
 /// WhatsApp slows the account down and names no figure; it passes in minutes.
 const OVER_LIMIT: Duration = Duration::from_mins(10);
@@ -33,7 +39,9 @@ pub struct WhatsappWeb {
     http: Http,
     endpoint: Url,
     key: HeaderValue,
-    session: String,
+    pub(super) session: String,
+    /// Webhooks are verified by it; without it none is believed.
+    pub(super) webhook_key: Option<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +93,7 @@ impl WhatsappWeb {
                 .setting("session")
                 .ok_or(Unconnectable::MissingSetting("session"))?
                 .to_owned(),
+            webhook_key: optional_secret(secrets, "webhookKey")?,
         })
     }
 
@@ -124,16 +133,51 @@ impl WhatsappWeb {
             Err(failure) => return nothing_was_sent(failure.outcome(PROVIDER)),
         };
 
+        self.send(&chat_id, text, until).await
+    }
+
+    /// Nobody is looked up: whoever is answered has an account.
+    pub(super) async fn reply(&self, call: &ReplyCall<'_>) -> Outcome {
+        // Gateways know neither a key nor a reference.
+        let ReplyCall { peer, text, key: _, reference: _ } = *call;
+        let text = match sayable(text, TEXT_CHARACTERS_MAX) {
+            Ok(text) => text,
+            Err(refused) => return refused,
+        };
+        let chat_id = chat_of(peer);
+        // Documented to come before the message; whether it worked is of no matter.
+        let stop = json!({ "session": self.session, "chatId": chat_id });
+        drop(exchange(self.post("stopTyping", &stop), self.http.sign_deadline()).await);
+        self.send(&chat_id, text, self.http.deadline()).await
+    }
+
+    /// Best effort: neither an answer nor an error is of use to anybody.
+    pub(super) async fn show_typing(&self, peer: &Address) {
+        let until = self.http.sign_deadline();
+        let body = json!({ "session": self.session, "chatId": chat_of(peer) });
+        drop(exchange(self.post("sendSeen", &body), until).await);
+        drop(exchange(self.post("startTyping", &body), until).await);
+    }
+
+    async fn send(&self, chat_id: &str, text: &str, until: Instant) -> Outcome {
         let body = json!({ "session": self.session, "chatId": chat_id, "text": text });
-        let request = self
-            .http
-            .post(below(&self.endpoint, &["api", "sendText"]))
-            .header("X-Api-Key", self.key.clone())
-            .json(&body);
-        match exchange(request, until).await {
+        match exchange(self.post("sendText", &body), until).await {
             Ok(answer) => read_sent(&answer),
             Err(failure) => failure.outcome(PROVIDER),
         }
+    }
+
+    fn post(&self, call: &str, body: &Value) -> RequestBuilder {
+        let url = below(&self.endpoint, &["api", call]);
+        self.http.post(url).header("X-Api-Key", self.key.clone()).json(body)
+    }
+}
+
+/// The chat of a phone; a hidden id is one already.
+fn chat_of(peer: &Address) -> String {
+    match peer.as_str().strip_prefix('+') {
+        Some(digits) => format!("{digits}@c.us"),
+        None => peer.as_str().to_owned(),
     }
 }
 
@@ -175,7 +219,7 @@ fn read_sent(answer: &Answer) -> Outcome {
 }
 
 /// The engines of the gateway shape their messages differently.
-fn message_id(body: &Value) -> Option<String> {
+pub(super) fn message_id(body: &Value) -> Option<String> {
     ["/id", "/id/_serialized", "/key/id", "/id/id"]
         .iter()
         .find_map(|path| body.pointer(path)?.as_str())

@@ -2,7 +2,9 @@
 
 mod conformance;
 mod misbehaving;
+
 mod server;
+mod webhooks;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,0 +1,243 @@
+//! Receiving by VK's long poll: one round, from a cursor to the next.
+//!
+//! The cursor names the server, its key and the place in the stream. When the place is lost, the
+//! next cursor says from where on messages were missed, and the round after it asks the history: a
+//! crash between two rounds loses nothing.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tracing::warn;
+
+use super::{
+    answer::by_status,
+    driver::Polled,
+    http::{Answer, exchange_up_to},
+    reading::integer,
+    vk::{PROVIDER, Said, VkUser, outcome_of, read},
+    vk_events::{read_event, read_message},
+};
+use crate::domain::{
+    attempt::{Outcome, OutcomeClass},
+    dialogue::Received,
+};
+
+/// As VK recommends: a proxy on the way may close what is silent for longer.
+const WAIT: Duration = Duration::from_secs(25);
+
+/// Attachments (2), all events (8), `pts` (32) and `random_id` (128).
+const MODE: &str = "170";
+
+const LONG_POLL_VERSION: &str = "3";
+
+/// A page of the history has at most 200 messages of 9,000 characters, which JSON may write in six
+/// bytes each, and their attachments.
+const POLL_BYTES_MAX: usize = 16 * 1024 * 1024;
+const HISTORY_MESSAGES_MAX: &str = "200";
+
+/// The place asked for is too old, or one that never was: what was missed cannot be had.
+const HISTORY_IS_GONE: &[i64] = &[907, 908];
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Cursor {
+    server: String,
+    key: String,
+    ts: i64,
+    pts: Option<i64>,
+    /// Messages from here on were missed, and are asked for before any new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missed: Option<Missed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Missed {
+    ts: i64,
+    pts: Option<i64>,
+}
+
+/// `ts` is a number or a text.
+#[derive(Deserialize)]
+struct Server {
+    server: String,
+    key: String,
+    ts: Value,
+    pts: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Checked {
+    failed: Option<Value>,
+    ts: Option<Value>,
+    pts: Option<Value>,
+    #[serde(default)]
+    updates: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct History {
+    #[serde(default)]
+    messages: Messages,
+    new_pts: Option<Value>,
+    more: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+struct Messages {
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+impl VkUser {
+    /// One round. Without a cursor it only finds out where "now" is.
+    pub(super) async fn poll(&self, cursor: Option<&str>) -> Result<Polled, Outcome> {
+        // A cursor that is none of this version's can only be begun anew.
+        let cursor = cursor.and_then(|text| serde_json::from_str::<Cursor>(text).ok());
+        let polled = match cursor {
+            None => self.begin(None).await,
+            Some(cursor) => match cursor.missed {
+                Some(missed) => self.catch_up(cursor, missed).await,
+                None => self.check(cursor).await,
+            },
+        };
+        polled.map_err(nothing_was_sent)
+    }
+
+    /// A new server, key and place.
+    async fn begin(&self, missed: Option<Missed>) -> Result<Polled, Outcome> {
+        let form = [("need_pts", "1"), ("lp_version", LONG_POLL_VERSION)];
+        let (answer, said) = self.ask("messages.getLongPollServer", &form).await?;
+        let Server { server, key, ts, pts } = match said {
+            Said::Response(server) => server,
+            Said::Error { error_code } => return Err(outcome_of(error_code)),
+        };
+        let ts = integer(Some(&ts)).ok_or_else(unreadable)?;
+        let cursor = Cursor { server, key, ts, pts: integer(pts.as_ref()), missed };
+        Ok(polled(Vec::new(), &cursor, answer))
+    }
+
+    async fn check(&self, cursor: Cursor) -> Result<Polled, Outcome> {
+        let mut url = self.server_url(&cursor.server)?;
+        url.query_pairs_mut()
+            .append_pair("act", "a_check")
+            .append_pair("key", &cursor.key)
+            .append_pair("ts", &cursor.ts.to_string())
+            .append_pair("wait", &WAIT.as_secs().to_string())
+            .append_pair("mode", MODE)
+            .append_pair("version", LONG_POLL_VERSION);
+        let until = self.http.deadline_after(WAIT);
+        let answer = exchange_up_to(POLL_BYTES_MAX, self.http.get(url), until)
+            .await
+            .map_err(|failure| failure.outcome(PROVIDER))?;
+        if !answer.is_success() {
+            return Err(by_status(answer.status, PROVIDER, answer.retry_after));
+        }
+        let Checked { failed, ts, pts, updates } = parse(&answer.body)?;
+        let missed = Some(Missed { ts: cursor.ts, pts: cursor.pts });
+        match failed.as_ref().map(|failed| integer(Some(failed))) {
+            None => {
+                let ts = integer(ts.as_ref()).ok_or_else(unreadable)?;
+                let received = updates.iter().filter_map(read_event).collect();
+                let pts = integer(pts.as_ref()).or(cursor.pts);
+                Ok(polled(received, &Cursor { ts, pts, ..cursor }, answer))
+            }
+            // The stream no longer reaches back to our place; it names a younger one.
+            Some(Some(1)) => {
+                let ts = integer(ts.as_ref()).ok_or_else(unreadable)?;
+                Ok(polled(Vec::new(), &Cursor { ts, missed, ..cursor }, answer))
+            }
+            // The key is too old; the place is still good.
+            Some(Some(2)) => {
+                let mut renewed = self.begin(None).await?;
+                let new: Cursor = parse(renewed.cursor.as_bytes())?;
+                renewed.cursor = written(&Cursor { server: new.server, key: new.key, ..cursor });
+                Ok(renewed)
+            }
+            // The key and the place are lost.
+            Some(Some(3)) => self.begin(missed).await,
+            Some(code) => {
+                let code = code.map_or("unknown".to_owned(), |code| code.to_string());
+                let reason = format!("{PROVIDER}: the long poll failed with code {code}");
+                Err(Outcome::of(OutcomeClass::OurMistake, reason))
+            }
+        }
+    }
+
+    async fn catch_up(&self, cursor: Cursor, missed: Missed) -> Result<Polled, Outcome> {
+        let place = match missed.pts {
+            Some(pts) => ("pts", pts.to_string()),
+            None => ("ts", missed.ts.to_string()),
+        };
+        let form = [
+            (place.0, place.1.as_str()),
+            ("msgs_limit", HISTORY_MESSAGES_MAX),
+            ("lp_version", LONG_POLL_VERSION),
+        ];
+        let (answer, said) = self.ask("messages.getLongPollHistory", &form).await?;
+        let History { messages, new_pts, more } = match said {
+            Said::Response(history) => history,
+            Said::Error { error_code } if HISTORY_IS_GONE.contains(&error_code) => {
+                warn!("messages of a VKontakte account were missed, and its history is too short");
+                return Ok(polled(Vec::new(), &Cursor { missed: None, ..cursor }, answer));
+            }
+            Said::Error { error_code } => return Err(outcome_of(error_code)),
+        };
+        let more = matches!(&more, Some(Value::Bool(true))) || integer(more.as_ref()) == Some(1);
+        let pts = integer(new_pts.as_ref());
+        // A history that says "more" and names no new place would be read for ever.
+        let still_missed = (more && pts > missed.pts).then_some(Missed { ts: missed.ts, pts });
+        let received = messages.items.iter().filter_map(read_message).collect();
+        let pts = if still_missed.is_some() { cursor.pts } else { pts.or(cursor.pts) };
+        Ok(polled(received, &Cursor { pts, missed: still_missed, ..cursor }, answer))
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        form: &[(&str, &str)],
+    ) -> Result<(Answer, Said<T>), Outcome> {
+        let request = self.request(method, form);
+        let answer = exchange_up_to(POLL_BYTES_MAX, request, self.http.deadline())
+            .await
+            .map_err(|failure| failure.outcome(PROVIDER))?;
+        let said = read(&answer)?;
+        Ok((answer, said))
+    }
+
+    /// VK names it with or without a scheme. The key is a secret: it is not sent in the clear where
+    /// the API itself is not.
+    fn server_url(&self, server: &str) -> Result<Url, Outcome> {
+        let text =
+            if server.contains("://") { server.to_owned() } else { format!("https://{server}") };
+        Url::parse(&text)
+            .ok()
+            .filter(|url| url.scheme() == "https" || url.scheme() == self.endpoint.scheme())
+            .ok_or_else(unreadable)
+    }
+}
+
+fn polled(received: Vec<Received>, cursor: &Cursor, answer: Answer) -> Polled {
+    Polled { received, cursor: written(cursor), raw: answer.body }
+}
+
+fn written(cursor: &Cursor) -> String {
+    serde_json::to_string(cursor).expect("texts and numbers can be written as JSON")
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Outcome> {
+    serde_json::from_slice(body).map_err(|_| unreadable())
+}
+
+fn unreadable() -> Outcome {
+    let reason = format!("{PROVIDER} answered the long poll, but not in its own form");
+    Outcome::of(OutcomeClass::NotSent, reason)
+}
+
+/// It was only asked: whatever would be in doubt after a send may be asked again.
+fn nothing_was_sent(mut outcome: Outcome) -> Outcome {
+    if outcome.class == OutcomeClass::InDoubt {
+        outcome.class = OutcomeClass::NotSent;
+    }
+    outcome
+}
