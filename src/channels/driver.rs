@@ -95,6 +95,14 @@ impl Driver {
         }
     }
 
+    pub fn kind(&self) -> ChannelKind {
+        match self {
+            Self::VkUser(_) => ChannelKind::VkUser,
+            Self::Waba(_) => ChannelKind::Waba,
+            Self::WhatsappWeb(_) => ChannelKind::WhatsappWeb,
+        }
+    }
+
     /// Asks the provider whether the account may send; sends nothing.
     pub async fn examine(&self) -> Examined {
         match self {

@@ -1,7 +1,5 @@
 //! A dialogue: one person's thread with one channel inside one task, and what is said in it.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 
 use super::{address::Address, word::words};
@@ -95,6 +93,3 @@ pub struct ReplyCall<'a> {
     /// Attached to the message where the provider repeats it in echoes and statuses.
     pub reference: &'a str,
 }
-
-/// How long after the person's last message a free text may be sent, where the provider has such a window.
-pub const REPLY_WINDOW: Duration = Duration::from_hours(24);

@@ -2,6 +2,8 @@
 //!
 //! Validation, schemas, documentation and the executor all read [`KINDS`]; a correction is one line.
 
+use std::time::Duration;
+
 use super::word::words;
 
 words! {
@@ -96,6 +98,8 @@ pub struct KindFacts {
     /// The provider drops a second message with the same key, so an attempt in doubt may be repeated.
     pub drops_repeats: bool,
     pub way: Way,
+    /// For so long after the person's last message a text may be sent.
+    pub reply_window: Option<Duration>,
 }
 
 impl ChannelKind {
@@ -152,6 +156,9 @@ const ALLOWED_ORIGINS: SettingFacts = SettingFacts {
     about: "The sites that may embed the chat, such as `https://shop.example`.",
 };
 
+/// Meta's and Telegram's rule for businesses.
+const REPLY_WINDOW: Duration = Duration::from_hours(24);
+
 /// The table of channel kinds.
 pub const KINDS: &[KindFacts] = &[
     KindFacts {
@@ -164,6 +171,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: None,
         drops_repeats: true,
         way: Way::NotYet,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::TelegramBot,
@@ -175,6 +183,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("https://api.telegram.org"),
         drops_repeats: false,
         way: Way::NotYet,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::TelegramBusiness,
@@ -186,6 +195,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("https://api.telegram.org"),
         drops_repeats: false,
         way: Way::NotYet,
+        reply_window: Some(REPLY_WINDOW),
     },
     KindFacts {
         kind: ChannelKind::WhatsappWeb,
@@ -210,6 +220,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("http://127.0.0.1:3000"),
         drops_repeats: false,
         way: Way::Provider,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::Waba,
@@ -230,6 +241,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("https://graph.facebook.com"),
         drops_repeats: false,
         way: Way::Provider,
+        reply_window: Some(REPLY_WINDOW),
     },
     KindFacts {
         kind: ChannelKind::VkUser,
@@ -241,6 +253,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("https://api.vk.ru"),
         drops_repeats: true,
         way: Way::Provider,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::VkPublic,
@@ -252,6 +265,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("https://api.vk.ru"),
         drops_repeats: true,
         way: Way::NotYet,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::Avito,
@@ -263,6 +277,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("https://api.avito.ru"),
         drops_repeats: false,
         way: Way::NotYet,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::PageMessenger,
@@ -274,6 +289,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: None,
         drops_repeats: true,
         way: Way::Hosted,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::Iframe,
@@ -285,6 +301,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: None,
         drops_repeats: true,
         way: Way::NotYet,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::Widget,
@@ -296,6 +313,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: None,
         drops_repeats: true,
         way: Way::NotYet,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::Api,
@@ -307,6 +325,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: None,
         drops_repeats: true,
         way: Way::Hosted,
+        reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::Instagram,
@@ -318,6 +337,7 @@ pub const KINDS: &[KindFacts] = &[
         endpoint: Some("https://graph.instagram.com"),
         drops_repeats: false,
         way: Way::NotYet,
+        reply_window: Some(REPLY_WINDOW),
     },
 ];
 

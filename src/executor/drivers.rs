@@ -12,8 +12,8 @@ use crate::{
     channels::{Driver, Http},
     domain::{
         channel::{ChannelSpec, Secret, SecretReference},
-        id::ChannelName,
-        kind::ChannelKind,
+        id::{ChannelName, ExecutorId},
+        kind::{ChannelKind, Way},
     },
 };
 
@@ -38,6 +38,11 @@ impl fmt::Debug for Connector {
 
 impl Connector {
     pub fn connect(&self, name: &ChannelName, spec: &ChannelSpec) -> Result<Driver, String> {
+        self.make(&self.resolve(name, spec)?)
+    }
+
+    /// The specification and the secrets that a driver is made of.
+    fn resolve(&self, name: &ChannelName, spec: &ChannelSpec) -> Result<Ingredients, String> {
         let mut spec = spec.clone();
         if let Some(endpoint) = (self.find_endpoint)(spec.kind) {
             spec.endpoint = Some(endpoint);
@@ -55,14 +60,33 @@ impl Connector {
                 Err(_) => {}
             }
         }
-        Driver::connect(&spec, &secrets, &self.http).map_err(|error| error.to_string())
+        Ok(Ingredients { spec, secrets })
     }
+
+    fn make(&self, Ingredients { spec, secrets }: &Ingredients) -> Result<Driver, String> {
+        Driver::connect(spec, secrets, &self.http).map_err(|error| error.to_string())
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Ingredients {
+    spec: ChannelSpec,
+    secrets: BTreeMap<String, Secret>,
+}
+
+/// What an executor holds at the moment: the loops of its process work on it.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// Absent before the first registration.
+    pub(super) executor: Option<ExecutorId>,
+    pub(super) drivers: Arc<HashMap<ChannelName, Arc<Driver>>>,
 }
 
 /// The connected drivers by channel.
 #[derive(Debug, Default)]
 pub(super) struct Drivers {
-    connected: HashMap<ChannelName, Arc<Driver>>,
+    connected: Arc<HashMap<ChannelName, Arc<Driver>>>,
+    made_of: HashMap<ChannelName, Ingredients>,
     /// Why the others are not; told once, until it changes.
     problems: BTreeMap<ChannelName, String>,
 }
@@ -72,20 +96,41 @@ impl Drivers {
         self.connected.get(channel).map(Arc::clone)
     }
 
-    /// Connects every channel anew: a changed specification and a rotated secret count from now on.
-    /// Gives, for each, why it cannot be connected.
+    pub(super) fn all(&self) -> Arc<HashMap<ChannelName, Arc<Driver>>> {
+        Arc::clone(&self.connected)
+    }
+
+    /// Connects the channels: a changed specification and a rotated secret count from now on, and what is
+    /// as it was keeps its driver. Gives, for each, why it cannot be connected.
     pub(super) fn reconnect(
         &mut self,
         connector: &Connector,
         channels: Vec<(ChannelName, ChannelSpec)>,
     ) -> Vec<(ChannelName, Option<String>)> {
-        self.connected.clear();
         let before = std::mem::take(&mut self.problems);
+        let mut made_of = std::mem::take(&mut self.made_of);
+        let mut connected = HashMap::with_capacity(channels.len());
         let mut news = Vec::with_capacity(channels.len());
         for (name, spec) in channels {
-            let problem = match connector.connect(&name, &spec) {
+            // Nobody is called where the people read their messages from us.
+            let driver = match spec.kind.facts().way {
+                Way::Hosted => Ok(None),
+                _ => connector.resolve(&name, &spec).and_then(|ingredients| {
+                    let kept = match made_of.remove(&name) {
+                        Some(before) if before == ingredients => self.connected.get(&name).cloned(),
+                        _ => None,
+                    };
+                    let driver = match kept {
+                        Some(driver) => driver,
+                        None => Arc::new(connector.make(&ingredients)?),
+                    };
+                    self.made_of.insert(name.clone(), ingredients);
+                    Ok(Some(driver))
+                }),
+            };
+            let problem = match driver {
                 Ok(driver) => {
-                    self.connected.insert(name.clone(), Arc::new(driver));
+                    connected.extend(driver.map(|driver| (name.clone(), driver)));
                     None
                 }
                 Err(problem) => {
@@ -98,6 +143,7 @@ impl Drivers {
             };
             news.push((name, problem));
         }
+        self.connected = Arc::new(connected);
         news
     }
 }

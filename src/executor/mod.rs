@@ -1,10 +1,19 @@
-//! Openings: permits from the store, calls through the drivers, outcomes back into the store.
+//! Openings and dialogues: permits from the store, calls through the drivers, outcomes back into the store.
 
+mod ais;
+mod answering;
 mod backup_guard;
+mod conversations;
+mod decision;
 mod drivers;
 mod message;
 mod openings;
+mod prompt;
+mod receiving;
 
+pub use ais::AiConnector;
 pub use backup_guard::BackupGuard;
-pub use drivers::Connector;
+pub use conversations::Conversations;
+pub use drivers::{Connector, Held};
 pub use openings::{Executor, Identity};
+pub use receiving::Receiver;

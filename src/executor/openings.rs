@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::{
+    sync::watch,
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    drivers::{Connector, Drivers},
+    drivers::{Connector, Drivers, Held},
     message::compose,
 };
 use crate::{
@@ -80,6 +81,8 @@ pub struct Executor {
     id: ExecutorId,
     lanes: HashMap<ChannelName, Fence>,
     drivers: Drivers,
+    /// Where the other loops of this process see what is held.
+    held: watch::Sender<Held>,
     calls: JoinSet<Said>,
     /// Attempts whose call runs.
     calling: HashMap<tokio::task::Id, Call>,
@@ -102,6 +105,7 @@ impl Executor {
             identity,
             lanes: HashMap::new(),
             drivers: Drivers::default(),
+            held: watch::Sender::default(),
             calls: JoinSet::new(),
             calling: HashMap::new(),
             ended: Vec::new(),
@@ -110,6 +114,11 @@ impl Executor {
             next_reconnect: now,
             next_housekeeping: now,
         }
+    }
+
+    /// What this executor holds, for the loops that work on it as well.
+    pub fn held(&self) -> watch::Receiver<Held> {
+        self.held.subscribe()
     }
 
     /// Sends until `shutdown`, and then leaves in order.
@@ -211,6 +220,7 @@ impl Executor {
         let channels = self.store.read_channels(&names).await?;
         let news = self.drivers.reconnect(&self.connector, channels);
         self.store.set_unconnectable(self.id, &news).await?;
+        self.held.send_replace(Held { executor: Some(self.id), drivers: self.drivers.all() });
         // Only now: what failed half-way is done again by the next pass.
         self.next_reconnect = Instant::now() + RECONNECT;
         Ok(())

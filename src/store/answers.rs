@@ -293,14 +293,16 @@ impl Store {
         Ok(Committed::Taken)
     }
 
-    /// An answer that failed is made again later. `after` is what the AI asked for, where it did.
+    /// An answer that is not there yet is made later: after a time, which is no failure of the dialogue's,
+    /// or without one, later each time.
     pub async fn put_turn_off(
         &self,
         turn: &HeldTurn,
         after: Option<Duration>,
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            "UPDATE dialogues d SET held_fence = NULL, held_turn = NULL, failures = failures + 1,
+            "UPDATE dialogues d SET held_fence = NULL, held_turn = NULL,
+                failures = failures + ($4::interval IS NULL)::int,
                 due_at = CASE WHEN due_at IS NOT NULL THEN greatest(due_at, clock_timestamp() + coalesce($4,
                     make_interval(secs => least($6::float8, $5::float8 * power(2, least(failures, 20)))))) END
             WHERE id = $1 AND held_fence = $2 AND held_turn = $3",

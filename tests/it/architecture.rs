@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("intelligence", &["domain"]),
     ("integrations", &["domain"]),
     ("reconcile", &["domain", "manifest", "plan", "store", "channels", "integrations"]),
-    ("executor", &["domain", "manifest", "plan", "store", "channels"]),
+    ("executor", &["domain", "manifest", "plan", "store", "channels", "intelligence"]),
     ("rehearsal", &["domain", "manifest", "plan", "store", "channels"]),
 ];
 

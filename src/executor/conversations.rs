@@ -1,0 +1,295 @@
+//! The loop of dialogues: what is due is answered, what is to be said leaves, whoever is silent is reminded.
+//!
+//! It works on the lanes that the loop of openings holds, under their fences. A wake-up carries no data;
+//! every pass looks at everything.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::{Id, JoinSet},
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{
+    ais::{AiConnector, Ais},
+    answering::Answering,
+    drivers::Held,
+};
+use crate::{
+    domain::{
+        attempt::{Outcome, OutcomeClass},
+        dialogue::ReplyCall,
+        id::MessageId,
+        resource::{AiSpec, Reminder},
+    },
+    store::{FinishedReply, HeldTurn, ReplyPermit, Store, StoreError, Wakeups},
+};
+
+/// Answers in the making at a time: an AI takes seconds, and a backlog after an outage must not be a flood.
+const ANSWERS_MAX: usize = 16;
+/// Replies on their way at a time.
+const REPLIES_MAX: usize = 64;
+/// A look without a wake-up: one that was lost costs no more than this.
+const LOOK: Duration = Duration::from_secs(5);
+const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
+const AWAY_PAUSE: Duration = Duration::from_millis(500);
+/// When something is due at this moment, and could not be taken, because a row was locked.
+const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+/// How long calls may finish after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The loop of dialogues.
+#[derive(Debug)]
+pub struct Conversations {
+    store: Store,
+    held: watch::Receiver<Held>,
+    answering: Answering,
+    answers: JoinSet<()>,
+    /// The turns that are being answered, by the task that does.
+    turns: HashMap<Id, HeldTurn>,
+    calls: JoinSet<FinishedReply>,
+    /// Messages whose call runs, or is not recorded yet.
+    calling: HashMap<Id, ReplyPermit>,
+    ended: Vec<FinishedReply>,
+}
+
+impl Conversations {
+    pub fn new(
+        store: Store,
+        ais: AiConnector,
+        held: watch::Receiver<Held>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let answering = Answering { store: store.clone(), ais: Ais::new(ais), shutdown };
+        Self {
+            store,
+            held,
+            answering,
+            answers: JoinSet::new(),
+            turns: HashMap::new(),
+            calls: JoinSet::new(),
+            calling: HashMap::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Answers until `shutdown`, and then leaves in order.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut wakeups = None;
+        let mut away = false;
+        while !shutdown.is_cancelled() {
+            // Registered before looking, so that no wake-up falls in between.
+            if wakeups.is_none() {
+                let registered = timeout(DATABASE_DEADLINE, self.store.dialogue_wakeups()).await;
+                wakeups = registered.ok().and_then(Result::ok);
+            }
+            let passed = timeout(DATABASE_DEADLINE, self.pass()).await;
+            let until = match passed.unwrap_or(Err(StoreError::Silent)) {
+                Ok(until) => {
+                    if std::mem::take(&mut away) {
+                        info!("dialogues go on");
+                    }
+                    until
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut away, true) {
+                        warn!("dialogues wait for the database: {:#}", anyhow::Error::from(error));
+                    }
+                    Instant::now() + AWAY_PAUSE
+                }
+            };
+            self.wait(&shutdown, &mut wakeups, until).await;
+        }
+        self.leave().await;
+    }
+
+    /// One look at everything. Gives the time of the next one.
+    async fn pass(&mut self) -> Result<Instant, StoreError> {
+        let held = self.held.borrow_and_update().clone();
+        let Some(executor) = held.executor else { return Ok(Instant::now() + LOOK) };
+        self.record().await?;
+        let known: Vec<MessageId> = self.calling.values().map(|permit| permit.message).collect();
+        let settled = self.store.settle_abandoned_replies(executor, &known).await?;
+        if settled > 0 {
+            warn!(settled, "replies of a stopped executor");
+        }
+        for due in self.store.list_due_reminders(executor).await? {
+            let ai = due.ai_fields.as_ref().and_then(AiSpec::from_fields);
+            let reminders = ai.map(|ai| ai.reminders).unwrap_or_default();
+            let (text, next) = reminder(&reminders, due.index, due.text.as_deref());
+            self.store.remind(&due, text.as_deref(), next).await?;
+        }
+        let free = REPLIES_MAX.saturating_sub(self.calling.len());
+        if free > 0 {
+            for permit in self.store.permit_replies(executor, free).await? {
+                self.call(permit, &held);
+            }
+        }
+        let free = ANSWERS_MAX.saturating_sub(self.turns.len());
+        if free > 0 {
+            for turn in self.store.lease_turns(executor, free).await? {
+                let driver = held.drivers.get(&turn.channel).cloned();
+                let answer =
+                    self.answers.spawn(self.answering.clone().answer(turn.clone(), driver));
+                self.turns.insert(answer.id(), turn);
+            }
+        }
+        let next = self.store.next_in_dialogues_in(executor).await?;
+        Ok(Instant::now() + next.map_or(LOOK, |wait| wait.clamp(LOCKED_PAUSE, LOOK)))
+    }
+
+    fn call(&mut self, permit: ReplyPermit, held: &Held) {
+        let driver = held.drivers.get(&permit.channel).cloned();
+        let known = permit.clone();
+        let call = self.calls.spawn(async move {
+            let ReplyPermit { message, channel, fence, peer, text, key, silence, .. } = permit;
+            let outcome = match driver {
+                None => Outcome::of(OutcomeClass::NotSent, "the channel is not connected"),
+                Some(driver) if is_over(driver.kind().facts().reply_window, silence) => {
+                    let reason = "more than 24 hours since the person wrote";
+                    Outcome::of(OutcomeClass::WindowClosed, reason)
+                }
+                Some(driver) => {
+                    let reference = key.to_string();
+                    let call = ReplyCall { peer: &peer, text: &text, key, reference: &reference };
+                    driver.reply(&call).await
+                }
+            };
+            FinishedReply { message, channel, fence, outcome }
+        });
+        self.calling.insert(call.id(), known);
+    }
+
+    /// Records what ended. On an error everything is kept for the next pass.
+    async fn record(&mut self) -> Result<(), StoreError> {
+        while let Some(joined) = self.calls.try_join_next_with_id() {
+            self.take_call(joined);
+        }
+        while let Some(joined) = self.answers.try_join_next_with_id() {
+            self.take_answer(joined).await?;
+        }
+        if !self.ended.is_empty() {
+            self.store.record_replies(&self.ended).await?;
+            let recorded: HashSet<MessageId> = self.ended.drain(..).map(|f| f.message).collect();
+            self.calling.retain(|_, permit| !recorded.contains(&permit.message));
+        }
+        Ok(())
+    }
+
+    fn take_call(&mut self, joined: Result<(Id, FinishedReply), tokio::task::JoinError>) {
+        match joined {
+            Ok((_, finished)) => {
+                let FinishedReply { message, channel, outcome, .. } = &finished;
+                debug!(%message, %channel, class = %outcome.class, reason = outcome.reason, "reply");
+                self.ended.push(finished);
+            }
+            // A driver that panicked: nobody knows what it had done before.
+            Err(error) => {
+                if let Some(permit) = self.calling.get(&error.id()) {
+                    self.ended.push(FinishedReply {
+                        message: permit.message,
+                        channel: permit.channel.clone(),
+                        fence: permit.fence,
+                        outcome: Outcome::of(
+                            OutcomeClass::InDoubt,
+                            "the driver failed in the call",
+                        ),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn take_answer(
+        &mut self,
+        joined: Result<(Id, ()), tokio::task::JoinError>,
+    ) -> Result<(), StoreError> {
+        let (id, failed) = match joined {
+            Ok((id, ())) => (id, false),
+            Err(error) => (error.id(), true),
+        };
+        if let Some(turn) = self.turns.remove(&id)
+            && failed
+        {
+            warn!(dialogue = %turn.dialogue, "an answer failed in the making");
+            self.store.put_turn_off(&turn, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait(
+        &mut self,
+        shutdown: &CancellationToken,
+        wakeups: &mut Option<Wakeups>,
+        until: Instant,
+    ) {
+        let woken = async {
+            match wakeups {
+                Some(wakeups) => wakeups.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            Some(joined) = self.calls.join_next_with_id() => self.take_call(joined),
+            Some(joined) = self.answers.join_next_with_id() => {
+                if self.take_answer(joined).await.is_err() {
+                    // The lane's next fence frees it.
+                    debug!("a turn could not be put off");
+                }
+            }
+            Ok(()) = self.held.changed() => {}
+            woken = woken => {
+                if woken.is_err() {
+                    *wakeups = None;
+                }
+            }
+            () = sleep_until(until) => {}
+        }
+    }
+
+    /// Calls that run may finish for a while; answers in the making are made again by whoever comes next.
+    async fn leave(mut self) {
+        let deadline = Instant::now() + GRACE;
+        self.answers.abort_all();
+        while let Ok(Some(joined)) = timeout_at(deadline, self.calls.join_next_with_id()).await {
+            self.take_call(joined);
+        }
+        let last_words = async {
+            self.record().await?;
+            for turn in self.turns.values() {
+                self.store.release_turn(turn).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        if timeout_at(deadline + Duration::from_millis(500), last_words).await.is_err() {
+            warn!("replies without a record stay in doubt");
+        }
+    }
+}
+
+/// Whether the provider lets no text pass any more.
+fn is_over(window: Option<Duration>, silence: Option<Duration>) -> bool {
+    window.is_some_and(|window| silence.is_none_or(|silence| silence >= window))
+}
+
+/// What is said after a silence, and after how much more of it the next reminder comes. One that the AI
+/// asked for stands for itself.
+fn reminder(
+    reminders: &[Reminder],
+    index: usize,
+    own: Option<&str>,
+) -> (Option<String>, Option<Duration>) {
+    if let Some(own) = own {
+        return (Some(own.to_owned()), None);
+    }
+    let Some(Reminder { after, text }) = reminders.get(index) else { return (None, None) };
+    let next = reminders.get(index + 1).map(|next| next.after.saturating_sub(*after));
+    (Some(text.clone()), next)
+}
