@@ -77,8 +77,10 @@ impl Answering {
         let made = self.make(&turn, driver).await;
         let kept = match made {
             Ok(()) => Ok(()),
-            Err(Trouble::NoAnswer(NoAnswer::Void)) => self.store.release_turn(&turn).await,
-            Err(Trouble::NoAnswer(NoAnswer::LimitReached)) => Ok(()),
+            // The limit is told where it is reached.
+            Err(Trouble::NoAnswer(NoAnswer::Void | NoAnswer::LimitReached)) => {
+                self.store.release_turn(&turn).await
+            }
             Err(Trouble::NoAnswer(NoAnswer::Failed(failure))) => {
                 self.put_off(&turn, &failure).await
             }

@@ -129,15 +129,15 @@ fn instructions(
     if !context.variables.is_empty() {
         text.push_str("\n\nWhat is known of the person:");
         for (name, value) in &context.variables {
-            text.push_str(&format!("\n- {name}: {value}"));
+            text.extend(["\n- ", name, ": ", value]);
         }
     }
     if let Some(summary) = summary {
         text.push_str("\n\nWhat was said earlier: ");
         text.push_str(summary);
     }
-    text.push_str(&format!("\n\nNow it is {} UTC.", context.now.format("%A %Y-%m-%d %H:%M")));
-    text
+    let now = context.now.format("%A %Y-%m-%d %H:%M");
+    format!("{text}\n\nNow it is {now} UTC.")
 }
 
 fn field(fields: &Fields, path: &str) -> Option<String> {
