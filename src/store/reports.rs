@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     connect::Store,
-    encoding::{digest_from_bytes, fields_from_json, parsed},
+    encoding::{digest_from_bytes, live_from_json, parsed},
     error::StoreError,
     lanes::interval,
 };
@@ -43,8 +43,8 @@ pub struct LeasedReport {
     /// Every lease ever, with this one.
     pub fence: i32,
     pub remote_id: Option<String>,
-    /// The integration as it stood at the lease.
-    pub spec: IntegrationSpec,
+    /// The integration as it stood at the lease; `None` where a hand in the database left none.
+    pub spec: Option<IntegrationSpec>,
     pub digest: Digest,
 }
 
@@ -146,8 +146,7 @@ impl LeasedRow {
             .map_err(|_| unreadable("the content of a report"))?;
         let Content { address, name, phone, email, evidence, summary, transcript, manager } =
             content;
-        let spec = IntegrationSpec::from_fields(&fields_from_json(&self.fields)?)
-            .ok_or_else(|| unreadable(&format!("integration `{}`", self.integration)))?;
+        let spec = IntegrationSpec::from_fields(&live_from_json(&self.fields));
         let new = NewReport {
             dialogue: DialogueId(self.dialogue),
             task: parsed(&self.task)?,

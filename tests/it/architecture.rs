@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("channels", &["domain"]),
     ("integrations", &["domain"]),
     ("reconcile", &["domain", "manifest", "plan", "store", "channels", "integrations"]),
-    ("executor", &["domain", "manifest", "plan", "store", "channels"]),
+    ("executor", &["domain", "manifest", "plan", "store", "channels", "integrations"]),
     ("rehearsal", &["domain", "manifest", "plan", "store", "channels"]),
 ];
 
