@@ -12,10 +12,10 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    channels::Http,
-    clock, config,
+    channels, clock, config,
     domain::id::{ExecutorId, WatchId},
-    executor::{BackupGuard, Connector, Executor, Identity},
+    executor::{BackupGuard, Connector, Executor, Identity, ReportConnector, Reports},
+    integrations,
     plan::Plan,
     reconcile::{
         Announcements, Announcer, Audience, Controller, Follower, ReconcileError, Reconciled,
@@ -151,7 +151,9 @@ pub async fn rehearse(
     let providers_end = CancellationToken::new();
     let rehearsal = start_providers(journal, &providers_end, &tracker).await?;
     tracker.close();
-    Executor::new(store, connector(Some(rehearsal))?, identity()).run(shutdown).await;
+    let reports = Reports::new(store.clone(), report_connector(Some(rehearsal.clone()))?);
+    let executor = Executor::new(store, connector(Some(rehearsal))?, identity());
+    tokio::join!(executor.run(shutdown.clone()), reports.run(shutdown));
     providers_end.cancel();
     drop(tokio::time::timeout(CLOSE_DEADLINE, tracker.wait()).await);
     Ok(())
@@ -224,6 +226,7 @@ pub async fn watch(
     if let Some(embedded) = &database.embedded {
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
+    let reports = Reports::new(store.clone(), report_connector(rehearsal.clone())?);
     let executor = Executor::new(store.clone(), connector(rehearsal)?, identity());
     let (source, tasks) = source(tasks, follower.as_ref());
     let (announcements, announcer) = announcer(audience, &source, &tasks);
@@ -239,6 +242,7 @@ pub async fn watch(
     loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
     loops.spawn(executor.run(shutdown.clone()));
+    loops.spawn(reports.run(shutdown.clone()));
     loops.close();
     tracker.close();
 
@@ -284,7 +288,7 @@ pub fn live_connector() -> anyhow::Result<Connector> {
 }
 
 fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
-    let http = Http::new()?;
+    let http = channels::Http::new()?;
     Ok(match rehearsal {
         Some(rehearsal) => Connector {
             http,
@@ -299,6 +303,31 @@ fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
                 config::secret(reference).map_err(|missing| missing.to_string())
             }),
             find_endpoint: Arc::new(|_| None),
+        },
+    })
+}
+
+/// What it takes to report to integrations, or to a rehearsal's.
+fn report_connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<ReportConnector> {
+    let (http, clock) = (integrations::Http::new()?, clock::now);
+    Ok(match rehearsal {
+        Some(rehearsal) => ReportConnector {
+            http,
+            find_secret: Arc::new(|integration, credential, _| {
+                Ok(Rehearsal::integration_secret(integration.as_str(), credential))
+            }),
+            find_endpoint: Arc::new(move |integration, kind| {
+                Some(rehearsal.integration_url(kind, integration.as_str()))
+            }),
+            clock,
+        },
+        None => ReportConnector {
+            http,
+            find_secret: Arc::new(|_, _, reference| {
+                config::secret(reference).map_err(|missing| missing.to_string())
+            }),
+            find_endpoint: Arc::new(|_, _| None),
+            clock,
         },
     })
 }

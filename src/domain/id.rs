@@ -99,6 +99,8 @@ numbers! {
     MessageId(i64)
     /// One call of an AI, with what was reserved for it.
     AiCallId(i64)
+    /// One event of a dialogue, as it is reported; its receiver drops repeats by it.
+    ReportId(Uuid)
     /// One running executor.
     ExecutorId(Uuid)
     /// One running `watch`.

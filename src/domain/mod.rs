@@ -2,7 +2,7 @@
 //!
 //! One word an idea, in code, SQL, logs and the command line: *task*, *type*, *format*, *channel*,
 //! *kind*, *manager*, *AI*, *integration*, *contact*, *address*, *audience*, *dialogue*, *opening*,
-//! *reply*, *remaining*, *operator*; *manifest*, *place*, *field*, *plan*, *change*, *rejection*,
+//! *reply*, *report*, *remaining*, *operator*; *manifest*, *place*, *field*, *plan*, *change*, *rejection*,
 //! *generation*, *phase*, *act*, *drift*, *revision*, *subject*; *lane*, *lease*, *fence*, *permit*, *attempt*, *outcome*, *ledger*.
 //!
 //! A *lane* is the one way through which a channel's openings leave: it is leased by one executor at
@@ -29,4 +29,5 @@ pub mod event;
 pub mod condition;
 pub mod attempt;
 pub mod dialogue;
+pub mod report;
 pub mod revision;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use super::{
     address::Address,
     channel::{ChannelSpec, SecretReference},
-    fields::Fields,
+    fields::{FieldValue, Fields},
     id::{ChannelName, ResourceName, TaskName},
     money::MicroUsd,
     word::words,
@@ -245,6 +245,25 @@ impl IntegrationSpec {
             fields = fields.text(&format!("credentials.{name}"), reference);
         }
         fields
+    }
+
+    /// Takes back what [`Self::fields`] gave; `None` if it is no integration's.
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        let word = |path: &str| fields.get(path).map(ToString::to_string);
+        let FieldValue::List(events) = fields.get("events")? else { return None };
+        let mut credentials = Vec::new();
+        for (path, value) in fields.iter() {
+            if let Some(name) = path.strip_prefix("credentials.") {
+                credentials.push((name.to_owned(), value.to_string().parse().ok()?));
+            }
+        }
+        Some(Self {
+            kind: word("kind")?.parse().ok()?,
+            url: word("url").map(|url| url.parse()).transpose().ok()?,
+            credentials,
+            chat_id: word("chatId"),
+            events: events.iter().map(|event| event.parse().ok()).collect::<Option<_>>()?,
+        })
     }
 }
 

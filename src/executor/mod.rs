@@ -1,4 +1,5 @@
-//! Openings and dialogues: permits from the store, calls through the drivers, outcomes back into the store.
+//! Openings, dialogues and reports: permits and leases from the store, calls through the drivers, outcomes back
+//! into the store.
 
 mod ais;
 mod answering;
@@ -10,6 +11,8 @@ mod message;
 mod openings;
 mod prompt;
 mod receiving;
+mod reporters;
+mod reports;
 
 pub use ais::AiConnector;
 pub use backup_guard::BackupGuard;
@@ -17,3 +20,5 @@ pub use conversations::Conversations;
 pub use drivers::{Connector, Held};
 pub use openings::{Executor, Identity};
 pub use receiving::Receiver;
+pub use reporters::ReportConnector;
+pub use reports::Reports;

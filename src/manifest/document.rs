@@ -326,9 +326,11 @@ pub(super) struct IntegrationDocument {
     /// The receiver's kind.
     #[schemars(required, extend("enum" = words(IntegrationKind::ALL)))]
     pub(super) kind: Option<String>,
-    /// The receiver's address: a secret, for whoever knows it may write to it.
+    /// The receiver's address: a secret, for whoever knows it may write to it. For a
+    /// `telegram-notification` a Bot API server of one's own.
     pub(super) url: Option<SecretSource>,
-    /// Further secrets by name, such as `token` or `secret`.
+    /// Further secrets by name: `secret` signs the reports of a `webhook`, `token` opens `amocrm` and
+    /// `telegram-notification`.
     pub(super) credentials: Option<BTreeMap<String, SecretSource>>,
     /// The chat that a `telegram-notification` goes to.
     #[schemars(example = &"-1001234567890")]

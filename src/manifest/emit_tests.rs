@@ -216,8 +216,8 @@ fn integration() -> impl Strategy<Value = Resource> {
     let events = collection::btree_set(sample::select(DialogueEvent::ALL), 1..4);
     (one, credentials, events).prop_map(|((kind, secret, chat), mut credentials, events)| {
         let notifies = kind == IntegrationKind::TelegramNotification;
-        if notifies {
-            credentials.insert("token".to_owned(), secret.clone());
+        for name in ["secret", "token"] {
+            credentials.insert(name.to_owned(), secret.clone());
         }
         Resource::Integration(IntegrationSpec {
             kind,
@@ -296,6 +296,9 @@ proptest! {
         prop_assert!(wrong.is_empty(), "{:?}\n{}", wrong, text);
         let Lowered::Resource(Some(read)) = document.lowered else { panic!("nothing:\n{text}") };
         prop_assert_eq!(&read.fields(), &fields, "{}", text);
+        if let Resource::Integration(_) = resource {
+            prop_assert_eq!(IntegrationSpec::from_fields(&fields).map(|spec| spec.fields()), Some(fields));
+        }
     }
 }
 

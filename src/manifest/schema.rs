@@ -186,17 +186,31 @@ fn task_rules() -> Value {
 }
 
 fn integration_rules() -> Value {
-    json!([{
-        "if": {
-            "properties": {"kind": {"const": IntegrationKind::TelegramNotification.as_str()}},
-            "required": ["kind"],
-        },
-        "then": {
-            "required": ["chatId", "credentials"],
-            "properties": {"credentials": {"required": ["token"]}},
-        },
-        "else": {"required": ["url"], "properties": {"chatId": false}},
-    }])
+    let rule = |kind: &IntegrationKind| {
+        let credentials: &[&str] = match kind {
+            // Without it a receiver cannot tell our reports from anybody's.
+            IntegrationKind::Webhook => &["secret"],
+            // Its address is its credential.
+            IntegrationKind::Bitrix24 => &[],
+            IntegrationKind::Amocrm | IntegrationKind::TelegramNotification => &["token"],
+        };
+        let mut required = Vec::new();
+        if !credentials.is_empty() {
+            required.push("credentials");
+        }
+        let mut properties = json!({"credentials": {"required": credentials}});
+        if *kind == IntegrationKind::TelegramNotification {
+            required.push("chatId");
+        } else {
+            required.push("url");
+            properties["chatId"] = json!(false);
+        }
+        json!({
+            "if": {"properties": {"kind": {"const": kind.as_str()}}, "required": ["kind"]},
+            "then": {"required": required, "properties": properties},
+        })
+    };
+    IntegrationKind::ALL.iter().map(rule).collect()
 }
 
 /// Adds the settings of all kinds, and which of them belong to which kind.

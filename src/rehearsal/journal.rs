@@ -176,7 +176,7 @@ fn met(provider: &str, channel: &str, address: &str, fault: &str) -> (String, St
 }
 
 /// A line without its end was not answered, so it is taken back before the next is appended.
-fn drop_torn_line(file: &mut File) -> io::Result<()> {
+pub(super) fn drop_torn_line(file: &mut File) -> io::Result<()> {
     let mut whole = 0;
     let mut reader = BufReader::new(&*file);
     let mut line = Vec::new();

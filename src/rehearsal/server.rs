@@ -13,8 +13,14 @@ use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{account, journal::Entry, vk, waba, waha, world::World};
-use crate::domain::{channel::Secret, kind::ChannelKind};
+use super::{
+    account,
+    crm::{self, Crm, CrmEntry},
+    journal::Entry,
+    vk, waba, waha,
+    world::World,
+};
+use crate::domain::{channel::Secret, kind::ChannelKind, resource::IntegrationKind};
 
 /// How the rehearsal behaves.
 #[derive(Clone, Debug)]
@@ -35,6 +41,7 @@ pub struct Options {
 pub struct Rehearsal {
     address: SocketAddr,
     world: Arc<World>,
+    crm: Arc<Crm>,
 }
 
 /// Starts the fake providers on a free port of the loopback. They end with `shutdown`.
@@ -43,6 +50,7 @@ pub async fn start(
     shutdown: CancellationToken,
     tracker: &TaskTracker,
 ) -> io::Result<Rehearsal> {
+    let crm = Arc::new(Crm::open(options.clone(), shutdown.clone())?);
     let world = Arc::new(World::open(options, shutdown.clone())?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -50,7 +58,8 @@ pub async fn start(
         .nest("/vk", vk::router())
         .nest("/waba", waba::router())
         .nest("/waha", waha::router())
-        .with_state(Arc::clone(&world));
+        .with_state(Arc::clone(&world))
+        .nest("/crm", crm::router().with_state(Arc::clone(&crm)));
     tracker.spawn(async move {
         let server =
             axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
@@ -58,7 +67,7 @@ pub async fn start(
             tracing::error!(%error, "the rehearsal ended");
         }
     });
-    Ok(Rehearsal { address, world })
+    Ok(Rehearsal { address, world, crm })
 }
 
 impl Rehearsal {
@@ -76,6 +85,21 @@ impl Rehearsal {
     /// The fake credential of a channel; always the same. The provider reads the channel from it.
     pub fn secret(channel: &str, credential: &str) -> Secret {
         account::secret(channel, credential)
+    }
+
+    /// Where an integration is told in place of its own address.
+    pub fn integration_url(&self, kind: IntegrationKind, integration: &str) -> Secret {
+        Secret::new(format!("http://{}/{}", self.address, crm::path_of(kind, integration)))
+    }
+
+    /// The fake credential of an integration; always the same.
+    pub fn integration_secret(integration: &str, credential: &str) -> Secret {
+        crm::secret(integration, credential)
+    }
+
+    /// What the CRMs were told, oldest first.
+    pub fn crm_entries(&self) -> Vec<CrmEntry> {
+        self.crm.entries()
     }
 
     /// The latest entries of the journal, oldest first. The file has all of them.

@@ -15,7 +15,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("intelligence", &["domain"]),
     ("integrations", &["domain"]),
     ("reconcile", &["domain", "manifest", "plan", "store", "channels", "integrations"]),
-    ("executor", &["domain", "manifest", "plan", "store", "channels", "intelligence"]),
+    (
+        "executor",
+        &["domain", "manifest", "plan", "store", "channels", "intelligence", "integrations"],
+    ),
     ("rehearsal", &["domain", "manifest", "plan", "store", "channels"]),
 ];
 
