@@ -29,4 +29,5 @@ pub mod event;
 pub mod condition;
 pub mod attempt;
 pub mod dialogue;
+pub mod stop;
 pub mod revision;
