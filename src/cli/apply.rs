@@ -140,7 +140,7 @@ pub(super) async fn run(
             output.hint("give --auto-approve");
             return Ok(ExitStatus::Error);
         }
-        if !confirm(output).await? {
+        if !confirm(output, "Apply this plan?").await? {
             output.note("Nothing was applied.");
             return Ok(ExitStatus::Error);
         }
@@ -189,8 +189,8 @@ fn told(applied: &Applied) -> String {
     format!("Applied{}{contacts}.", revision.unwrap_or_default())
 }
 
-pub(super) async fn confirm(output: Output) -> anyhow::Result<bool> {
-    output.note("Apply this plan? Only `yes` is accepted:");
+pub(super) async fn confirm(output: Output, question: &str) -> anyhow::Result<bool> {
+    output.note(&format!("{question} Only `yes` is accepted:"));
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         stdin().read_line(&mut answer).map(|_| answer)

@@ -191,6 +191,12 @@ trait Rows {
     fn flush(&mut self) -> io::Result<()>;
 }
 
+/// An address for those who may not read it.
+pub(super) fn masked(address: &str) -> String {
+    let end = address.chars().count().saturating_sub(MASKED_END);
+    format!("…{}", address.chars().skip(end).collect::<String>())
+}
+
 struct Table<W>(W);
 
 /// Enough to know one's own contact by, too little for anybody else.
@@ -200,12 +206,7 @@ impl<W: Write> Rows for Table<W> {
     fn row(&mut self, fate: &ContactFate, shows_address: bool) -> io::Result<()> {
         let ContactFate { position, address, state, channel, at, reason } = fate;
         let address = address.as_str();
-        let address = if shows_address {
-            address.to_owned()
-        } else {
-            let end = address.chars().count().saturating_sub(MASKED_END);
-            format!("…{}", address.chars().skip(end).collect::<String>())
-        };
+        let address = if shows_address { address.to_owned() } else { masked(address) };
         let at = at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
         let channel = channel.as_deref().unwrap_or_default();
         let reason = reason.as_deref().unwrap_or_default();

@@ -14,6 +14,7 @@ mod failure;
 mod findings;
 mod fmt;
 mod forecast;
+mod forget;
 mod history;
 mod import;
 mod look;
@@ -34,6 +35,7 @@ mod sentence;
 mod signals;
 mod status;
 mod status_json;
+mod suppress;
 mod tame;
 mod validate;
 mod watch;
@@ -201,6 +203,12 @@ enum Command {
     Adopt(adopt::Args),
     /// List attempts in doubt, or say what became of one
     Resolve(resolve::Args),
+    /// Never write to a person again, on any task; or list who it is
+    Suppress(suppress::Args),
+    /// Let a person be written to again who asked for it
+    Unsuppress(suppress::UndoArgs),
+    /// Erase a person, and never write to them again
+    Forget(forget::Args),
     /// Print the JSON Schema of the manifests, or of findings
     Schema(schema::Args),
     /// Tell what a code means, and the way out
@@ -270,6 +278,9 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Delete(args) => act::delete(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
+        Command::Suppress(args) => suppress::run(&common, &args, output).await,
+        Command::Unsuppress(args) => suppress::undo(&common, &args, output).await,
+        Command::Forget(args) => forget::run(&common, &args, output).await,
         Command::Schema(args) => Ok(schema::run(&args, output)),
         Command::Explain(args) => Ok(explain::run(&args, output)),
         Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),

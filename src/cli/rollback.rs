@@ -118,7 +118,7 @@ pub(super) async fn run(
             output.hint("give --auto-approve");
             return Ok(ExitStatus::Error);
         }
-        if !confirm(output).await? {
+        if !confirm(output, "Apply this plan?").await? {
             output.note("Nothing was rolled back.");
             return Ok(ExitStatus::Error);
         }

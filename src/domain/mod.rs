@@ -30,4 +30,5 @@ pub mod condition;
 pub mod attempt;
 pub mod dialogue;
 pub mod report;
+pub mod stop;
 pub mod revision;

@@ -97,8 +97,12 @@ impl Store {
                 FOR UPDATE OF l
             ), done AS (
                 UPDATE attempts a SET finished_at = clock_timestamp(), outcome = lane.class,
-                    reason = nullif(lane.reason, ''), provider_message_id = lane.message_id,
-                    text = lane.text
+                    -- Of a person who was forgotten meanwhile nothing is kept: a provider's id may be made of
+                    -- the address.
+                    reason = CASE WHEN a.address <> '' THEN nullif(lane.reason, '')
+                        WHEN lane.class = 'in-doubt' THEN 'resolved as dropped: the person was forgotten' END,
+                    provider_message_id = CASE WHEN a.address <> '' THEN lane.message_id END,
+                    text = CASE WHEN a.address <> '' THEN lane.text END
                 FROM lane
                 WHERE a.id = lane.attempt AND a.granted_at = lane.in_flight_granted_at
                     AND a.outcome IS NULL
@@ -139,8 +143,9 @@ impl Store {
             ), counted AS (
                 UPDATE task_channels tc SET
                     n_sent = n_sent + (done.class = 'sent')::int,
-                    n_in_doubt = n_in_doubt + (done.class = 'in-doubt' AND NOT repeated)::int,
-                    n_failed = n_failed + (done.class NOT IN ('sent', 'in-doubt') AND NOT repeated)::int,
+                    n_in_doubt = n_in_doubt + (done.class = 'in-doubt' AND NOT repeated AND address <> '')::int,
+                    n_failed = n_failed + (done.class <> 'sent' AND NOT repeated
+                        AND (done.class <> 'in-doubt' OR address = ''))::int,
                     day_count = CASE WHEN tc.day = done.day AND repeated AND NOT doubt THEN greatest(0, tc.day_count - 1)
                         ELSE tc.day_count END
                 FROM done WHERE tc.task_id = done.task_id AND tc.channel = done.channel

@@ -69,13 +69,13 @@ impl FateReader<'_> {
                 CASE
                     WHEN a.id IS NOT NULL AND a.outcome IS NULL THEN 'remaining'
                     WHEN a.outcome = 'sent' THEN 'written'
-                    WHEN r.opening IS NOT NULL AND s.list IS NULL THEN 'remaining'
+                    WHEN r.opening IS NOT NULL AND s.why IS NULL THEN 'remaining'
                     WHEN a.outcome = 'in-doubt' AND a.reason LIKE 'resolved as dropped %' THEN 'failed'
                     WHEN a.outcome = 'in-doubt' THEN 'in-doubt'
                     WHEN r.opening IS NOT NULL THEN 'suppressed'
                     -- Of an earlier incarnation.
                     WHEN l.task IS NOT NULL AND a.id IS NULL THEN 'written'
-                    WHEN l.task IS NULL AND s.list IS NULL AND c.position > au.cursor_position
+                    WHEN l.task IS NULL AND s.why IS NULL AND c.position > au.cursor_position
                         THEN 'remaining'
                     WHEN a.id IS NOT NULL THEN 'failed'
                     ELSE 'suppressed'
@@ -85,12 +85,12 @@ impl FateReader<'_> {
                 CASE
                     WHEN a.id IS NOT NULL AND a.outcome IS NULL THEN 'the call is under way'
                     WHEN a.outcome = 'sent' THEN NULL
-                    WHEN r.opening IS NOT NULL AND s.list IS NULL
+                    WHEN r.opening IS NOT NULL AND s.why IS NULL
                         THEN concat_ws(': ', 'it will be tried again', a.reason)
                     WHEN a.id IS NOT NULL AND (l.task IS NOT NULL OR c.position <= au.cursor_position)
                         THEN coalesce(a.reason, a.outcome)
                     WHEN l.task IS NOT NULL THEN 'by an earlier incarnation of the task'
-                    WHEN s.list IS NOT NULL THEN 'on the list ' || s.list
+                    WHEN s.why IS NOT NULL THEN s.why
                     WHEN c.position <= au.cursor_position THEN 'it was suppressed when its turn came'
                 END AS reason
             FROM (
@@ -113,8 +113,18 @@ impl FateReader<'_> {
                 WHERE task_id = $1 ORDER BY position, opening DESC
             ) r ON r.position = c.position
             LEFT JOIN LATERAL (
-                SELECT min(s.list) AS list FROM suppressions s
-                WHERE s.address = c.address AND s.task IN ('', $2)
+                -- Why the contact may not be written to.
+                SELECT coalesce(
+                    (SELECT CASE WHEN o.language IS NULL THEN 'suppressed by ' || o.by
+                        ELSE 'the person said STOP' END
+                    FROM opt_outs o WHERE o.address = c.address AND o.undone_at IS NULL),
+                    (SELECT 'on the list ' || min(s.list) FROM suppressions s
+                    WHERE s.address = c.address AND s.task IN ('', $2)),
+                    (SELECT 'the person was forgotten' WHERE EXISTS (SELECT FROM forgotten)
+                        AND EXISTS (SELECT FROM installation i JOIN forgotten f
+                            ON f.hash = keyed_hash(c.address, i.person_key_inner, i.person_key_outer)
+                            AND f.undone_at IS NULL))
+                ) AS why
             ) s ON true
             ORDER BY c.position"#,
             self.task_id.0,

@@ -63,6 +63,7 @@ impl Store {
                         AND (NOT turn.is_full OR r.in_doubt AND r.counted_on = utc_day(now()))
                         AND NOT EXISTS (SELECT FROM suppressions s WHERE s.address = r.address
                             AND s.task IN ('', turn.task))
+                        AND NOT is_forgotten(r.address)
                     ORDER BY r.channel NULLS LAST, r.ready_at
                     LIMIT 1
                     FOR UPDATE OF r SKIP LOCKED
@@ -86,7 +87,12 @@ impl Store {
                 FROM audience CROSS JOIN LATERAL (
                     SELECT c.position, c.address, c.variables, l.task IS NULL AS unwritten,
                         l.task IS NULL AND NOT EXISTS (SELECT FROM suppressions s
-                            WHERE s.address = c.address AND s.task IN ('', audience.task)) AS eligible
+                            WHERE s.address = c.address AND s.task IN ('', audience.task))
+                        -- Written out, so that nothing is hashed where nobody was forgotten.
+                        AND NOT (EXISTS (SELECT FROM forgotten)
+                            AND EXISTS (SELECT FROM installation i JOIN forgotten f
+                                ON f.hash = keyed_hash(c.address, i.person_key_inner, i.person_key_outer)
+                                AND f.undone_at IS NULL)) AS eligible
                     FROM contacts c
                     LEFT JOIN ledger l ON l.task = audience.task AND l.address = c.address
                     WHERE c.task_id = audience.task_id AND c.position > audience.cursor_position

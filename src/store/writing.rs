@@ -107,7 +107,7 @@ impl Store {
     }
 }
 
-async fn wait_for_lock(
+pub(super) async fn wait_for_lock(
     connection: &mut PgConnection,
     patience: Patience<'_>,
 ) -> Result<(), StoreError> {

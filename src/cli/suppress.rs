@@ -1,0 +1,169 @@
+//! `nuncio suppress` and `unsuppress`: who must not be written to, by a person's or an operator's word.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::builder::NonEmptyStringValueParser;
+
+use super::{Common, ExitStatus, audience::masked, output::Output};
+use crate::{
+    config,
+    domain::address::Address,
+    service::Database,
+    store::{OptOut, OptOutBy, StandingOptOut},
+};
+
+/// Below the options: how it differs from a list.
+const ABOUT: &str = "\
+A person who is suppressed is not written to by any task and through any
+channel, from the next permit on. Whoever says STOP is suppressed so at once.
+A SuppressionList does the same from a manifest; its people leave it only there.
+
+Addresses are shown on a terminal; anywhere else only with --show-addresses.";
+
+/// Below the options: when it may be done.
+const ABOUT_UNDOING: &str = "\
+Do this only for a person who asked to be written to again: the reason stays on
+record. It lifts what STOP, `nuncio suppress` and `nuncio forget` forbid, and
+takes nobody off a SuppressionList.";
+
+/// Further than this nobody reads, and history need not keep it.
+const REASON_MAX: usize = 500;
+
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = ABOUT)]
+pub(super) struct Args {
+    /// The person: a phone, `@name` or VKontakte id; without one, a list
+    // An id of a community begins with a minus.
+    #[arg(allow_negative_numbers = true)]
+    address: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", requires = "address", value_parser = reason())]
+    reason: Option<String>,
+    /// Show addresses also where no terminal is
+    #[arg(long, conflicts_with = "address")]
+    show_addresses: bool,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = ABOUT_UNDOING)]
+pub(super) struct UndoArgs {
+    /// The person: a phone, `@name` or VKontakte id
+    #[arg(allow_negative_numbers = true)]
+    address: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", value_parser = reason())]
+    reason: String,
+}
+
+fn reason() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
+}
+
+pub(super) async fn run(
+    common: &Common,
+    args: &Args,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let Some(text) = &args.address else { return list(common, args.show_addresses, output).await };
+    let addresses = Address::parse_any(text)?;
+    let database = Database::open(&common.database()).await?;
+    let by = config::actor();
+    let why: Option<String> =
+        args.reason.as_ref().map(|reason| reason.chars().take(REASON_MAX).collect());
+    let mut is_news = false;
+    for address in &addresses {
+        is_news |= database
+            .store
+            .suppress(&OptOut {
+                address,
+                by: OptOutBy::Operator(&by),
+                task: None,
+                channel: None,
+                dialogue: None,
+                reason: why.as_deref(),
+            })
+            .await?;
+    }
+    database.store.wake_others().await?;
+    output.note(if is_news {
+        "The person is suppressed: no task writes to them any more."
+    } else {
+        "The person was suppressed already."
+    });
+    Ok(ExitStatus::Success)
+}
+
+async fn list(
+    common: &Common,
+    shows_addresses: bool,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let database = Database::open(&common.database()).await?;
+    let (opt_outs, total) = database.store.list_opt_outs().await?;
+    let shows_addresses = shows_addresses || io::stdout().is_terminal();
+    if opt_outs.is_empty() {
+        output.note("Nobody is suppressed but by the lists of the manifests.");
+    }
+    let shown = opt_outs.len() as u64;
+    for StandingOptOut { address, at, by, language, task, channel, reason } in opt_outs {
+        let address =
+            if shows_addresses { address.as_str().to_owned() } else { masked(address.as_str()) };
+        let by = match language {
+            Some(language) => format!("said STOP ({language})"),
+            None => format!("by {by}"),
+        };
+        let told = [
+            task.map(|task| format!("task {task}")),
+            channel.map(|channel| format!("channel {channel}")),
+            reason,
+        ];
+        let told: Vec<String> = told.into_iter().flatten().collect();
+        let line = format!(
+            "{}  {address:<16}  {by}  {}",
+            at.format("%Y-%m-%d %H:%M UTC"),
+            told.join("  ")
+        );
+        output.data(line.trim_end());
+    }
+    if total > shown {
+        output.note(&format!("… and {} more, which are older", total - shown));
+    }
+    Ok(ExitStatus::Success)
+}
+
+pub(super) async fn undo(
+    common: &Common,
+    args: &UndoArgs,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    let addresses = Address::parse_any(&args.address)?;
+    let database = Database::open(&common.database()).await?;
+    let by = config::actor();
+    let why: String = args.reason.chars().take(REASON_MAX).collect();
+    let mut is_undone = false;
+    let mut lists = Vec::new();
+    for address in &addresses {
+        let undone = database.store.unsuppress(address, &by, &why).await?;
+        is_undone |= undone.was_opted_out || undone.was_forgotten;
+        lists.extend(undone.lists);
+    }
+    database.store.wake_others().await?;
+    if is_undone {
+        output.note("The person is not suppressed any more.");
+    }
+    lists.sort();
+    lists.dedup();
+    if !lists.is_empty() {
+        output.error(&format!(
+            "the person stays on a list of the manifests, and is not written to: {}",
+            lists.join(", ")
+        ));
+        output.hint("take them off there, and apply it");
+        return Ok(ExitStatus::Rejected);
+    }
+    if !is_undone {
+        output.error("the person is not suppressed");
+        return Ok(ExitStatus::Rejected);
+    }
+    Ok(ExitStatus::Success)
+}
