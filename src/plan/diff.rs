@@ -92,8 +92,8 @@ impl Pass<'_> {
             return;
         }
         match self.actual.tasks.get(name) {
-            None if let Some((old, written)) = self.old_name_of(name, task) => {
-                let rejection = reject_renamed(name, old, written, &task.places);
+            None if let Some((old, twice)) = self.old_name_of(name, task) => {
+                let rejection = reject_renamed(name, old, twice, &task.places);
                 self.renamed.insert(old.clone());
                 self.plan.rejections.push(rejection);
             }

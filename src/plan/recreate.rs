@@ -2,6 +2,7 @@
 
 use super::{
     change::{Consequences, FieldChange, Rejection, RejectionCode},
+    gone::Twice,
     three_way::besides,
 };
 use crate::domain::{
@@ -97,17 +98,22 @@ pub(super) fn contacts(count: u64) -> String {
 pub(super) fn reject_renamed(
     name: &TaskName,
     old: &TaskName,
-    written: u64,
+    twice: Twice,
     places: &Places,
 ) -> Rejection {
+    let would = match twice {
+        Twice::Written(n) => {
+            format!("{} of the same audience would be written to again", contacts(n))
+        }
+        Twice::Shared(n) => {
+            format!("{} of the same audience would be written to by both", contacts(n))
+        }
+    };
     Rejection {
         code: RejectionCode::RenamedTask,
         subject: Subject::Task(name.clone()),
         place: places.document.clone(),
-        message: format!(
-            "it is task `{old}` under a new name: {} of the same audience would be written to again",
-            contacts(written)
-        ),
+        message: format!("it is task `{old}` under a new name: {would}"),
         fields: Vec::new(),
         waiting: Vec::new(),
         steps: Vec::new(),

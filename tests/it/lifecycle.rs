@@ -435,10 +435,14 @@ fn a_renamed_task_does_not_write_to_everybody_again() {
     let bench = Bench::new();
     bench.folder.write("a.yaml", &vk_task("renewals", "vk", "[100, 200]", ""));
     bench.apply();
+    bench.folder.write("a.yaml", &vk_task("renewals-two", "vk", "[100, 200]", ""));
+    // Not a race with the first opening: both would write.
+    let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
+    assert!(ended.stdout.contains("would be written to by both  [renamed-task]"), "{ended:?}");
+    assert_eq!(bench.database.value("SELECT string_agg(name, ' ') FROM tasks"), "renewals");
     bench.database.run(
         "INSERT INTO ledger (task, address, opening, channel) VALUES ('renewals', '100', 1, 'vk')",
     );
-    bench.folder.write("a.yaml", &vk_task("renewals-two", "vk", "[100, 200]", ""));
     for arguments in
         [&["plan"][..], &["apply", "--auto-approve"], &["apply", "--auto-approve", "--stop-first"]]
     {
