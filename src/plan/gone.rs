@@ -84,7 +84,8 @@ impl Pass<'_> {
             changes.retain(|change| change.after.is_some());
             if has_forbidden(&changes) {
                 self.staying.insert(name.clone());
-                let rejection = reject_edit(name, task, details, changes, None, &invalid.places);
+                let rejection =
+                    reject_edit(name, task, details, changes, (self.wishes, None), &invalid.places);
                 self.plan.rejections.push(rejection);
                 return;
             }
@@ -95,6 +96,7 @@ impl Pass<'_> {
                 subject,
                 file: shown,
                 message: "its manifest is invalid; it goes on as it was applied".to_owned(),
+                fields: Vec::new(),
             });
             return;
         }
@@ -133,6 +135,8 @@ impl Pass<'_> {
             return;
         }
         self.staying.insert(name.clone());
+        // How many there are decides about the command: see `limit_deletions`.
+        self.unstopped.insert(name.clone());
         self.plan.blocked.push(Blocked {
             subject,
             file: shown,
@@ -142,7 +146,6 @@ impl Pass<'_> {
             ),
             consequences: Some(consequences(&details)),
             remedies: vec![
-                "nuncio apply --stop-first".to_owned(),
                 "or bring the manifest back with `state: completed`, apply it, and delete it then"
                     .to_owned(),
             ],
@@ -167,5 +170,5 @@ pub(super) fn strange_file<'p>(desired: &'p Desired, actual: &Actual) -> Option<
 pub(super) fn moved_perhaps(subject: Subject, file: &str) -> Held {
     let message =
         "its manifest is gone, and may stand in this file, which cannot be read".to_owned();
-    Held { subject, file: file.to_owned(), message }
+    Held { subject, file: file.to_owned(), message, fields: Vec::new() }
 }

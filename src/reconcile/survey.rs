@@ -281,6 +281,9 @@ impl Survey {
             task.spec.state == Some(RunState::Completed)
                 || actual.tasks.get(name).is_some_and(|there| there.phase == Phase::Completed)
         };
+        let is_new = |name: &TaskName, digest| {
+            actual.tasks.get(name).is_none_or(|there| there.audience != Some(digest))
+        };
         let going_on = desired.tasks.iter().filter(|(name, task)| !is_over(name, task));
         let candidates: Vec<Candidate> = going_on
             .filter_map(|(name, task)| {
@@ -291,7 +294,10 @@ impl Survey {
                     source: audience.source.clone(),
                     digest: audience.digest,
                     place: task.places.of("outgoing.targetAudience").clone(),
-                    fresh: audiences.get(name).map(|difference| difference.change.total),
+                    fresh: audiences
+                        .get(name)
+                        .filter(|_| is_new(name, audience.digest))
+                        .map(|difference| difference.change.total),
                 })
             })
             .collect();

@@ -83,3 +83,68 @@ fn a_large_audience_is_compared_by_its_digest_alone() {
     bench.folder.write("b.txt", &format!("{many}60001\n"));
     assert!(!bench.ok(&["plan"]).contains("shared-audience"));
 }
+
+#[test]
+fn a_hint_is_the_whole_command() {
+    let bench = Bench::new();
+    for n in 0..6 {
+        bench.task(&format!("task-{n}"), &format!("[{n}1]"));
+    }
+    bench.ok(&["apply", "--auto-approve"]);
+    let files: Vec<String> = (0..6).map(|n| format!("task-{n}.yaml")).collect();
+    for file in &files[..5] {
+        bench.folder.remove(file);
+    }
+    let whole = "hint: nuncio apply --stop-first --max-delete 5";
+    for given in [&["plan"][..], &["plan", "--stop-first"], &["plan", "--max-delete", "2"]] {
+        let plan = bench.run(given);
+        assert_eq!(plan.code, 3, "{plan:?}");
+        assert_told(&plan.stdout, &[&format!("{whole}\n")]);
+    }
+    // What was given stays.
+    let plan = bench.run(&["plan", "--allow-shrink", "task-5"]);
+    assert_told(
+        &plan.stdout,
+        &["nuncio apply --stop-first --allow-shrink task-5 --max-delete 5\n"],
+    );
+    for file in [&*files[5], "team.yaml", "vk.yaml"] {
+        bench.folder.remove(file);
+    }
+    let emptied = bench.run(&["apply", "--auto-approve"]);
+    assert_told(&emptied.stderr, &["nuncio apply --stop-first --max-delete 6\n"]);
+    bench.ok(&["apply", "--auto-approve", "--stop-first", "--max-delete", "6"]);
+    assert_told(&bench.ok(&["plan"]), &["Nothing to do.\n", "no manifests in `tasks.d`\n"]);
+}
+
+#[test]
+fn what_is_blocked_has_a_code_and_a_way_out() {
+    let bench = Bench::new();
+    bench.task("one", "[1]");
+    bench.ok(&["apply", "--auto-approve"]);
+    bench.folder.remove("one.yaml");
+    for arguments in [&["plan"][..], &["apply", "--auto-approve"]] {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 3, "{ended:?}");
+        assert_told(&ended.stdout, &["Deletions that are blocked:", "[blocked]"]);
+        assert!(!ended.stdout.contains("Deletions and recreations"), "{ended:?}");
+        assert_told(&ended.stderr, &["For more: nuncio explain blocked"]);
+    }
+    let ended = bench.run(&["apply", "--auto-approve"]);
+    assert_told(&ended.stderr, &["the plan has 1 blocked part\n", "hint: each names its way out"]);
+}
+
+#[test]
+fn the_forecast_of_a_saved_plan_is_of_what_it_leaves() {
+    let bench = Bench::new();
+    bench.task("one", "[1, 2, 3]");
+    bench.task("two", "[4]");
+    bench.ok(&["plan", "--out", "one.plan", "--target", "one"]);
+    // By now the folder says something else of the rest.
+    bench.task("two", "[4, 5]");
+    bench.task("three", "[6]");
+    let applied = bench.ok(&["apply", "one.plan"]);
+    assert_told(&applied, &["one, if it were started now: 3 contacts"]);
+    for other in ["two", "three"] {
+        assert!(!applied.contains(other), "{applied}");
+    }
+}
