@@ -12,7 +12,7 @@ use super::{
     Common, ExitStatus,
     failure::FORMAT_VERSION,
     output::{AnswerForm, Output},
-    plan::{Consent, Made, make},
+    plan::{Consent, Made, explain_refusals, make, refused_parts},
     progress::Progress,
     reviewed::{self, read_reviewed},
 };
@@ -104,7 +104,8 @@ pub(super) async fn run(
     let mut made = make(common, wishes, store, output).await?;
     if let Some(reviewed) = &reviewed {
         if !reviewed.applyable {
-            output.error("nothing was applied: the saved plan has parts that a rule forbids");
+            output.error("nothing was applied: the saved plan has rejected or blocked parts");
+            output.hint("mend what `nuncio show` tells of it, and plan again");
             return Ok(ExitStatus::Rejected);
         }
         let is_current =
@@ -112,7 +113,7 @@ pub(super) async fn run(
         if !is_current {
             return Ok(ExitStatus::Stale);
         }
-        made.plan = made.plan.only(reviewed);
+        made = made.only(reviewed, store).await?;
         made.is_invalid = false;
     }
     if let Some(path) = &args.constrain
@@ -129,9 +130,11 @@ pub(super) async fn run(
     if !is_json {
         output.data(&made.shown(output));
     }
+    explain_refusals(plan, output);
     let is_partial = *is_invalid || plan.is_rejected();
     if is_partial && !args.keep_going {
-        output.error("nothing was applied: the plan has parts that a rule forbids");
+        output.error(&format!("nothing was applied: the plan has {}", refused_parts(plan)));
+        output.hint("each names its way out above; --keep-going applies the rest");
         return Ok(ExitStatus::Rejected);
     }
     if plan.has_changes() && !args.auto_approve && reviewed.is_none() {

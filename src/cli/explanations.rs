@@ -40,9 +40,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::{ExitStatus, failure::ErrorCode, findings::BLOCKED},
+        cli::{ExitStatus, failure::ErrorCode},
         manifest::Code,
-        plan::RejectionCode,
+        plan::{BLOCKED, RejectionCode},
     };
 
     fn known() -> BTreeSet<String> {

@@ -17,11 +17,12 @@ use super::{
 use crate::{
     clock,
     domain::{
-        channel::ChannelSpec, desired::Desired, fields::Digest, id::TaskName, resource::Resource,
+        channel::ChannelSpec, desired::Desired, fields::Digest, id::TaskName, phase::Phase,
+        resource::Resource,
     },
     manifest::manifest_schema,
     plan::{
-        BaseDocument, Change, Circumstances, Plan, PlanDocument, Wishes, document,
+        BLOCKED, BaseDocument, Change, Circumstances, Plan, PlanDocument, Wishes, document,
         forecast::{Forecast, forecast, render_sentences},
         plan, render_human, render_markdown,
     },
@@ -116,6 +117,13 @@ impl Made {
         render_human(&self.plan, &foreseen, clock::now(), output.stdout_color)
     }
 
+    /// Only what a reviewed plan holds, with what will happen after that.
+    pub(super) async fn only(self, reviewed: &PlanDocument, store: &Store) -> anyhow::Result<Self> {
+        let plan = self.plan.only(reviewed);
+        let forecast = foresee(&plan, &self.survey, store).await?;
+        Ok(Self { plan, forecast, ..self })
+    }
+
     /// What is wrong with the manifests, and what the plan refuses.
     fn review(&self) -> Review {
         let Survey { diagnostics, sources, counts, .. } = &self.survey;
@@ -154,13 +162,20 @@ pub(super) async fn make(
     output: Output,
 ) -> anyhow::Result<Made> {
     let survey = survey(&common.tasks, store, &wishes.recreate).await?;
+    let folder = common.tasks.display();
     if survey.is_emptied() && wishes.max_delete.is_none() {
+        let tasks = &survey.actual.tasks;
+        let mut all = wishes.clone();
+        all.max_delete = Some(tasks.len());
+        all.stop_first |= tasks.values().any(|task| task.phase != Phase::Completed);
         anyhow::bail!(
-            "the folder `{}` has no manifest any more, and nothing is deleted for that; if all of it \
-             is meant to go, say so with --max-delete {}",
-            common.tasks.display(),
-            survey.actual.tasks.len()
+            "the folder `{folder}` has no manifest any more, and nothing is deleted for that; if all \
+             of it is meant to go: {}",
+            all.command()
         );
+    }
+    if survey.counts.documents == 0 && survey.diagnostics.is_empty() {
+        output.note(&format!("no manifests in `{folder}`"));
     }
     let has_errors = output.diagnostics(&survey.diagnostics, &survey.sources);
     let Desired { tasks, unreadable, .. } = &survey.desired;
@@ -195,6 +210,28 @@ pub(super) async fn make(
     Ok(Made { survey, wishes, plan, base, forecast, is_invalid })
 }
 
+/// Names the codes of what a plan refuses.
+pub(super) fn explain_refusals(plan: &Plan, output: Output) {
+    for rejection in &plan.rejections {
+        output.explain_later(rejection.code.as_str());
+    }
+    if !plan.blocked.is_empty() {
+        output.explain_later(BLOCKED);
+    }
+}
+
+/// What a plan refuses, in numbers: `1 rejected and 2 blocked parts`.
+pub(super) fn refused_parts(plan: &Plan) -> String {
+    let parts = |n: usize| if n == 1 { "part" } else { "parts" };
+    match (plan.rejections.len(), plan.blocked.len()) {
+        (n, 0) => format!("{n} rejected {}", parts(n)),
+        (0, n) => format!("{n} blocked {}", parts(n)),
+        (rejected, blocked) => {
+            format!("{rejected} rejected and {blocked} blocked {}", parts(blocked))
+        }
+    }
+}
+
 /// Whether a file, there or not yet, is below a folder, wherever links lead.
 fn stands_in(file: &Path, folder: &Path) -> bool {
     let above = file.parent().filter(|above| !above.as_os_str().is_empty());
@@ -209,8 +246,12 @@ fn stands_in(file: &Path, folder: &Path) -> bool {
 /// What will happen to the tasks that the plan creates, updates or recreates.
 async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<Forecast> {
     let mut facts = store.read_forecast_facts().await?;
-    for (key, resource) in &survey.desired.resources {
-        if let Resource::Channel(ChannelSpec { daily_limit: Some(limit), .. }) = &resource.resource
+    // What the plan leaves as it is counts as it is live, whatever the folder says by now.
+    for change in &plan.changes {
+        if let Change::CreateResource { key, .. } | Change::UpdateResource { key, .. } = change
+            && let Some(resource) = survey.desired.resources.get(key)
+            && let Resource::Channel(ChannelSpec { daily_limit: Some(limit), .. }) =
+                &resource.resource
             && let Ok(name) = key.name.parse()
         {
             facts = facts.with_channel(&name, *limit);
@@ -278,9 +319,7 @@ pub(super) async fn run(
     if let Some(shown) = shown {
         output.data(&shown);
     }
-    for rejection in &made.plan.rejections {
-        output.explain_later(rejection.code.as_str());
-    }
+    explain_refusals(&made.plan, output);
     if made.is_invalid {
         output.error("the manifests are invalid; nothing was planned");
         return Ok(ExitStatus::Error);

@@ -1,12 +1,12 @@
 //! Saved plans: reading one, and saying why it cannot be applied as it was reviewed.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{collections::BTreeSet, fs::File, io::Read as _, path::Path};
 
 use anyhow::Context as _;
 
 use super::{output::Output, plan::Made};
 use crate::{
-    domain::subject::Subject,
+    domain::{desired::DesiredTask, revision::Cause, subject::Subject},
     plan::{PlanDocument, Stale, WhyStale, read_plan},
     store::Store,
 };
@@ -31,6 +31,10 @@ pub(super) async fn is_current(
     output: Output,
 ) -> anyhow::Result<bool> {
     let fresh = made.document();
+    if let Some(applied) = applied_already(reviewed, &fresh, made, store).await? {
+        output.error(&format!("nothing was applied: this plan was applied already{applied}"));
+        return Ok(false);
+    }
     let mut problems = Vec::new();
     for stale in reviewed.find_stale(&fresh) {
         let last = match stale.address.parse::<Subject>() {
@@ -47,6 +51,48 @@ pub(super) async fn is_current(
     }
     Ok(report(problems, output))
 }
+
+/// Whether all that was reviewed is live already, and as which revision: `, as revision 3`.
+async fn applied_already(
+    reviewed: &PlanDocument,
+    fresh: &PlanDocument,
+    made: &Made,
+    store: &Store,
+) -> anyhow::Result<Option<String>> {
+    let mut revisions = BTreeSet::new();
+    for change in &reviewed.changes {
+        let subject: Subject = change.address.parse()?;
+        let wanted = match &subject {
+            Subject::Task(name) => {
+                made.survey.desired.tasks.get(name).map(DesiredTask::manifest_digest)
+            }
+            Subject::Resource(key) => made.survey.desired.resources.get(key).map(|r| r.digest),
+        };
+        let is_wanted = change.manifest_digest == wanted.map(|digest| digest.to_string());
+        let mut now = fresh.changes.iter().map(|change| &change.address);
+        let mut refused = fresh.rejections.iter().map(|rejection| &rejection.address);
+        let mut blocked = fresh.blocked.iter().map(|blocked| &blocked.address);
+        let mut held = fresh.held.iter().map(|held| &held.address);
+        let is_it = |address: &String| *address == change.address;
+        if !is_wanted
+            || now.any(is_it)
+            || refused.any(is_it)
+            || blocked.any(is_it)
+            || held.any(is_it)
+        {
+            return Ok(None);
+        }
+        let newest = store.list_revisions(Some(&subject), REVISIONS_SEEN_MAX).await?;
+        let applied = newest.iter().find(|revision| revision.provenance.cause == Cause::Apply);
+        revisions.insert(applied.map(|revision| revision.number));
+    }
+    let one = revisions.first().copied().flatten().filter(|_| revisions.len() == 1);
+    let told = one.map(|number| format!(", as revision {number}")).unwrap_or_default();
+    Ok((!revisions.is_empty()).then_some(told))
+}
+
+/// Acts since the apply are passed over; after more of them than this its number is not told.
+const REVISIONS_SEEN_MAX: i64 = 20;
 
 /// Whether a fresh plan does nothing that was not reviewed; says what does.
 pub(super) fn is_within(reviewed: &PlanDocument, made: &Made, output: Output) -> bool {

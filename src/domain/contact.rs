@@ -50,8 +50,19 @@ pub fn variables_digest(variables: &BTreeMap<String, String>) -> u64 {
 }
 
 /// What is known of an audience without reading its contacts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AudienceDigest(pub Digest);
+
+/// People of a new audience whom a task that goes on without a manifest has as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedPeople {
+    pub task: TaskName,
+    /// Contacts of that task, with those it wrote to and has no more.
+    pub of: u64,
+    pub shared: u64,
+    /// Those of `shared` who were written to, or may have been.
+    pub written: u64,
+}
 
 /// How an audience differs from the one that was applied, in numbers and a few examples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,9 +75,9 @@ pub struct AudienceChange {
     pub altered: u64,
     /// Lines that name a contact which an earlier line names already.
     pub duplicates: u64,
-    /// Of a new task: a task without a manifest that goes on, and how many of these contacts it has
-    /// written to. The one with the most of them.
-    pub written_as: Option<(TaskName, u64)>,
+    /// Of a new task: a task without a manifest that goes on and has people of this audience. The one
+    /// with the most of them.
+    pub shared_with: Option<SharedPeople>,
     pub added_examples: Vec<Address>,
     pub removed_examples: Vec<Address>,
 }

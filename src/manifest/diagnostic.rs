@@ -39,6 +39,7 @@ words! {
         AudienceEmpty = "audience-empty", AudienceFile = "audience-file",
         AudienceFormat = "audience-format", BadAddress = "bad-address",
         DuplicateAddress = "duplicate-address", MixedSigns = "mixed-signs",
+        SharedAudience = "shared-audience",
         ChannelRefused = "channel-refused", NotExamined = "not-examined",
     }
 }

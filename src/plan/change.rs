@@ -30,6 +30,28 @@ pub struct Wishes {
     pub target: BTreeSet<TaskName>,
 }
 
+impl Wishes {
+    /// The whole command that allows all of this: half of it would only lead to the next refusal.
+    pub fn command(&self) -> String {
+        let Self { recreate, stop_first, shrink, max_delete, target } = self;
+        let named = |flag: &str, names: &BTreeSet<TaskName>| -> String {
+            names.iter().map(|name| format!(" {flag} {name}")).collect()
+        };
+        let stop_first = if *stop_first { " --stop-first" } else { "" };
+        let max_delete = max_delete.map(|n| format!(" --max-delete {n}")).unwrap_or_default();
+        let (recreate, shrink) = (named("--recreate", recreate), named("--allow-shrink", shrink));
+        let target = named("--target", target);
+        format!("nuncio apply{recreate}{stop_first}{shrink}{max_delete}{target}")
+    }
+
+    /// The command with one more task that may be recreated.
+    pub(super) fn command_to_recreate(&self, name: &TaskName) -> String {
+        let mut wishes = self.clone();
+        wishes.recreate.insert(name.clone());
+        wishes.command()
+    }
+}
+
 /// Everything that applying will do, in its order, and everything that it will not.
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -164,6 +186,9 @@ pub struct Rejection {
     pub remedies: Vec<String>,
 }
 
+/// What `explain` knows a deletion by that has to wait.
+pub const BLOCKED: &str = "blocked";
+
 /// A deletion that has to wait for something.
 #[derive(Clone, Debug)]
 pub struct Blocked {
@@ -181,6 +206,8 @@ pub struct Held {
     pub subject: Subject,
     pub file: String,
     pub message: String,
+    /// From what is live to what a readable manifest says.
+    pub fields: Vec<FieldChange>,
 }
 
 #[derive(Clone, Debug)]

@@ -45,6 +45,7 @@ pub fn plan(
         ending: Vec::new(),
         staying: BTreeSet::new(),
         renamed: BTreeSet::new(),
+        unstopped: BTreeSet::new(),
         strange: strange_file(desired, actual),
     };
     pass.write_resources();
@@ -76,6 +77,8 @@ pub(super) struct Pass<'p> {
     pub(super) staying: BTreeSet<TaskName>,
     /// Tasks that another manifest describes under a new name.
     pub(super) renamed: BTreeSet<TaskName>,
+    /// Tasks that would be deleted if they could be stopped before.
+    pub(super) unstopped: BTreeSet<TaskName>,
     /// An unreadable file of which nobody knows what stands in it: perhaps what is gone elsewhere.
     pub(super) strange: Option<&'p str>,
 }
@@ -88,12 +91,13 @@ impl Pass<'_> {
                 subject: Subject::Task(name.clone()),
                 file: task.places.document.file.to_string(),
                 message: format!("it waits for {missing}, whose manifest is invalid"),
+                fields: Vec::new(),
             });
             return;
         }
         match self.actual.tasks.get(name) {
-            None if let Some((old, written)) = self.old_name_of(name, task) => {
-                let rejection = reject_renamed(name, old, written, &task.places);
+            None if let Some((old, twice)) = self.old_name_of(name, task) => {
+                let rejection = reject_renamed(name, old, twice, &task.places);
                 self.renamed.insert(old.clone());
                 self.plan.rejections.push(rejection);
             }
@@ -117,7 +121,9 @@ impl Pass<'_> {
             self.staying.insert(name.clone());
             let subject = Subject::Task(name.clone());
             let drift = besides(&details.fields, details.drifted.as_ref());
-            self.plan.held.push(held_by_rollback(subject, hold, drift, &task.places.document));
+            let mut held = held_by_rollback(subject, hold, drift, &task.places.document);
+            held.fields = compare(details.live(), &task.fields);
+            self.plan.held.push(held);
             return;
         }
         let edits = if actual.digest == task.digest {
@@ -128,7 +134,7 @@ impl Pass<'_> {
         let wished = self.wishes.recreate.contains(name) || task.consents_to(actual.id);
         if has_forbidden(&edits) && !wished {
             self.staying.insert(name.clone());
-            let (consent, places) = (task.consent, &task.places);
+            let (consent, places) = ((self.wishes, task.consent), &task.places);
             let rejection = reject_edit(name, actual, &details, edits, consent, places);
             self.plan.rejections.push(rejection);
             return;
@@ -156,14 +162,21 @@ impl Pass<'_> {
             }
             Some(Transition::Refused(why)) => {
                 self.staying.insert(name.clone());
-                self.plan.rejections.push(refused_state(name, task, actual, &details, why));
+                self.plan.rejections.push(refused_state(
+                    name,
+                    task,
+                    actual,
+                    &details,
+                    why,
+                    self.wishes,
+                ));
                 return;
             }
             Some(Transition::Already) | None => None,
         };
         let audience = self.audiences.get(name).filter(|change| !is_same(change)).cloned();
         if let Some(change) = audience.as_ref().filter(|_| !self.wishes.shrink.contains(name))
-            && let Some(rejection) = reject_shrunk(name, change, &fields, &task.places)
+            && let Some(rejection) = reject_shrunk(name, change, &fields, &task.places, self.wishes)
         {
             self.staying.insert(name.clone());
             self.plan.rejections.push(rejection);
@@ -261,6 +274,7 @@ pub(super) fn held_by_rollback(
         ),
         file: place.file.to_string(),
         subject,
+        fields: Vec::new(),
     }
 }
 
@@ -305,6 +319,7 @@ fn refused_state(
     actual: &ActualTask,
     details: &TaskDetails,
     why: &str,
+    wishes: &Wishes,
 ) -> Rejection {
     Rejection {
         code: RejectionCode::RunState,
@@ -323,6 +338,6 @@ fn refused_state(
             contacts(details.written)
         )],
         consequences: None,
-        remedies: consent_remedies(name, actual, task.consent),
+        remedies: consent_remedies(name, actual, (wishes, task.consent)),
     }
 }

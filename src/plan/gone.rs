@@ -10,6 +10,7 @@ use super::{
 };
 use crate::domain::{
     actual::{Actual, ActualTask},
+    contact::SharedPeople,
     desired::{Desired, DesiredTask},
     id::TaskName,
     phase::Phase,
@@ -17,29 +18,59 @@ use crate::domain::{
     subject::Subject,
 };
 
+/// Who would be written to twice if a task could come back under a new name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Twice {
+    /// Written to by the old one already.
+    Written(u64),
+    /// On the list of both.
+    Shared(u64),
+}
+
+impl Twice {
+    fn count(self) -> u64 {
+        match self {
+            Self::Written(n) | Self::Shared(n) => n,
+        }
+    }
+}
+
 impl Pass<'_> {
-    /// A task that is there without a manifest and has written to people of the same audience, or of
-    /// most of it; and to how many.
+    /// A task that is there without a manifest and shares its audience, or most of it, with a new one.
+    /// One that goes on would write to the same people whatever was written so far; of one that is
+    /// completed only those count whom it has written to.
     pub(super) fn old_name_of(
         &self,
         name: &TaskName,
         task: &DesiredTask,
-    ) -> Option<(&TaskName, u64)> {
+    ) -> Option<(&TaskName, Twice)> {
         let audience = task.audience.as_ref()?.digest;
+        let change = self.audiences.get(name);
         let same = self.actual.tasks.iter().find_map(|(old, actual)| {
-            let details = actual.details.as_ref().filter(|details| details.written > 0)?;
+            let details = actual.details.as_ref()?;
             let is_same = actual.audience == Some(audience)
                 && details.fields.get("type") == task.fields.get("type");
             let is_gone = !self.desired.tasks.contains_key(old)
                 && !self.desired.unreadable.tasks.contains_key(old);
-            (is_same && is_gone).then_some((old, details.written))
+            let twice = match actual.phase {
+                Phase::Completed => Twice::Written(details.written),
+                _ => Twice::Shared(change.map_or(details.remaining, |change| change.total)),
+            };
+            (is_same && is_gone && twice.count() > 0).then_some((old, twice))
         });
         same.or_else(|| {
-            let change = self.audiences.get(name)?;
-            let (old, again) = change.written_as.as_ref()?;
-            let written = self.actual.tasks.get(old)?.details.as_ref()?.written;
+            let change = change?;
+            let SharedPeople { task: old, of, shared, written } = change.shared_with.as_ref()?;
+            let (old, there) = self.actual.tasks.get_key_value(old)?;
+            let all_written = there.details.as_ref()?.written;
             // A person or two in common are no sign that it is the same task.
-            (again * 2 > change.total.min(written)).then_some((old, *again))
+            if shared * 2 > change.total.min(*of) {
+                Some((old, Twice::Shared(*shared)))
+            } else if written * 2 > change.total.min(all_written) {
+                Some((old, Twice::Written(*written)))
+            } else {
+                None
+            }
         })
     }
 
@@ -53,7 +84,8 @@ impl Pass<'_> {
             changes.retain(|change| change.after.is_some());
             if has_forbidden(&changes) {
                 self.staying.insert(name.clone());
-                let rejection = reject_edit(name, task, details, changes, None, &invalid.places);
+                let rejection =
+                    reject_edit(name, task, details, changes, (self.wishes, None), &invalid.places);
                 self.plan.rejections.push(rejection);
                 return;
             }
@@ -64,6 +96,7 @@ impl Pass<'_> {
                 subject,
                 file: shown,
                 message: "its manifest is invalid; it goes on as it was applied".to_owned(),
+                fields: Vec::new(),
             });
             return;
         }
@@ -102,6 +135,8 @@ impl Pass<'_> {
             return;
         }
         self.staying.insert(name.clone());
+        // How many there are decides about the command: see `limit_deletions`.
+        self.unstopped.insert(name.clone());
         self.plan.blocked.push(Blocked {
             subject,
             file: shown,
@@ -111,7 +146,6 @@ impl Pass<'_> {
             ),
             consequences: Some(consequences(&details)),
             remedies: vec![
-                "nuncio apply --stop-first".to_owned(),
                 "or bring the manifest back with `state: completed`, apply it, and delete it then"
                     .to_owned(),
             ],
@@ -136,5 +170,5 @@ pub(super) fn strange_file<'p>(desired: &'p Desired, actual: &Actual) -> Option<
 pub(super) fn moved_perhaps(subject: Subject, file: &str) -> Held {
     let message =
         "its manifest is gone, and may stand in this file, which cannot be read".to_owned();
-    Held { subject, file: file.to_owned(), message }
+    Held { subject, file: file.to_owned(), message, fields: Vec::new() }
 }

@@ -1,7 +1,7 @@
 //! Guard rails: what is too much at once is rejected until it is allowed by name or number.
 
 use super::{
-    change::{Change, FieldChange, Rejection, RejectionCode},
+    change::{Change, FieldChange, Rejection, RejectionCode, Wishes},
     diff::Pass,
     recreate::contacts,
     resources::references,
@@ -28,6 +28,12 @@ impl Pass<'_> {
             self.wishes.max_delete.unwrap_or(DELETIONS_FREE.max(n_tasks / DELETIONS_PART));
         let is_deletion = |change: &Change| matches!(change, Change::DeleteTask { .. });
         let n_deletions = self.ending.iter().filter(|change| is_deletion(change)).count();
+        let way = self.way_to_delete(n_deletions, allowed);
+        for blocked in &mut self.plan.blocked {
+            if matches!(&blocked.subject, Subject::Task(name) if self.unstopped.contains(name)) {
+                blocked.remedies.insert(0, way.clone());
+            }
+        }
         if n_deletions <= allowed {
             return;
         }
@@ -50,9 +56,20 @@ impl Pass<'_> {
                 waiting: Vec::new(),
                 steps: Vec::new(),
                 consequences: Some(consequences),
-                remedies: vec![format!("nuncio apply --max-delete {n_deletions}")],
+                remedies: vec![way.clone()],
             });
         }
+    }
+
+    /// What allows all that is gone to be deleted, in one command.
+    fn way_to_delete(&self, n_deletions: usize, allowed: usize) -> String {
+        let n_all = n_deletions + self.unstopped.len();
+        let mut wishes = self.wishes.clone();
+        wishes.stop_first |= !self.unstopped.is_empty();
+        if n_all > allowed {
+            wishes.max_delete = Some(n_all);
+        }
+        wishes.command()
     }
 
     /// Leaves out what is neither a target nor something that a target refers to.
@@ -93,12 +110,15 @@ pub(super) fn reject_shrunk(
     change: &AudienceChange,
     waiting: &[FieldChange],
     places: &Places,
+    wishes: &Wishes,
 ) -> Option<Rejection> {
     let AudienceChange { total, added, removed, .. } = change;
     let before = total + removed - added;
     if removed * 2 <= before {
         return None;
     }
+    let mut wishes = wishes.clone();
+    wishes.shrink.insert(name.clone());
     Some(Rejection {
         code: RejectionCode::AudienceShrinks,
         subject: Subject::Task(name.clone()),
@@ -111,6 +131,6 @@ pub(super) fn reject_shrunk(
         waiting: waiting.to_vec(),
         steps: Vec::new(),
         consequences: None,
-        remedies: vec![format!("nuncio apply --allow-shrink {name}")],
+        remedies: vec![wishes.command()],
     })
 }

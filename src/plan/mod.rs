@@ -20,8 +20,8 @@ mod saved;
 mod three_way;
 
 pub use change::{
-    Blocked, Change, Consequences, Drift, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection,
-    RejectionCode, Summary, Wishes,
+    BLOCKED, Blocked, Change, Consequences, Drift, FieldChange, Held, PhaseStep, Plan, Refresh,
+    Rejection, RejectionCode, Summary, Wishes,
 };
 pub use diff::{needs_recreation, plan};
 pub use document::{BaseDocument, PlanDocument, plan_schema, without_integer_format};

@@ -1,7 +1,8 @@
 //! Edits that a task or a channel does not survive, and the way to them with consent.
 
 use super::{
-    change::{Consequences, FieldChange, Rejection, RejectionCode},
+    change::{Consequences, FieldChange, Rejection, RejectionCode, Wishes},
+    gone::Twice,
     three_way::besides,
 };
 use crate::domain::{
@@ -30,7 +31,7 @@ pub(super) fn reject_edit(
     task: &ActualTask,
     details: &TaskDetails,
     changes: Vec<FieldChange>,
-    consent: Option<TaskId>,
+    consent: (&Wishes, Option<TaskId>),
     places: &Places,
 ) -> Rejection {
     let is_forbidden = |change: &FieldChange| IMMUTABLE_FIELDS.contains(&change.path.as_str());
@@ -57,19 +58,22 @@ pub(super) fn reject_edit(
     }
 }
 
-/// Both ways to consent: on the command line, and in git.
+/// Both ways to consent beside what was: on the command line, and in git as a line to paste.
 pub(super) fn consent_remedies(
     name: &TaskName,
     task: &ActualTask,
-    consent: Option<TaskId>,
+    (wishes, consent): (&Wishes, Option<TaskId>),
 ) -> Vec<String> {
     let id = task.id;
     let stale = consent.filter(|consent| *consent != id).map(|consent| {
         format!("its annotation consents to replace {consent}, and this is another incarnation")
     });
     let ways = [
-        format!("nuncio apply --recreate {name}"),
-        format!("or annotate `{CONSENT_ANNOTATION}: {id}`"),
+        wishes.command_to_recreate(name),
+        format!(
+            "or in the manifest: metadata: {{name: {name}, annotations: \
+             {{{CONSENT_ANNOTATION}: \"{id}\"}}}}"
+        ),
     ];
     stale.into_iter().chain(ways).collect()
 }
@@ -97,17 +101,22 @@ pub(super) fn contacts(count: u64) -> String {
 pub(super) fn reject_renamed(
     name: &TaskName,
     old: &TaskName,
-    written: u64,
+    twice: Twice,
     places: &Places,
 ) -> Rejection {
+    let would = match twice {
+        Twice::Written(n) => {
+            format!("{} of the same audience would be written to again", contacts(n))
+        }
+        Twice::Shared(n) => {
+            format!("{} of the same audience would be written to by both", contacts(n))
+        }
+    };
     Rejection {
         code: RejectionCode::RenamedTask,
         subject: Subject::Task(name.clone()),
         place: places.document.clone(),
-        message: format!(
-            "it is task `{old}` under a new name: {} of the same audience would be written to again",
-            contacts(written)
-        ),
+        message: format!("it is task `{old}` under a new name: {would}"),
         fields: Vec::new(),
         waiting: Vec::new(),
         steps: Vec::new(),

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 
 use super::{
-    change::{Blocked, Change, Consequences, Drift, Held, Plan, Rejection},
+    change::{BLOCKED, Blocked, Change, Consequences, Drift, Held, Plan, Rejection},
     page::{BOLD, DIM, GREEN, Page, RED, YELLOW, printable},
     recreate::contacts,
 };
@@ -52,23 +52,34 @@ impl Page {
                 self.rejection(rejection)?;
             }
         }
-        let endings: Vec<&Change> =
-            plan.changes.iter().filter(|change| change.ends_something()).collect();
-        if !endings.is_empty() || !plan.blocked.is_empty() {
-            self.heading("Deletions and recreations:")?;
-            for change in endings {
-                self.change(change)?;
-            }
+        if !plan.blocked.is_empty() {
+            self.heading("Deletions that are blocked:")?;
             for blocked in &plan.blocked {
                 self.blocked(blocked)?;
             }
         }
+        let endings: Vec<&Change> =
+            plan.changes.iter().filter(|change| change.ends_something()).collect();
+        if !endings.is_empty() {
+            self.heading("Deletions and recreations:")?;
+            for change in endings {
+                self.change(change)?;
+            }
+        }
         if plan.changes.is_empty() && !plan.is_rejected() {
-            writeln!(
-                self.text,
-                "Nothing to do: {} as the manifests say.\n",
-                are(plan.n_unchanged)
-            )?;
+            let (n, held) = (plan.n_unchanged, !plan.held.is_empty());
+            match (n, held) {
+                (0, false) => writeln!(self.text, "Nothing to do.\n")?,
+                (n, false) => {
+                    writeln!(self.text, "Nothing to do: {} as the manifests say.\n", are(n))?;
+                }
+                (0, true) => writeln!(self.text, "Nothing to do beside what is held.\n")?,
+                (n, true) => writeln!(
+                    self.text,
+                    "Nothing to do beside what is held: {} as the manifests say.\n",
+                    others_are(n)
+                )?,
+            }
         }
         if plan.n_left_out > 0 {
             let n = plan.n_left_out;
@@ -190,6 +201,9 @@ impl Page {
     fn consequences(&mut self, consequences: Consequences) -> fmt::Result {
         let Consequences { remaining, written } = consequences;
         writeln!(self.text, "      {} not reached yet", contacts(remaining))?;
+        if written == 0 {
+            return Ok(());
+        }
         writeln!(
             self.text,
             "      {} written to, or in doubt: carried over, and not written to again",
@@ -198,8 +212,14 @@ impl Page {
     }
 
     fn held(&mut self, held: &Held) -> fmt::Result {
-        self.title("‖", YELLOW, &held.subject, &held.file)?;
-        writeln!(self.text, "      {}\n", held.message)
+        let Held { subject, file, message, fields } = held;
+        self.title("‖", YELLOW, subject, file)?;
+        writeln!(self.text, "      {message}")?;
+        if !fields.is_empty() {
+            writeln!(self.text, "      From what is live to what the manifest says:")?;
+            self.field_changes(fields)?;
+        }
+        writeln!(self.text)
     }
 
     fn rejection(&mut self, rejection: &Rejection) -> fmt::Result {
@@ -236,7 +256,7 @@ impl Page {
     fn blocked(&mut self, blocked: &Blocked) -> fmt::Result {
         let Blocked { subject, file, message, consequences, remedies } = blocked;
         self.title("!", RED, subject, &format!("blocked, was in {file}"))?;
-        writeln!(self.text, "      {message}")?;
+        writeln!(self.text, "      {message}  [{BLOCKED}]")?;
         if let Some(consequences) = consequences {
             self.consequences(*consequences)?;
         }
@@ -249,6 +269,10 @@ impl Page {
         }
         writeln!(self.text)
     }
+}
+
+fn others_are(count: usize) -> String {
+    if count == 1 { "1 object is".to_owned() } else { format!("{count} objects are") }
 }
 
 fn are(count: usize) -> String {

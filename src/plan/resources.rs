@@ -7,7 +7,7 @@ use super::{
     diff::{Pass, held_by_rollback},
     gone::moved_perhaps,
     recreate::reject_kind,
-    three_way::{besides, three_way},
+    three_way::{besides, compare, three_way},
 };
 use crate::domain::{
     desired::DesiredTask,
@@ -50,7 +50,10 @@ impl Pass<'_> {
                 let details = actual.details.as_ref();
                 let drift = details.and_then(|d| besides(&d.fields, d.drifted.as_ref()));
                 let subject = Subject::Resource(key.clone());
-                self.plan.held.push(held_by_rollback(subject, hold, drift, &place));
+                let mut held = held_by_rollback(subject, hold, drift, &place);
+                held.fields =
+                    details.map_or_else(Vec::new, |d| compare(d.live(), &resource.fields));
+                self.plan.held.push(held);
                 continue;
             }
             if actual.digest == resource.digest && !actual.drifted && actual.hold.is_none() {
@@ -95,7 +98,7 @@ impl Pass<'_> {
             if unreadable.resources.contains(key) || unreadable.files.contains(shown.as_str()) {
                 let message = "its manifest is invalid; it goes on as it was applied";
                 let (file, message) = (shown, message.to_owned());
-                self.plan.held.push(Held { subject, file, message });
+                self.plan.held.push(Held { subject, file, message, fields: Vec::new() });
             } else if let Some(file) = self.strange {
                 self.plan.held.push(moved_perhaps(subject, file));
             } else if let Some(task) = used.get(key) {

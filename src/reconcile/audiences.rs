@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     domain::{
-        contact::{AudienceChange, variables_digest},
+        contact::{AudienceChange, SharedPeople, variables_digest},
         desired::AudienceSource,
         id::{TaskId, TaskName},
         kind::MessengerType,
@@ -31,11 +31,11 @@ pub struct AudienceDifference {
     pub removed: Vec<i64>,
 }
 
-/// A task that goes on without a manifest, and the keys of those to whom it has written.
+/// A task that goes on without a manifest, and the keys of its people: whether each was written to.
 pub(super) struct Abandoned {
     pub(super) name: TaskName,
     pub(super) messenger: MessengerType,
-    pub(super) written: HashSet<u128>,
+    pub(super) people: HashMap<u128, bool>,
 }
 
 /// What an audience is compared with.
@@ -67,18 +67,24 @@ pub(super) fn compare(
 ) -> (AudienceDifference, Vec<Diagnostic>) {
     let Old { mut stored, is_new, abandoned } = old;
     let mut difference = AudienceDifference::default();
-    let mut again: Vec<(&Abandoned, u64)> = abandoned
+    let mut old_names: Vec<(&Abandoned, SharedPeople)> = abandoned
         .iter()
         .filter(|abandoned| abandoned.messenger == messenger)
-        .map(|abandoned| (abandoned, 0))
+        .map(|abandoned| {
+            let (task, of) = (abandoned.name.clone(), abandoned.people.len() as u64);
+            (abandoned, SharedPeople { task, of, shared: 0, written: 0 })
+        })
         .collect();
     let reading = manifest::read_audience(source, messenger, manifest_file, &mut |contact| {
-        if is_new && again.is_empty() {
+        if is_new && old_names.is_empty() {
             return ControlFlow::Continue(());
         }
         let key = contact.address.key();
-        for (abandoned, n) in &mut again {
-            *n += u64::from(abandoned.written.contains(&key));
+        for (abandoned, found) in &mut old_names {
+            if let Some(written) = abandoned.people.get(&key) {
+                found.shared += 1;
+                found.written += u64::from(*written);
+            }
         }
         if is_new {
             return ControlFlow::Continue(());
@@ -109,11 +115,11 @@ pub(super) fn compare(
     difference.removed = stored.values().map(|(position, _)| *position).collect();
     difference.removed.sort_unstable();
     let change = &mut difference.change;
-    change.written_as = again
+    change.shared_with = old_names
         .into_iter()
-        .filter(|(_, n)| *n > 0)
-        .max_by_key(|(_, n)| *n)
-        .map(|(abandoned, n)| (abandoned.name.clone(), n));
+        .map(|(_, found)| found)
+        .filter(|found| found.shared > 0)
+        .max_by_key(|found| found.shared);
     change.total = reading.total;
     change.duplicates = reading.duplicates.count;
     change.added = if is_new { reading.total } else { difference.added.len() as u64 };

@@ -11,6 +11,7 @@ mod folder;
 pub mod git;
 mod program;
 mod remote;
+mod shared;
 mod source;
 mod standing;
 mod survey;

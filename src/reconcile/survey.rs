@@ -9,7 +9,10 @@ use std::{
 
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::audiences::{Abandoned, AudienceDifference, Old, compare, read_stored};
+use super::{
+    audiences::{Abandoned, AudienceDifference, Old, compare, read_stored},
+    shared::{Candidate, warn_shared},
+};
 use crate::{
     domain::{
         actual::{Actual, ActualTask},
@@ -17,7 +20,7 @@ use crate::{
         desired::{Desired, DesiredTask, InvalidTask},
         fields::{Digest, Fields},
         id::TaskName,
-        phase::{Phase, Transition},
+        phase::{Phase, RunState, Transition},
         place::Place,
         subject::Subject,
         task::IMMUTABLE_FIELDS,
@@ -265,28 +268,64 @@ impl Survey {
                 self.hold(&name, mistakes);
             }
         }
+        self.warn_of_shared_audiences().await
+    }
+
+    /// Warns of people whom two tasks would write to, while the audience of one of them is still new.
+    async fn warn_of_shared_audiences(&mut self) -> Result<(), SurveyError> {
+        if self.audiences.is_empty() {
+            return Ok(());
+        }
+        let Self { desired, actual, audiences, .. } = &*self;
+        let is_over = |name: &TaskName, task: &DesiredTask| {
+            task.spec.state == Some(RunState::Completed)
+                || actual.tasks.get(name).is_some_and(|there| there.phase == Phase::Completed)
+        };
+        let is_new = |name: &TaskName, digest| {
+            actual.tasks.get(name).is_none_or(|there| there.audience != Some(digest))
+        };
+        let going_on = desired.tasks.iter().filter(|(name, task)| !is_over(name, task));
+        let candidates: Vec<Candidate> = going_on
+            .filter_map(|(name, task)| {
+                let audience = task.audience.as_ref()?;
+                Some(Candidate {
+                    name: name.clone(),
+                    messenger: task.spec.messenger,
+                    source: audience.source.clone(),
+                    digest: audience.digest,
+                    place: task.places.of("outgoing.targetAudience").clone(),
+                    fresh: audiences
+                        .get(name)
+                        .filter(|_| is_new(name, audience.digest))
+                        .map(|difference| difference.change.total),
+                })
+            })
+            .collect();
+        self.diagnostics.extend(spawn_blocking(move || warn_shared(&candidates)).await?);
         Ok(())
     }
 }
 
 impl Survey {
-    /// To whom tasks have written that go on without a manifest: perhaps it stands under another name.
+    /// The people of tasks that go on without a manifest: perhaps it stands under another name.
     async fn read_abandoned(&self, store: &Store) -> Result<Vec<Abandoned>, StoreError> {
         let Self { desired, actual, .. } = self;
         let mut abandoned = Vec::new();
         for (name, task) in &actual.tasks {
             let is_gone =
                 !desired.tasks.contains_key(name) && !desired.unreadable.tasks.contains_key(name);
-            let Some(details) = task.details.as_ref().filter(|details| details.written > 0) else {
-                continue;
-            };
+            let Some(details) = task.details.as_ref() else { continue };
             let messenger = details.fields.get("type").map(ToString::to_string);
             if is_gone
                 && task.phase != Phase::Completed
                 && let Some(messenger) = messenger.and_then(|text| text.parse().ok())
             {
+                let stored = read_stored(store, task.id).await?;
+                let mut people: HashMap<u128, bool> =
+                    stored.into_keys().map(|key| (key, false)).collect();
                 let written = store.read_written(name).await?;
-                abandoned.push(Abandoned { name: name.clone(), messenger, written });
+                people.extend(written.into_iter().map(|key| (key, true)));
+                abandoned.push(Abandoned { name: name.clone(), messenger, people });
             }
         }
         Ok(abandoned)

@@ -49,7 +49,7 @@ fn audience_to_json(change: &AudienceChange) -> serde_json::Value {
         removed,
         altered,
         duplicates,
-        written_as: _,
+        shared_with: _,
         added_examples: _,
         removed_examples: _,
     } = change;

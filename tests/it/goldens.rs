@@ -166,8 +166,10 @@ fn settled_text(text: &str) -> String {
 }
 
 fn settled_word(word: &str) -> String {
-    // The end of a code span in a sentence.
-    let (word, end) = word.strip_suffix('`').map_or((word, ""), |word| (word, "`"));
+    // The end of a code span in a sentence, or of a line of YAML.
+    let start = word.len() - word.trim_start_matches('"').len();
+    let (start, word) = word.split_at(start);
+    let (word, end) = word.split_at(word.trim_end_matches(['`', '"', '}']).len());
     let is_digest = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
     let settled = if is_digest {
         "0".repeat(64)
@@ -180,7 +182,7 @@ fn settled_word(word: &str) -> String {
     } else {
         word.to_owned()
     };
-    settled + end
+    format!("{start}{settled}{end}")
 }
 
 pub(crate) fn folder() -> PathBuf {

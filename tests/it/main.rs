@@ -15,6 +15,7 @@ mod forecasting;
 mod foreign;
 mod formatting;
 mod goldens;
+mod guidance;
 mod import;
 mod lifecycle;
 mod mishaps;

@@ -264,7 +264,7 @@ fn a_renamed_task_writes_to_nobody_again_although_its_audience_grew() {
     bench.folder.write("one.yaml", &vk_task("two", "vk", "[1, 2, 3, 4]", "  state: running"));
     let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
     assert_eq!(bench.database.value("SELECT string_agg(name, ' ') FROM tasks"), "one");
-    let told = "it is task `one` under a new name: 2 contacts of the same audience";
+    let told = "it is task `one` under a new name: 3 contacts of the same audience";
     assert!(ended.stdout.contains(told), "{}", ended.stdout);
     // Other people, or a person in common: another task.
     bench.folder.write("one.yaml", &vk_task("three", "vk", "[2, 8, 9]", ""));

@@ -71,16 +71,23 @@ fn a_saved_plan_is_applied_as_reviewed_whatever_happens_to_others() {
     bench.folder.write("three.yaml", "kind: [");
     bench.ok(&["apply", "plan.json"]);
     assert_eq!(bench.limits(), "one 11, two 12");
-    // Applied once: the same plan again is stale, and says who applied it.
+    // Applied once: the same plan again says so, also after an operator acted.
+    bench.ok(&["start", "one"]);
     let again = bench.run(&["apply", "plan.json"]);
     assert_eq!(again.code, 4, "{}", again.stderr);
     assert!(
-        again.stderr.contains(
-            "Task/one: it was changed since the plan was made (revision 3: apply by tester"
-        ),
+        again.stderr.contains("this plan was applied already, as revision 3\n"),
         "{}",
         again.stderr
     );
+    // What the same task was made since is another story.
+    bench.task("one", 13);
+    bench.folder.remove("three.yaml");
+    bench.ok(&["apply", "--auto-approve", "--target", "one"]);
+    bench.task("one", 14);
+    let again = bench.run(&["apply", "plan.json"]);
+    assert_eq!(again.code, 4, "{}", again.stderr);
+    assert!(again.stderr.contains("its manifest or its audience changed"), "{}", again.stderr);
 }
 
 #[test]
@@ -263,9 +270,9 @@ fn too_much_at_once_is_rejected_until_it_is_allowed() {
     assert_eq!(plan.code, 3);
     for told in [
         "it is one of 4 tasks of 7 that would be deleted at once; 3 may be  [too-many-deletions]",
-        "nuncio apply --max-delete 4",
+        "nuncio apply --stop-first --max-delete 4",
         "its audience would lose 3 of 5 contacts, which is more than half  [audience-shrinks]",
-        "nuncio apply --allow-shrink shrinking",
+        "nuncio apply --stop-first --allow-shrink shrinking",
     ] {
         assert!(plan.stdout.contains(told), "{told}: {}", plan.stdout);
     }

@@ -18,8 +18,6 @@ mod sarif;
 pub(super) use finding::Finding;
 pub(super) use form::Form;
 pub(super) use json::findings_schema;
-#[cfg(test)]
-pub(super) use review::BLOCKED;
 pub(super) use review::{Review, counted};
 
 #[cfg(test)]

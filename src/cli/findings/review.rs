@@ -10,11 +10,10 @@ use super::Finding;
 use crate::{
     domain::place::Place,
     manifest::{Counts, Diagnostic, Loaded, Severity, Sources},
-    plan::{Blocked, Plan, Rejection},
+    plan::{BLOCKED, Blocked, Plan, Rejection},
 };
 
 /// The code of a deletion that has to wait for something.
-pub(in crate::cli) const BLOCKED: &str = "blocked";
 
 /// What a command looked at, and what it found.
 #[derive(Clone, Debug)]

@@ -118,6 +118,8 @@ impl Bench {
         for name in ["updated", "recreated", "deleted", "rejected", "drifted"] {
             bench.task(name, "vk", "");
         }
+        // Other people than the new one's, or it would be this one under a new name.
+        bench.folder.write("deleted.yaml", &vk_task("deleted", "vk", "[9]", ""));
         bench.ends("apply --auto-approve", 0);
         bench.task("updated", "vk", "  title: New");
         bench.task("recreated", "two", "");
