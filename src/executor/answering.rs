@@ -9,6 +9,7 @@ use super::{
     ais::Ais,
     decision::{Grounds, decide, hand_over, needs_no_words, noted, objection},
     prompt::{HISTORY_BYTES_MAX, HISTORY_BYTES_MIN, for_answer, for_summary, for_words},
+    telling::reports_of,
 };
 use crate::{
     channels::Driver,
@@ -176,6 +177,7 @@ impl Answering {
                         None => decide(&completion, grounds),
                     };
                     answer.summary = new_summary;
+                    answer.reports = reports_of(&answer, job);
                     return Ok(answer);
                 }
                 Err(Trouble::NoAnswer(
@@ -311,12 +313,12 @@ impl Answering {
 }
 
 /// What one answer is made with.
-struct Job<'a> {
-    turn: &'a HeldTurn,
+pub(super) struct Job<'a> {
+    pub(super) turn: &'a HeldTurn,
     ai: &'a Ai,
     ai_spec: &'a AiSpec,
-    manager: &'a ManagerSpec,
-    context: &'a DialogueContext,
+    pub(super) manager: &'a ManagerSpec,
+    pub(super) context: &'a DialogueContext,
 }
 
 fn specs(context: &DialogueContext) -> Option<(AiSpec, ManagerSpec)> {

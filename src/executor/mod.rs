@@ -13,6 +13,7 @@ mod prompt;
 mod receiving;
 mod reporters;
 mod reports;
+mod telling;
 
 pub use ais::AiConnector;
 pub use backup_guard::BackupGuard;

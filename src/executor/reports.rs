@@ -58,7 +58,7 @@ impl Reports {
         while !shutdown.is_cancelled() {
             // Registered for wake-ups before looking, so that none falls in between.
             if wakeups.is_none() {
-                let registered = timeout(DATABASE_DEADLINE, self.store.wakeups()).await;
+                let registered = timeout(DATABASE_DEADLINE, self.store.dialogue_wakeups()).await;
                 wakeups = registered.ok().and_then(Result::ok);
             }
             // A pass that is broken off loses nothing: what was leased unseen is leased again later, and

@@ -12,6 +12,7 @@ use super::{
     error::StoreError,
     inbox::kept,
     lanes::interval,
+    reports::insert_report,
 };
 use crate::domain::{
     address::Address,
@@ -19,6 +20,7 @@ use crate::domain::{
     fields::Fields,
     id::{ChannelName, DialogueId, ExecutorId, Fence, TaskName},
     money::MicroUsd,
+    report::NewReport,
 };
 
 /// Messages that are read for one answer; older ones are in the summary, or too old to matter.
@@ -80,6 +82,8 @@ pub struct Answer {
     pub texts: Vec<(Author, String)>,
     pub state: Option<(DialogueState, String)>,
     pub events: Vec<DialogueNote>,
+    /// What of it the task's integration is told.
+    pub reports: Vec<NewReport>,
     /// After how much silence the person is reminded, and of what where the AI said it itself.
     pub reminder: Option<(Duration, Option<String>)>,
     pub summary: Option<(String, i64)>,
@@ -245,7 +249,7 @@ impl Store {
         turn: &HeldTurn,
         answer: &Answer,
     ) -> Result<Committed, StoreError> {
-        let Answer { texts, state, events, reminder, summary } = answer;
+        let Answer { texts, state, events, reports, reminder, summary } = answer;
         let mut transaction = self.pool.begin().await?;
         if !is_current(&mut transaction, turn).await? {
             release(&mut transaction, turn).await?;
@@ -283,6 +287,9 @@ impl Store {
         insert_texts(&mut transaction, turn.dialogue, texts).await?;
         for DialogueNote { event, detail } in events {
             insert_event(&mut transaction, turn.dialogue, event, "ai", detail).await?;
+        }
+        for report in reports {
+            insert_report(&mut transaction, report).await?;
         }
         if let Some((state, reason)) = state {
             let detail = json!({ "reason": kept(reason) });

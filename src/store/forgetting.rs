@@ -115,12 +115,29 @@ async fn forget_suppressions(
     Ok(lists)
 }
 
-/// Erases what was said with the person.
-// Filled in with the tables of dialogues: `dialogues.peer`, their messages and deliveries, reports.
+/// Erases what was said with the person, and what was told of it and is not on its way any more: what an
+/// integration has by now is there.
 async fn forget_dialogues(
-    _connection: &mut PgConnection,
-    _address: &Address,
+    connection: &mut PgConnection,
+    address: &Address,
 ) -> Result<(), StoreError> {
+    let address = address.as_str();
+    sqlx::query!(
+        "WITH gone AS (
+            DELETE FROM dialogues WHERE peer = $1 RETURNING id
+        ), messages_gone AS (
+            DELETE FROM messages m USING gone WHERE m.dialogue_id = gone.id
+        ), events_gone AS (
+            DELETE FROM dialogue_events e USING gone WHERE e.dialogue_id = gone.id
+        )
+        DELETE FROM reports r USING gone WHERE r.dialogue = gone.id",
+        address
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("DELETE FROM deliveries WHERE $1 = ANY (peers)", address)
+        .execute(&mut *connection)
+        .await?;
     Ok(())
 }
 
@@ -146,7 +163,7 @@ async fn forget_attempts(
             WHERE a.address = $1 AND a.task_id = ANY (ARRAY(SELECT id FROM tasks))
         ), erased AS (
             -- The key is made of the address, and tells it to whoever tries all of them.
-            UPDATE attempts a SET address = '', key = 1, provider_message_id = NULL,
+            UPDATE attempts a SET address = '', key = 1, provider_message_id = NULL, text = NULL,
                 reason = CASE WHEN a.outcome = 'in-doubt'
                     THEN 'resolved as dropped: the person was forgotten' END
             FROM known k WHERE a.id = k.id AND a.granted_at = k.granted_at

@@ -3,10 +3,17 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{connect::Store, error::StoreError, lanes::interval};
+use super::{
+    connect::Store,
+    error::StoreError,
+    lanes::interval,
+    opt_outs::{OptOut, OptOutBy, opt_out},
+    takeover,
+};
 use crate::domain::{
     dialogue::{Delivery, DeliveryState, Received},
-    id::ChannelName,
+    id::{ChannelName, DialogueId},
+    stop::asks_to_stop,
 };
 
 /// People write in bursts; nobody is answered between two messages of one.
@@ -169,6 +176,24 @@ async fn take_message(
     if inserted.is_none() {
         return Ok(Taking::Repeated);
     }
+    // Before any AI is asked, and whoever speaks in the dialogue.
+    if let Some(language) = asks_to_stop(text) {
+        opt_out(
+            connection,
+            &OptOut {
+                address: peer,
+                by: OptOutBy::Person(language),
+                task: None,
+                channel: Some(channel),
+                dialogue: Some(DialogueId(dialogue)),
+                reason: None,
+            },
+        )
+        .await?;
+        takeover::close_all(connection, peer.as_str(), "asked not to be written to any more")
+            .await?;
+        return Ok(Taking::Fresh);
+    }
     sqlx::query!(
         "UPDATE dialogues SET turn = turn + 1, failures = 0, reminder_at = NULL, reminder_text = NULL,
             waiting_since = coalesce(waiting_since, clock_timestamp()),
@@ -327,13 +352,8 @@ async fn take_typed_by_hand(
     )
     .execute(&mut *connection)
     .await?;
-    super::takeover::hand_to_operator(
-        connection,
-        dialogue,
-        "the app",
-        "written by hand in the app",
-    )
-    .await?;
+    takeover::hand_to_operator(connection, dialogue, "the app", "written by hand in the app")
+        .await?;
     sqlx::query!("UPDATE dialogues SET waiting_since = NULL WHERE id = $1", dialogue)
         .execute(&mut *connection)
         .await?;

@@ -72,8 +72,7 @@ impl Store {
             ), judged AS (
                 SELECT m.id, d.peer, l.fence, l.hosted,
                     CASE
-                        WHEN EXISTS (SELECT FROM suppressions s
-                            WHERE s.address = d.peer AND s.task IN ('', d.task))
+                        WHEN is_suppressed(d.peer, d.task)
                             THEN 'the person is not to be written to'
                         WHEN m.author IN ('ai', 'reminder') AND d.state = 'with-operator'
                             THEN 'an operator has taken over'

@@ -108,7 +108,7 @@ pub(super) async fn insert_report(
             ON CONFLICT ON CONSTRAINT one_report_an_event DO NOTHING
             RETURNING id
         )
-        SELECT id, pg_notify('nuncio', '')::text AS notified FROM kept"#,
+        SELECT id, pg_notify('nuncio_dialogues', '')::text AS notified FROM kept"#,
         Uuid::now_v7(),
         new.task.as_str(),
         new.dialogue.0,

@@ -59,8 +59,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let Some(row) = sqlx::query!(
             r#"SELECT d.state, t.phase = 'completed' OR t.deleted_at IS NOT NULL AS "ended!",
-                EXISTS (SELECT FROM suppressions s WHERE s.address = d.peer AND s.task IN ('', d.task))
-                    AS "suppressed!",
+                is_suppressed(d.peer, d.task) AS "suppressed!",
                 spending_limit(t.fields) AS "limit!"
             FROM dialogues d JOIN tasks t ON t.id = d.task_id WHERE d.id = $1 FOR UPDATE OF d"#,
             dialogue.0
@@ -122,8 +121,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let Some(row) = sqlx::query!(
             r#"SELECT d.channel, d.state,
-                EXISTS (SELECT FROM suppressions s WHERE s.address = d.peer AND s.task IN ('', d.task))
-                    AS "suppressed!"
+                is_suppressed(d.peer, d.task) AS "suppressed!"
             FROM dialogues d WHERE d.id = $1 FOR UPDATE"#,
             dialogue.0
         )
@@ -165,6 +163,25 @@ pub(super) async fn hand_to_operator(
     reason: &str,
 ) -> Result<(), StoreError> {
     change_state(connection, dialogue, DialogueState::WithOperator, by, Some(reason), 0).await
+}
+
+/// Closes every dialogue with a person, on whatever channel: nothing is said in any of them any more.
+pub(super) async fn close_all(
+    connection: &mut PgConnection,
+    peer: &str,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let open = sqlx::query_scalar!(
+        "SELECT id FROM dialogues WHERE peer = $1 AND state <> 'closed' ORDER BY id FOR UPDATE",
+        peer
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for dialogue in open {
+        change_state(connection, dialogue, DialogueState::Closed, "person", Some(reason), 0)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Moves a dialogue that is locked by this transaction.

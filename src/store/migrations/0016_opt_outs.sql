@@ -67,6 +67,13 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN EXISTS (SELECT FROM forgotten)
     AND EXISTS (SELECT FROM forgotten f WHERE f.hash = person_hash(address) AND f.undone_at IS NULL);
 
+-- Whether nothing may be said to a person in a task: the one word on it for replies of any kind.
+CREATE FUNCTION is_suppressed(address text, task text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN EXISTS (SELECT FROM suppressions s WHERE s.address = is_suppressed.address
+        AND s.task IN ('', is_suppressed.task))
+    OR is_forgotten(address);
+
 -- As in migration 0005, and whoever was forgotten is not written to.
 CREATE OR REPLACE VIEW due_retries AS
 SELECT r.*, t.name AS task
