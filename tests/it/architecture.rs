@@ -27,6 +27,7 @@ const IO_CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["channels", "integrations"]),
     ("notify", &["reconcile"]),
     ("axum", &["rehearsal"]),
+    ("hyper", &["rehearsal"]),
     ("clap", &["cli", "telemetry"]),
 ];
 
