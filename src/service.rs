@@ -169,6 +169,7 @@ async fn start_providers(
         faults: true,
         hang_for: REHEARSAL_HANG,
         answer_delay: Duration::ZERO,
+        people: None,
         journal,
         clock: clock::now,
     };

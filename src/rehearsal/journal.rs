@@ -14,6 +14,21 @@ use serde::{Deserialize, Serialize};
 /// The entries that are kept in memory beside the file, for tests and for a glance.
 const RECENT_MAX: usize = 10_000;
 
+/// Whose act a line of the journal tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// A message of ours.
+    #[default]
+    ToPerson,
+    /// A person's words.
+    FromPerson,
+    /// A webhook that the provider brought us, or tried to.
+    Push,
+    /// "Read" or "typing", shown to the person.
+    Sign,
+}
+
 /// How a call ended, as the provider knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
@@ -24,9 +39,11 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// One call. Its address is in the normal form of `nuncio`.
+/// One call, word or webhook. Its address is in the normal form of `nuncio`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
+    #[serde(default, skip_serializing_if = "Direction::is_to_person")]
+    pub direction: Direction,
     pub at: String,
     pub at_ms: i64,
     pub provider: String,
@@ -43,6 +60,7 @@ pub struct Entry {
     /// The row of the table of faults, where one made the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The message, or the one that a webhook tells of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +70,7 @@ pub struct Entry {
 /// What a provider is asked to do, before there is a verdict.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Call {
+    pub(super) direction: Direction,
     pub(super) provider: &'static str,
     pub(super) channel: String,
     pub(super) address: String,
@@ -59,6 +78,8 @@ pub(super) struct Call {
     pub(super) key: Option<i64>,
     pub(super) attempt: Option<String>,
     pub(super) note: Option<&'static str>,
+    /// The message that it is about, where it is not one itself.
+    pub(super) about: Option<i64>,
 }
 
 /// The journal's file with what the providers remember of it.
@@ -113,11 +134,13 @@ impl Journal {
         fault: Option<&str>,
     ) -> io::Result<Entry> {
         let message_id = match (&verdict, call.key) {
+            _ if !call.direction.is_message() => call.about,
             (Verdict::Delivered | Verdict::AnswerWithheld, _) => Some(self.last_id + 1),
             (Verdict::RepeatDropped, Some(key)) => self.first_id(&call.channel, key),
             _ => None,
         };
         let entry = Entry {
+            direction: call.direction,
             at: at.to_rfc3339_opts(SecondsFormat::Millis, true),
             at_ms: at.timestamp_millis(),
             provider: call.provider.to_owned(),
@@ -217,10 +240,22 @@ impl From<String> for Verdict {
     }
 }
 
+impl Direction {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_to_person(&self) -> bool {
+        *self == Self::ToPerson
+    }
+
+    fn is_message(self) -> bool {
+        matches!(self, Self::ToPerson | Self::FromPerson)
+    }
+}
+
 impl Entry {
     /// The person has the message because of this call.
     pub fn is_delivery(&self) -> bool {
-        matches!(self.verdict, Verdict::Delivered | Verdict::AnswerWithheld)
+        self.direction == Direction::ToPerson
+            && matches!(self.verdict, Verdict::Delivered | Verdict::AnswerWithheld)
     }
 }
 

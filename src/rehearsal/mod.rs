@@ -1,4 +1,5 @@
-//! Fake providers on the loopback that speak the real wire formats: a dress rehearsal of a task.
+//! Fake providers on the loopback that speak the real wire formats, and people who answer: a dress
+//! rehearsal of a task.
 
 mod account;
 mod crm;
@@ -6,12 +7,21 @@ mod crm_amocrm;
 mod crm_bitrix24;
 mod crm_telegram;
 mod crm_webhook;
+mod acquaintances;
+mod answers;
 mod faults;
 mod journal;
+mod news;
+mod people;
+mod pushes;
 mod server;
 mod vk;
+mod vk_polling;
+mod vk_stream;
 mod waba;
+mod waba_events;
 mod waha;
+mod waha_events;
 mod world;
 
 #[cfg(test)]
@@ -19,5 +29,6 @@ mod tests;
 
 pub use crm::CrmEntry;
 pub use faults::{ACCOUNT_FAULTS, ADDRESS_FAULTS, AccountFault, AddressFault, Fault};
-pub use journal::{Entry, Verdict, read_journal};
+pub use journal::{Direction, Entry, Verdict, read_journal};
+pub use people::{Line, PEOPLE, Person, Way};
 pub use server::{Options, Rehearsal, start};

@@ -31,6 +31,9 @@ pub struct Options {
     pub hang_for: Duration,
     /// How long a provider thinks before it answers.
     pub answer_delay: Duration,
+    /// How long a second of the table of people takes; zero has them answer at once. `None`: nobody
+    /// answers, and no webhook is pushed.
+    pub people: Option<Duration>,
     /// Where the journal is kept. It is appended to, and what it says is remembered.
     pub journal: Option<PathBuf>,
     pub clock: fn() -> DateTime<Utc>,
@@ -51,9 +54,9 @@ pub async fn start(
     tracker: &TaskTracker,
 ) -> io::Result<Rehearsal> {
     let crm = Arc::new(Crm::open(options.clone(), shutdown.clone())?);
-    let world = Arc::new(World::open(options, shutdown.clone())?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
+    let world = Arc::new(World::open(options, address, tracker.clone(), shutdown.clone())?);
     let router = Router::new()
         .nest("/vk", vk::router())
         .nest("/waba", waba::router())
@@ -100,6 +103,12 @@ impl Rehearsal {
     /// What the CRMs were told, oldest first.
     pub fn crm_entries(&self) -> Vec<CrmEntry> {
         self.crm.entries()
+    }
+
+    /// Says where the providers bring their webhooks: to `/hooks/{channel}` below `base`, such as
+    /// `http://127.0.0.1:8080`. What happened before waits for it.
+    pub fn push_webhooks_to(&self, base: String) {
+        self.world.push_webhooks_to(base);
     }
 
     /// The latest entries of the journal, oldest first. The file has all of them.

@@ -31,6 +31,7 @@ impl Providers {
             faults,
             hang_for: Duration::from_secs(30),
             answer_delay: delay,
+            people: None,
             journal: Some(journal.clone()),
             clock: clock::now,
         };

@@ -1,0 +1,56 @@
+//! What the rehearsal remembers of each person: how much they heard, and when they wrote.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::journal::{Direction, Entry};
+
+/// More people than a rehearsal is watched with; whoever comes after them never answers.
+const PEOPLE_MAX: usize = 100_000;
+
+/// How long a free text may be sent after the person wrote, where the provider has such a window.
+const WINDOW: TimeDelta = TimeDelta::hours(24);
+
+#[derive(Debug, Default)]
+pub(super) struct Acquaintances {
+    people: HashMap<(String, String), Acquaintance>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Acquaintance {
+    heard: usize,
+    wrote_at: Option<DateTime<Utc>>,
+}
+
+impl Acquaintances {
+    /// Learns from a line of the journal. The number of our message, counted from 0, where it is one
+    /// that reached a person who may answer it.
+    pub(super) fn learn(&mut self, entry: &Entry) -> Option<usize> {
+        let key = (entry.channel.clone(), entry.address.clone());
+        let full = self.people.len() >= PEOPLE_MAX && !self.people.contains_key(&key);
+        if full || !(entry.is_delivery() || entry.direction == Direction::FromPerson) {
+            return None;
+        }
+        let person = self.people.entry(key).or_default();
+        if entry.direction == Direction::FromPerson {
+            person.wrote_at = DateTime::from_timestamp_millis(entry.at_ms);
+            return None;
+        }
+        person.heard += 1;
+        Some(person.heard - 1)
+    }
+
+    pub(super) fn has_written(&self, channel: &str, address: &str) -> bool {
+        self.wrote_at(channel, address).is_some()
+    }
+
+    /// The person wrote less than a day before `now`.
+    pub(super) fn window_is_open(&self, channel: &str, address: &str, now: DateTime<Utc>) -> bool {
+        self.wrote_at(channel, address).is_some_and(|at| now - at < WINDOW)
+    }
+
+    fn wrote_at(&self, channel: &str, address: &str) -> Option<DateTime<Utc>> {
+        self.people.get(&(channel.to_owned(), address.to_owned()))?.wrote_at
+    }
+}
