@@ -24,6 +24,7 @@ mod progress;
 mod rehearse;
 mod rehearsed;
 mod replace;
+mod reports;
 mod resolve;
 mod reviewed;
 mod revision;
@@ -201,6 +202,8 @@ enum Command {
     Adopt(adopt::Args),
     /// List attempts in doubt, or say what became of one
     Resolve(resolve::Args),
+    /// List what integrations are told, or tell them again
+    Reports(reports::Args),
     /// Print the JSON Schema of the manifests, or of findings
     Schema(schema::Args),
     /// Tell what a code means, and the way out
@@ -270,6 +273,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Delete(args) => act::delete(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
+        Command::Reports(args) => reports::run(&common, &args, output).await,
         Command::Schema(args) => Ok(schema::run(&args, output)),
         Command::Explain(args) => Ok(explain::run(&args, output)),
         Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),

@@ -21,6 +21,7 @@ mod mishaps;
 mod outputs;
 mod pipelines;
 mod remote;
+mod reports;
 mod reviewing;
 mod sending;
 mod support;
