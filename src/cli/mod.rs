@@ -25,6 +25,7 @@ mod progress;
 mod rehearse;
 mod rehearsed;
 mod replace;
+mod reports;
 mod resolve;
 mod reviewed;
 mod revision;
@@ -209,6 +210,8 @@ enum Command {
     Unsuppress(suppress::UndoArgs),
     /// Erase a person, and never write to them again
     Forget(forget::Args),
+    /// List what integrations are told, or tell them again
+    Reports(reports::Args),
     /// Print the JSON Schema of the manifests, or of findings
     Schema(schema::Args),
     /// Tell what a code means, and the way out
@@ -281,6 +284,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Suppress(args) => suppress::run(&common, &args, output).await,
         Command::Unsuppress(args) => suppress::undo(&common, &args, output).await,
         Command::Forget(args) => forget::run(&common, &args, output).await,
+        Command::Reports(args) => reports::run(&common, &args, output).await,
         Command::Schema(args) => Ok(schema::run(&args, output)),
         Command::Explain(args) => Ok(explain::run(&args, output)),
         Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),

@@ -72,7 +72,7 @@ metadata: {name: crm}
 spec:
   kind: webhook
   url: {file: /run/secrets/crm}
-  credentials: {a.b: {env: A}}
+  credentials: {a.b: {env: A}, secret: {env: B}}
   events: [success]
 ---
 apiVersion: nuncio/v1

@@ -22,6 +22,7 @@ mod mishaps;
 mod outputs;
 mod pipelines;
 mod remote;
+mod reports;
 mod reviewing;
 mod sending;
 mod support;
