@@ -24,5 +24,6 @@ mod remote;
 mod reviewing;
 mod sending;
 mod support;
+mod suppressing;
 mod telling;
 mod watching;
