@@ -26,5 +26,6 @@ mod reports;
 mod reviewing;
 mod sending;
 mod support;
+mod suppressing;
 mod telling;
 mod watching;

@@ -77,6 +77,7 @@ impl Stage {
             hang_for: DEADLINE * 3,
             answer_delay: Duration::ZERO,
             journal: None,
+            people: None,
             clock: clock::now,
         };
         let rehearsal = start(options, end.clone(), &TaskTracker::new()).await.unwrap();
