@@ -13,7 +13,13 @@ use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{account, journal::Entry, vk, waba, waha, world::World};
+use super::{
+    account,
+    ai::{self, AiEntry, AiProvider},
+    journal::Entry,
+    vk, waba, waha,
+    world::World,
+};
 use crate::domain::{channel::Secret, kind::ChannelKind};
 
 /// How the rehearsal behaves.
@@ -25,7 +31,8 @@ pub struct Options {
     pub hang_for: Duration,
     /// How long a provider thinks before it answers.
     pub answer_delay: Duration,
-    /// Where the journal is kept. It is appended to, and what it says is remembered.
+    /// Where the journal is kept; the AI's stands beside it. It is appended to, and what it says is
+    /// remembered.
     pub journal: Option<PathBuf>,
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -35,6 +42,7 @@ pub struct Options {
 pub struct Rehearsal {
     address: SocketAddr,
     world: Arc<World>,
+    ai: Arc<AiProvider>,
 }
 
 /// Starts the fake providers on a free port of the loopback. They end with `shutdown`.
@@ -43,6 +51,7 @@ pub async fn start(
     shutdown: CancellationToken,
     tracker: &TaskTracker,
 ) -> io::Result<Rehearsal> {
+    let ai = Arc::new(AiProvider::open(options.clone(), shutdown.clone())?);
     let world = Arc::new(World::open(options, shutdown.clone())?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
@@ -50,7 +59,8 @@ pub async fn start(
         .nest("/vk", vk::router())
         .nest("/waba", waba::router())
         .nest("/waha", waha::router())
-        .with_state(Arc::clone(&world));
+        .with_state(Arc::clone(&world))
+        .nest("/ai/v1", ai::router().with_state(Arc::clone(&ai)));
     tracker.spawn(async move {
         let server =
             axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
@@ -58,7 +68,7 @@ pub async fn start(
             tracing::error!(%error, "the rehearsal ended");
         }
     });
-    Ok(Rehearsal { address, world })
+    Ok(Rehearsal { address, world, ai })
 }
 
 impl Rehearsal {
@@ -73,7 +83,13 @@ impl Rehearsal {
         Some(format!("http://{}/{path}", self.address))
     }
 
-    /// The fake credential of a channel; always the same. The provider reads the channel from it.
+    /// The `endpoint` of every AI.
+    pub fn ai_endpoint(&self) -> String {
+        format!("http://{}/ai/v1", self.address)
+    }
+
+    /// The fake credential of a channel, or the `apiKey` of an AI; always the same. The provider
+    /// reads the name from it.
     pub fn secret(channel: &str, credential: &str) -> Secret {
         account::secret(channel, credential)
     }
@@ -81,5 +97,10 @@ impl Rehearsal {
     /// The latest entries of the journal, oldest first. The file has all of them.
     pub fn recent(&self) -> Vec<Entry> {
         self.world.recent()
+    }
+
+    /// The latest entries of the AI's journal, oldest first.
+    pub fn recent_ai(&self) -> Vec<AiEntry> {
+        self.ai.recent()
     }
 }

@@ -1,6 +1,6 @@
 //! The providers refuse what the real ones refuse, and note what they saw.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::{
@@ -17,13 +17,12 @@ fn clock() -> DateTime<Utc> {
 }
 
 async fn rehearsal() -> Rehearsal {
-    let options = Options {
-        faults: false,
-        hang_for: Duration::ZERO,
-        answer_delay: Duration::ZERO,
-        journal: None,
-        clock,
-    };
+    started(None, false).await
+}
+
+pub(super) async fn started(journal: Option<PathBuf>, faults: bool) -> Rehearsal {
+    let options =
+        Options { faults, hang_for: Duration::ZERO, answer_delay: Duration::ZERO, journal, clock };
     start(options, CancellationToken::new(), &TaskTracker::new()).await.unwrap()
 }
 
@@ -35,7 +34,10 @@ async fn call(
     headers: &str,
     body: &str,
 ) -> String {
-    let endpoint = rehearsal.endpoint(kind).unwrap();
+    request(&rehearsal.endpoint(kind).unwrap(), line, headers, body).await
+}
+
+pub(super) async fn request(endpoint: &str, line: &str, headers: &str, body: &str) -> String {
     let (host, base) = endpoint.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let (method, path) = line.split_once(' ').unwrap();
     let mut socket = TcpStream::connect(host).await.unwrap();
