@@ -3,13 +3,15 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
-    fs::{File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Write as _},
+    fs::File,
+    io,
     path::Path,
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+
+use super::lines::{append_line, open_lines, read_lines};
 
 /// The entries that are kept in memory beside the file, for tests and for a glance.
 const RECENT_MAX: usize = 10_000;
@@ -96,19 +98,7 @@ pub(super) struct Journal {
 
 /// Reads a journal. A torn last line, which a killed rehearsal leaves, is passed over.
 pub fn read_journal(path: &Path) -> io::Result<Vec<Entry>> {
-    let mut lines = BufReader::new(File::open(path)?).split(b'\n').enumerate().peekable();
-    let mut entries = Vec::new();
-    while let Some((index, line)) = lines.next() {
-        match serde_json::from_slice(&line?) {
-            Ok(entry) => entries.push(entry),
-            Err(_) if lines.peek().is_none() => {}
-            Err(error) => {
-                let message = format!("line {} of the journal is no entry: {error}", index + 1);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-        }
-    }
-    Ok(entries)
+    read_lines(path)
 }
 
 impl Journal {
@@ -116,8 +106,7 @@ impl Journal {
     pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
         let mut journal = Self::default();
         let Some(path) = path else { return Ok(journal) };
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        drop_torn_line(&mut file)?;
+        let file = open_lines(path)?;
         for entry in read_journal(path)? {
             journal.remember(entry);
         }
@@ -155,11 +144,7 @@ impl Journal {
             note: call.note.map(str::to_owned),
         };
         if let Some(file) = &mut self.file {
-            let mut line = serde_json::to_vec(&entry)?;
-            line.push(b'\n');
-            // One write, so that a reader sees whole lines but for a torn last one.
-            file.write_all(&line)?;
-            file.flush()?;
+            append_line(file, &entry)?;
         }
         self.remember(entry.clone());
         Ok(entry)
@@ -196,20 +181,6 @@ impl Journal {
 
 fn met(provider: &str, channel: &str, address: &str, fault: &str) -> (String, String, String) {
     (format!("{provider} {fault}"), channel.to_owned(), address.to_owned())
-}
-
-/// A line without its end was not answered, so it is taken back before the next is appended.
-pub(super) fn drop_torn_line(file: &mut File) -> io::Result<()> {
-    let mut whole = 0;
-    let mut reader = BufReader::new(&*file);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        if line.ends_with(b"\n") {
-            whole += line.len() as u64;
-        }
-        line.clear();
-    }
-    file.set_len(whole)
 }
 
 impl fmt::Display for Verdict {
@@ -261,6 +232,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn call(address: &str, key: i64) -> Call {

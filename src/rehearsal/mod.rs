@@ -1,16 +1,18 @@
-//! Fake providers on the loopback that speak the real wire formats, and people who answer: a dress
-//! rehearsal of a task.
+//! Fake providers, an AI and CRMs on the loopback that speak the real wire formats, and people who answer: a
+//! dress rehearsal of a task.
 
 mod account;
+mod acquaintances;
+mod ai;
+mod answers;
 mod crm;
 mod crm_amocrm;
 mod crm_bitrix24;
 mod crm_telegram;
 mod crm_webhook;
-mod acquaintances;
-mod answers;
 mod faults;
 mod journal;
+mod lines;
 mod news;
 mod people;
 mod pushes;
@@ -27,6 +29,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use ai::{AI_FAULTS, AiEntry, AiFault, AiFaultRow, ai_journal, read_ai_journal};
 pub use crm::CrmEntry;
 pub use faults::{ACCOUNT_FAULTS, ADDRESS_FAULTS, AccountFault, AddressFault, Fault};
 pub use journal::{Direction, Entry, Verdict, read_journal};

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     account,
+    ai::{self, AiEntry, AiProvider},
     crm::{self, Crm, CrmEntry},
     journal::Entry,
     vk, waba, waha,
@@ -34,7 +35,8 @@ pub struct Options {
     /// How long a second of the table of people takes; zero has them answer at once. `None`: nobody
     /// answers, and no webhook is pushed.
     pub people: Option<Duration>,
-    /// Where the journal is kept. It is appended to, and what it says is remembered.
+    /// Where the journal is kept; the AI's stands beside it. It is appended to, and what it says is
+    /// remembered.
     pub journal: Option<PathBuf>,
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -45,6 +47,7 @@ pub struct Rehearsal {
     address: SocketAddr,
     world: Arc<World>,
     crm: Arc<Crm>,
+    ai: Arc<AiProvider>,
 }
 
 /// Starts the fake providers on a free port of the loopback. They end with `shutdown`.
@@ -54,6 +57,7 @@ pub async fn start(
     tracker: &TaskTracker,
 ) -> io::Result<Rehearsal> {
     let crm = Arc::new(Crm::open(options.clone(), shutdown.clone())?);
+    let ai = Arc::new(AiProvider::open(options.clone(), shutdown.clone())?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let world = Arc::new(World::open(options, address, tracker.clone(), shutdown.clone())?);
@@ -62,7 +66,8 @@ pub async fn start(
         .nest("/waba", waba::router())
         .nest("/waha", waha::router())
         .with_state(Arc::clone(&world))
-        .nest("/crm", crm::router().with_state(Arc::clone(&crm)));
+        .nest("/crm", crm::router().with_state(Arc::clone(&crm)))
+        .nest("/ai/v1", ai::router().with_state(Arc::clone(&ai)));
     tracker.spawn(async move {
         let server =
             axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
@@ -70,7 +75,7 @@ pub async fn start(
             tracing::error!(%error, "the rehearsal ended");
         }
     });
-    Ok(Rehearsal { address, world, crm })
+    Ok(Rehearsal { address, world, ai, crm })
 }
 
 impl Rehearsal {
@@ -85,7 +90,13 @@ impl Rehearsal {
         Some(format!("http://{}/{path}", self.address))
     }
 
-    /// The fake credential of a channel; always the same. The provider reads the channel from it.
+    /// The `endpoint` of every AI.
+    pub fn ai_endpoint(&self) -> String {
+        format!("http://{}/ai/v1", self.address)
+    }
+
+    /// The fake credential of a channel, or the `apiKey` of an AI; always the same. The provider
+    /// reads the name from it.
     pub fn secret(channel: &str, credential: &str) -> Secret {
         account::secret(channel, credential)
     }
@@ -114,5 +125,10 @@ impl Rehearsal {
     /// The latest entries of the journal, oldest first. The file has all of them.
     pub fn recent(&self) -> Vec<Entry> {
         self.world.recent()
+    }
+
+    /// The latest entries of the AI's journal, oldest first.
+    pub fn recent_ai(&self) -> Vec<AiEntry> {
+        self.ai.recent()
     }
 }

@@ -1,6 +1,9 @@
 //! The providers refuse what the real ones refuse, and note what they saw.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -22,8 +25,16 @@ async fn rehearsal() -> Rehearsal {
 }
 
 async fn rehearsal_with(people: Option<Duration>, journal: Option<&Path>) -> Rehearsal {
+    start_with(people, journal, false).await
+}
+
+pub(super) async fn started(journal: Option<PathBuf>, faults: bool) -> Rehearsal {
+    start_with(None, journal.as_deref(), faults).await
+}
+
+async fn start_with(people: Option<Duration>, journal: Option<&Path>, faults: bool) -> Rehearsal {
     let options = Options {
-        faults: false,
+        faults,
         hang_for: Duration::ZERO,
         answer_delay: Duration::ZERO,
         people,
@@ -41,7 +52,10 @@ async fn call(
     headers: &str,
     body: &str,
 ) -> String {
-    let endpoint = rehearsal.endpoint(kind).unwrap();
+    request(&rehearsal.endpoint(kind).unwrap(), line, headers, body).await
+}
+
+pub(super) async fn request(endpoint: &str, line: &str, headers: &str, body: &str) -> String {
     let (host, base) = endpoint.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let (method, path) = line.split_once(' ').unwrap();
     let mut socket = TcpStream::connect(host).await.unwrap();
