@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 #![expect(clippy::disallowed_methods, reason = "the tests set the environment of the program")]
 
+mod ai_oracles;
 mod architecture;
 mod bad_input;
 mod chaos;
