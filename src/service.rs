@@ -153,7 +153,11 @@ pub async fn rehearse(
     tracker.close();
     let reports = Reports::new(store.clone(), report_connector(Some(rehearsal.clone()))?);
     let executor = Executor::new(store, connector(Some(rehearsal))?, identity());
-    tokio::join!(executor.run(shutdown.clone()), reports.run(shutdown));
+    let loops = TaskTracker::new();
+    loops.spawn(reports.run(shutdown.clone()));
+    loops.close();
+    executor.run(shutdown).await;
+    loops.wait().await;
     providers_end.cancel();
     drop(tokio::time::timeout(CLOSE_DEADLINE, tracker.wait()).await);
     Ok(())

@@ -13,6 +13,7 @@ mod doctor;
 mod following;
 mod forecasting;
 mod foreign;
+mod foreign_receivers;
 mod formatting;
 mod goldens;
 mod import;
