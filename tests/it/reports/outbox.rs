@@ -103,6 +103,7 @@ async fn a_guarded_database_reports_nothing() {
     stage.enqueue(1, Success, "+79120000001").await;
     stage.store.raise_guard("anna", "restored").await.unwrap();
     assert!(stage.store.lease_due_reports(10).await.unwrap().is_empty());
+    assert_eq!(stage.store.next_report_in().await.unwrap(), None);
     stage.store.lift_guard("anna", "looked at").await.unwrap();
     assert_eq!(stage.store.lease_due_reports(10).await.unwrap().len(), 1);
 }
