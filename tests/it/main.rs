@@ -14,6 +14,7 @@ mod doctor;
 mod following;
 mod forecasting;
 mod foreign;
+mod foreign_receivers;
 mod formatting;
 mod goldens;
 mod guidance;

@@ -40,7 +40,7 @@
 //! | `import`, `fmt` | `import::an_import_of_everything_leaves_nothing_to_do`, `formatting::a_folder_is_formatted_and_a_second_time_unchanged` |
 //! | `pause --for --reason` | `lifecycle::a_pause_ends_by_itself_and_is_in_the_history` |
 //! | `start`, `stop`, `delete`, `unblock`, `resolve` | `lifecycle::operators_act_unless_git_owns_the_run_state`, `sending::a_banned_account_stops_and_another_takes_its_contact_over`, `sending::every_fault_ends_as_its_class_says` |
-//! | `reports`, `reports replay` | `reports::what_was_given_up_is_listed_and_replayed` |
+//! | `reports`, `reports replay` | `reports/delivery::what_was_given_up_is_listed_and_replayed` |
 //! | `audience` | `commands::an_audience_is_shown_with_what_became_of_each` |
 //! | `forecast` | `forecasting::an_audience_is_exhausted_within_a_pause_of_the_forecast` |
 //! | `rehearse` | `commands::a_rehearsal_sends_for_real_and_leaves_nothing_behind` |
