@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use super::{
     address::Address,
     channel::{ChannelSpec, SecretReference},
-    fields::Fields,
+    fields::{FieldValue, Fields},
     id::{ChannelName, ResourceName, TaskName},
     money::MicroUsd,
     word::words,
@@ -23,6 +23,9 @@ words! {
         Webhook = "webhook", Bitrix24 = "bitrix24", Amocrm = "amocrm",
         TelegramNotification = "telegram-notification",
     }
+
+    /// The field by which a server is told the longest answer: not every server knows the newer one.
+    MaxTokensField { MaxCompletionTokens = "max_completion_tokens", MaxTokens = "max_tokens" }
 
     /// What is reported of a dialogue.
     DialogueEvent {
@@ -72,8 +75,13 @@ pub struct AiSpec {
     /// The exact text of the number.
     pub temperature: Option<String>,
     pub max_output_tokens: u32,
+    pub max_tokens_field: MaxTokensField,
     pub prices: Prices,
+    /// Another AI, which answers while this one fails.
+    pub fallback: Option<ResourceName>,
     pub disclosure: Option<String>,
+    /// Said when the AI's part ends: the limit is reached, or a person takes over. No AI is asked for it.
+    pub handover: Option<String>,
     pub reminders: Vec<Reminder>,
 }
 
@@ -153,6 +161,17 @@ impl ManagerSpec {
             .text_if("language", language.as_ref())
             .text("persona", persona)
     }
+
+    /// Takes back what [`Self::fields`] gave; `None` if it is no manager's.
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        let word = |path: &str| fields.get(path).map(ToString::to_string);
+        Some(Self {
+            full_name: word("fullName")?,
+            role: word("role"),
+            language: word("language"),
+            persona: word("persona")?,
+        })
+    }
 }
 
 impl AiSpec {
@@ -164,8 +183,11 @@ impl AiSpec {
             instructions,
             temperature,
             max_output_tokens,
+            max_tokens_field,
             prices: Prices { input, cached_input, output },
+            fallback,
             disclosure,
+            handover,
             reminders,
         } = self;
         let mut fields = Fields::default()
@@ -174,10 +196,13 @@ impl AiSpec {
             .text_if("apiKey", api_key.as_ref())
             .text("instructions", instructions)
             .number("maxOutputTokens", max_output_tokens)
+            .text("maxTokensField", max_tokens_field)
             .number("prices.inputPerMillionTokens", input)
             .number("prices.cachedInputPerMillionTokens", cached_input)
             .number("prices.outputPerMillionTokens", output)
-            .text_if("disclosure", disclosure.as_ref());
+            .text_if("fallback", fallback.as_ref())
+            .text_if("disclosure", disclosure.as_ref())
+            .text_if("handover", handover.as_ref());
         if let Some(temperature) = temperature {
             fields = fields.number("temperature", temperature);
         }
@@ -187,6 +212,40 @@ impl AiSpec {
                 .text(&format!("reminders.{index}.text"), text);
         }
         fields
+    }
+
+    /// Takes back what [`Self::fields`] gave; `None` if it is no AI's. What an older version stored lacks the
+    /// newer fields, and means their defaults.
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        let word = |path: &str| fields.get(path).map(ToString::to_string);
+        let money = |path: &str| word(path)?.parse().ok();
+        let mut reminders = Vec::new();
+        while let Some(after) = word(&format!("reminders.{}.after", reminders.len())) {
+            let text = word(&format!("reminders.{}.text", reminders.len()))?;
+            reminders.push(Reminder { after: humantime::parse_duration(&after).ok()?, text });
+        }
+        let field = word("maxTokensField").map(|field| field.parse());
+        Some(Self {
+            endpoint: word("endpoint")?,
+            model: word("model")?,
+            api_key: word("apiKey").map(|reference| reference.parse()).transpose().ok()?,
+            instructions: word("instructions")?,
+            temperature: word("temperature"),
+            max_output_tokens: word("maxOutputTokens")?.parse().ok()?,
+            max_tokens_field: field
+                .transpose()
+                .ok()?
+                .unwrap_or(MaxTokensField::MaxCompletionTokens),
+            prices: Prices {
+                input: money("prices.inputPerMillionTokens")?,
+                cached_input: money("prices.cachedInputPerMillionTokens")?,
+                output: money("prices.outputPerMillionTokens")?,
+            },
+            fallback: word("fallback").map(|name| name.parse()).transpose().ok()?,
+            disclosure: word("disclosure"),
+            handover: word("handover"),
+            reminders,
+        })
     }
 }
 
@@ -202,6 +261,26 @@ impl IntegrationSpec {
             fields = fields.text(&format!("credentials.{name}"), reference);
         }
         fields
+    }
+
+    /// Takes back what [`Self::fields`] gave; `None` if it is no integration's.
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        let word = |path: &str| fields.get(path).map(ToString::to_string);
+        let events = match fields.get("events")? {
+            FieldValue::List(events) => events.iter().map(|event| event.parse()).collect(),
+            FieldValue::Text(_) | FieldValue::Number(_) => return None,
+        };
+        let credentials = fields.iter().filter_map(|(path, value)| {
+            let name = path.strip_prefix("credentials.")?;
+            Some(value.to_string().parse().map(|reference| (name.to_owned(), reference)))
+        });
+        Some(Self {
+            kind: word("kind")?.parse().ok()?,
+            url: word("url").map(|reference| reference.parse()).transpose().ok()?,
+            credentials: credentials.collect::<Result<_, _>>().ok()?,
+            chat_id: word("chatId"),
+            events: Result::ok(events)?,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    lower_resource::{AI_ENDPOINT, OUTPUT_TOKENS},
+    lower_resource::{AI_ENDPOINT, MAX_TOKENS_FIELD, OUTPUT_TOKENS},
     schema::{API_VERSION, DocumentKind},
     values::{FLOW_MAX, Map, Value, flow_list, write_map},
 };
@@ -169,6 +169,7 @@ fn is_default(kind: DocumentKind, fields: &Fields, path: &str, value: &FieldValu
         }
         (DocumentKind::Ai, "endpoint") => shown == AI_ENDPOINT,
         (DocumentKind::Ai, "maxOutputTokens") => shown == OUTPUT_TOKENS.to_string(),
+        (DocumentKind::Ai, "maxTokensField") => shown == MAX_TOKENS_FIELD.as_str(),
         (DocumentKind::Ai, "prices.cachedInputPerMillionTokens") => {
             fields.get("prices.inputPerMillionTokens") == Some(value)
         }
