@@ -117,6 +117,7 @@ async fn forget_suppressions(
 
 /// Erases what was said with the person.
 // Filled in with the tables of dialogues: `dialogues.peer`, their messages and deliveries, reports.
+#[expect(clippy::unused_async, reason = "the tables of dialogues are not there yet")]
 async fn forget_dialogues(
     _connection: &mut PgConnection,
     _address: &Address,
