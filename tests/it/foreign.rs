@@ -167,6 +167,9 @@ fn yaml_files(folder: &str) -> Vec<PathBuf> {
 
 /// Samples that a schema has to accept, and why. Whatever else is invalid it refuses.
 const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
+    ("ai-fallback_in_a_circle", "the circle goes through several documents"),
+    ("ai-fallback_unknown", "what is missing would be another document"),
+    ("ai-no_disclosure", "a warning: the manifest is valid"),
     ("document-duplicate_name", "two documents, each of them right"),
     ("task-audience_bad_csv", "another file"),
     ("task-audience_empty", "a warning: an empty audience is valid"),

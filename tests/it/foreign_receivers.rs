@@ -210,6 +210,7 @@ async fn the_sdk_of_bitrix24_is_answered_by_the_rehearsal() {
         faults: false,
         hang_for: Duration::ZERO,
         answer_delay: Duration::ZERO,
+        people: None,
         journal: None,
         clock: clock::now,
     };

@@ -63,8 +63,8 @@ spec:
   maxOutputTokens: 100
   prices: {inputPerMillionTokens: 0.000001, outputPerMillionTokens: 2}
   reminders:
-    - {after: 48h, text: \"Hello?\"}
-    - {after: 90m 30s, text: \" bye \\n\"}
+    - {after: 90m 30s, text: \"Hello?\"}
+    - {after: 48h, text: \" bye \\n\"}
 ---
 apiVersion: nuncio/v1
 kind: Integration
