@@ -12,7 +12,7 @@ use crate::{
     },
     manifest,
     service::Database,
-    store::{Acted, Order, Ownership, Patience, Wake},
+    store::{Acted, Order, Ownership, Patience, Unblocked, Wake},
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -183,12 +183,19 @@ pub(super) async fn unblock(
         "no channel `{channel}` that opens dialogues was applied"
     );
     match database.store.unblock_lane(channel).await? {
-        Some(reason) => {
+        Unblocked::Lifted { reason } => {
             database.store.wake_others().await?;
             output.note(&format!("channel `{channel}` may send again; it was blocked: {reason}"));
             Ok(ExitStatus::Success)
         }
-        None => {
+        Unblocked::Stays { reason } => {
+            output.error(&format!(
+                "channel `{channel}` stays blocked as long as this is so: {reason}"
+            ));
+            output.hint("it goes on by itself once that is mended where `nuncio watch` runs");
+            Ok(ExitStatus::Rejected)
+        }
+        Unblocked::WasOpen => {
             output.note(&format!("channel `{channel}` is not blocked"));
             Ok(ExitStatus::Success)
         }

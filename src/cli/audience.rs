@@ -1,6 +1,7 @@
 //! `nuncio audience`: the contacts of a task, with what became of each.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{self, IsTerminal as _, Write},
 };
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::{Common, ExitStatus, failure::FORMAT_VERSION, output::Output};
 use crate::{
-    domain::{contact::ContactState, id::TaskName},
+    domain::{address::Address, contact::ContactState, id::TaskName},
     service::Database,
     store::{ContactFate, FateReader, StoreError},
 };
@@ -18,8 +19,8 @@ use crate::{
 /// Below the options: who sees addresses, and how the numbers are to be read.
 const ABOUT: &str = "\
 Addresses are personal data. They are shown on a terminal; anywhere else only
-with --show-addresses, and without it people read the last two characters, and
-programs none. The position finds a contact again.
+with --show-addresses, and without it only their last characters. The position
+finds a contact again.
 
 The counts come first. `remaining` is who was not reached yet, also where an
 opening is under way or will be tried again. `written` has those of an earlier
@@ -100,11 +101,12 @@ pub(super) async fn run(
     let n_wanted = args.state.state().map_or_else(|| counts.values().sum(), of_state);
     let default = if args.output == Form::Human { HUMAN_LIMIT } else { u64::MAX };
     let limit = args.limit.unwrap_or(default);
+    let shows_addresses = args.show_addresses || io::stdout().is_terminal();
     let mut fates = Fates {
         reader: store.read_fates(task.id, name),
         wanted: args.state.state(),
         left: limit,
-        shows_addresses: args.show_addresses || io::stdout().is_terminal(),
+        shows_addresses,
     };
     let told = told(name, &counts);
     match args.output {
@@ -128,6 +130,9 @@ pub(super) async fn run(
             json.end(written.is_ok() && n_wanted <= limit)?;
             written?;
         }
+    }
+    if !shows_addresses && n_wanted > 0 {
+        output.note("The addresses are masked; --show-addresses shows them.");
     }
     Ok(ExitStatus::Success)
 }
@@ -194,18 +199,23 @@ trait Rows {
 struct Table<W>(W);
 
 /// Enough to know one's own contact by, too little for anybody else.
-const MASKED_END: usize = 2;
+const MASKED_END: usize = 4;
+
+/// An address as it is shown: of one that is not, at most half.
+fn shown(address: &Address, shows_address: bool) -> Cow<'_, str> {
+    let address = address.as_str();
+    if shows_address {
+        return Cow::Borrowed(address);
+    }
+    let n = address.chars().count();
+    let hidden = n - MASKED_END.min(n / 2);
+    Cow::Owned(format!("…{}", address.chars().skip(hidden).collect::<String>()))
+}
 
 impl<W: Write> Rows for Table<W> {
     fn row(&mut self, fate: &ContactFate, shows_address: bool) -> io::Result<()> {
         let ContactFate { position, address, state, channel, at, reason } = fate;
-        let address = address.as_str();
-        let address = if shows_address {
-            address.to_owned()
-        } else {
-            let end = address.chars().count().saturating_sub(MASKED_END);
-            format!("…{}", address.chars().skip(end).collect::<String>())
-        };
+        let address = shown(address, shows_address);
         let at = at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
         let channel = channel.as_deref().unwrap_or_default();
         let reason = reason.as_deref().unwrap_or_default();
@@ -223,8 +233,8 @@ impl<W: Write> Rows for Table<W> {
 #[derive(Serialize)]
 struct Row<'a> {
     position: i64,
-    /// Absent unless addresses are shown.
-    address: Option<&'a str>,
+    /// Its last characters after `…`, unless addresses are shown.
+    address: Cow<'a, str>,
     state: &'static str,
     channel: Option<&'a str>,
     at: Option<String>,
@@ -236,7 +246,7 @@ impl<'a> Row<'a> {
         let ContactFate { position, address, state, channel, at, reason } = fate;
         Self {
             position: *position,
-            address: shows_address.then(|| address.as_str()),
+            address: shown(address, shows_address),
             state: state.as_str(),
             channel: channel.as_deref(),
             at: at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),

@@ -25,6 +25,15 @@ words! {
     }
 }
 
+/// A path that holds nothing to look at: in a pipeline a wrong one must not pass for a right one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoManifest {
+    #[error("there is no manifest in `{0}`")]
+    Empty(String),
+    #[error("`{0}` is no manifest: its name ends neither in .yaml nor in .yml")]
+    OtherFile(String),
+}
+
 /// An error with the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -76,6 +85,8 @@ impl Failure {
             (code_of_store(store), store.hint())
         } else if let Some(embedded) = find::<EmbeddedError>(error) {
             (ErrorCode::PrivateServer, Some(embedded.hint()))
+        } else if find::<NoManifest>(error).is_some() {
+            (ErrorCode::TasksFolder, Some("name a manifest, or a folder of them"))
         } else if find::<LoadError>(error).or_else(|| folder_error(error)).is_some() {
             (ErrorCode::TasksFolder, Some("name the folder of the manifests with --tasks DIR"))
         } else if matches!(find(error), Some(ApplyError::AudienceChanged(_))) {

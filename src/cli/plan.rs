@@ -316,8 +316,11 @@ pub(super) async fn run(
         Form::Markdown if !made.is_invalid => Some(render_markdown(&document)),
         form => form.render(&made.review()),
     };
-    if let Some(shown) = shown {
-        output.data(&shown);
+    match shown {
+        // A form of one line a finding has none.
+        Some(shown) if shown.is_empty() => {}
+        Some(shown) => output.data(&shown),
+        None => {}
     }
     explain_refusals(&made.plan, output);
     if made.is_invalid {

@@ -13,8 +13,11 @@ use super::{
     revision::{RevisionJson, render},
 };
 use crate::{
-    domain::{revision::RevisionNumber, subject::Subject},
-    manifest::{EmittedAudience, emit_resource, emit_task},
+    domain::{
+        contact::AudienceDigest, desired::AudienceSource, id::TaskName, revision::RevisionNumber,
+        subject::Subject,
+    },
+    manifest::{self, EmittedAudience, emit_resource, emit_task},
     plan::render_markdown,
     service::Database,
     store::Store,
@@ -68,7 +71,7 @@ pub(super) async fn run(
         return Ok(ExitStatus::Success);
     }
     let subject: Subject = what.parse()?;
-    let manifest = live_manifest(&subject, store).await?;
+    let manifest = live_manifest(&subject, store, &common.tasks).await?;
     if is_json {
         let manifest = Some(manifest);
         output.json(&ShownJson { format_version: FORMAT_VERSION, revision: None, manifest });
@@ -78,8 +81,29 @@ pub(super) async fn run(
     Ok(ExitStatus::Success)
 }
 
+/// What the manifest says of the audience, if it is the one that is live.
+fn audience_of(name: &TaskName, live: AudienceDigest, folder: &Path) -> Option<EmittedAudience> {
+    let loaded = manifest::load(folder).ok()?;
+    let task = loaded.desired.tasks.get(name)?;
+    let audience = task.audience.as_ref().filter(|audience| audience.digest == live)?;
+    Some(match &audience.source {
+        AudienceSource::Inline(lines) => {
+            EmittedAudience::Lines(lines.iter().map(|(_, line)| line.clone()).collect())
+        }
+        AudienceSource::File { shown, .. } => {
+            // Manifests name it from where they are.
+            let manifest = Path::new(&*task.places.document.file).parent();
+            let below =
+                manifest.and_then(|manifest| Path::new(&**shown).strip_prefix(manifest).ok());
+            EmittedAudience::File(
+                below.map_or_else(|| shown.to_string(), |below| below.display().to_string()),
+            )
+        }
+    })
+}
+
 /// The manifest that would say what is live.
-async fn live_manifest(subject: &Subject, store: &Store) -> anyhow::Result<String> {
+async fn live_manifest(subject: &Subject, store: &Store, folder: &Path) -> anyhow::Result<String> {
     let mut actual = store.read_actual().await?;
     match subject {
         Subject::Task(name) => {
@@ -89,9 +113,15 @@ async fn live_manifest(subject: &Subject, store: &Store) -> anyhow::Result<Strin
             let details = details.with_context(|| {
                 format!("no task `{name}` was applied; `nuncio status` lists them")
             })?;
-            let audience = task.and_then(|task| task.audience);
-            let audience = audience.map(|_| EmittedAudience::File(format!("audiences/{name}.csv")));
-            Ok(emit_task(name, details.live(), audience.as_ref()))
+            let live = task.and_then(|task| task.audience);
+            let audience = live.and_then(|live| audience_of(name, live, folder));
+            let text = emit_task(name, details.live(), audience.as_ref());
+            Ok(match (live, audience) {
+                (Some(_), None) => format!(
+                    "# Its audience is not the one of its manifest: nuncio audience {name}\n{text}"
+                ),
+                _ => text,
+            })
         }
         Subject::Resource(key) => {
             store.read_resource_fields(&mut actual, &[key.clone()].into()).await?;

@@ -44,7 +44,7 @@ pub use examination::{Examination, Pending, Rights, Schema};
 pub use fates::{ContactFate, FateReader};
 pub use guard::{DatabaseIdentity, Guard};
 pub use held_back::HeldBack;
-pub use lanes::{LeasedLane, Presence, Sweep};
+pub use lanes::{LeasedLane, Presence, Sweep, Unblocked};
 pub use libpq::libpq_environment;
 pub use overview::{ChannelOverview, TaskOverview};
 pub use purpose::Purpose;
