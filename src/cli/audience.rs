@@ -9,7 +9,13 @@ use std::{
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{Common, ExitStatus, failure::FORMAT_VERSION, output::Output};
+use super::{
+    Common, ExitStatus,
+    failure::{FORMAT_VERSION, NotFound},
+    output::Output,
+    sentence::hung,
+    values,
+};
 use crate::{
     domain::{address::Address, contact::ContactState, id::TaskName},
     service::Database,
@@ -36,7 +42,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     state: Wanted,
     /// At most so many contacts [default: 100, or all for csv and json]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     limit: Option<u64>,
     /// Show addresses also where no terminal is
     #[arg(long)]
@@ -93,8 +99,7 @@ pub(super) async fn run(
     let store = &database.store;
     let tasks = store.read_overview().await?;
     let task = tasks.iter().find(|task| task.name == *name);
-    let task =
-        task.with_context(|| format!("no task `{name}` was applied; `nuncio status` lists them"))?;
+    let task = task.ok_or_else(|| NotFound::task(name, tasks.iter().map(|task| &task.name)))?;
     anyhow::ensure!(task.outgoing, "task `{name}` only answers: it has no audience");
     let counts = store.count_fates(task.id, name).await?;
     let of_state = |state| counts.get(&state).copied().unwrap_or(0);
@@ -144,7 +149,7 @@ fn told(name: &TaskName, counts: &Counts) -> String {
         .iter()
         .map(|(state, n)| format!("{n} {}", state.as_str().replace('-', " ")))
         .collect();
-    format!("{name}: {total} {noun}: {}", states.join(", "))
+    hung(&format!("{name}: {total} {noun}: {}", states.join(", ")), 2)
 }
 
 /// The contacts that are asked for, as they come.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Common, ExitStatus, apply::confirm, output::Output};
+use super::{Common, ExitStatus, apply::confirm, output::Output, values};
 use crate::{
     clock, config,
     domain::{
@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
     /// How long to wait for another writer
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
     lock_timeout: Duration,
 }
 
@@ -120,13 +120,15 @@ pub(super) async fn run(
     }
     if !args.auto_approve {
         if !stdin().is_terminal() {
-            output.error("nothing was rolled back: nobody can be asked, as stdin is no terminal");
+            output.error(
+                "nothing was rolled back: nobody can be asked, because stdin is no terminal",
+            );
             output.hint("give --auto-approve");
             return Ok(ExitStatus::Error);
         }
-        if !confirm(output).await? {
+        if let Some(status) = confirm(output).await? {
             output.note("Nothing was rolled back.");
-            return Ok(ExitStatus::Error);
+            return Ok(status);
         }
     }
     let mut provenance = Provenance::new(Cause::Rollback, &config::actor());

@@ -271,3 +271,105 @@ fn a_form_of_a_line_a_finding_is_empty_where_nothing_is_found() {
         }
     }
 }
+
+#[test]
+fn a_name_that_nothing_has_is_an_error_that_names_the_nearest() {
+    let bench = Bench::new();
+    bench.task("renewals", "[1]");
+    bench.folder.write(
+        "second.yaml",
+        &crate::support::TEAM
+            .replace("name: sales", "name: anna")
+            .replace("anna}\nspec: {full", "bo}\nspec: {full"),
+    );
+    bench.ok(&["apply", "--auto-approve"]);
+    let near = "did you mean `renewals`?";
+    let cases: [(&[&str], &str); 12] = [
+        (&["status", "renewal"], near),
+        (&["plan", "--target", "renewal"], near),
+        (&["plan", "--recreate", "renewal"], near),
+        (&["plan", "--allow-shrink", "nope"], "`nuncio status` lists them"),
+        (&["audience", "renewal"], near),
+        (&["forecast", "renewal"], near),
+        (&["show", "renewal"], near),
+        (&["start", "renewal"], near),
+        (&["history", "nope"], "`nuncio history` lists all of them"),
+        (&["show", "99"], "`nuncio history` lists them"),
+        (&["show", "nofile.plan"], "a saved plan is a file"),
+        // A manager and an AI have the name.
+        (&["show", "anna"], "did you mean one of `Manager/anna`, `Ai/anna`?"),
+    ];
+    for (arguments, hint) in cases {
+        let ended = bench.run(&[arguments, &["--output", "json"]].concat());
+        let ended = if ended.code == 64 { bench.run(arguments) } else { ended };
+        assert_eq!(ended.code, 1, "{arguments:?}: {ended:?}");
+        assert_told(&ended.stderr, &["there is no ", hint]);
+        if !ended.stdout.is_empty() {
+            let answer: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+            assert_eq!(answer["error"]["code"], "not-found", "{arguments:?}: {ended:?}");
+        }
+    }
+    // A resource goes by its name alone where nothing else has it.
+    assert_told(&bench.ok(&["show", "vk"]), &["kind: Channel", "metadata: {name: vk}"]);
+}
+
+#[test]
+fn wrong_arguments_end_with_64_and_are_told_in_our_words() {
+    let bench = Bench::new();
+    bench.task("one", "[1]");
+    bench.ok(&["plan", "--out", "one.plan"]);
+    let cases: [(&[&str], &str); 12] = [
+        (&["watch", "--git", "nonsense", "--branch", "main"], "--git: "),
+        (&["watch", "--branch", "main"], "need a repository"),
+        (&["forecast", "--at", "2020"], "write it like `2027-02-01`"),
+        (&["forecast", "--at", "2020-01-01"], "is in the past"),
+        (&["apply", "one.plan", "--recreate", "one"], "a saved plan holds what was allowed"),
+        (&["history", "--limit", "0"], "write a whole number from 1 to"),
+        (&["history", "--limit", "x"], "write a whole number from 1 to"),
+        (&["audience", "one", "--limit", "x"], "write a whole number"),
+        (&["plan", "--max-delete", "-1"], "-1"),
+        (&["plan", "--lock-timeout", "soon"], "write a time like `10s`"),
+        (&["pause", "one", "--for", "-2h"], "-2"),
+        (&["show", "Bad Name"], "neither the name of a task"),
+    ];
+    for (arguments, told) in cases {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 64, "{arguments:?}: {ended:?}");
+        assert_told(&ended.stderr, &[told]);
+        for raw in ["invalid digit", "is not in 1..", "to pass '", "input contains"] {
+            assert!(!ended.stderr.contains(raw), "{arguments:?}: {ended:?}");
+        }
+    }
+    assert_eq!(bench.run(&["forecast", "--at", "2099-02-01"]).code, 0);
+}
+
+#[test]
+fn a_filter_that_is_none_is_told() {
+    let folder = Folder::with_team();
+    let run = |filter: &str| {
+        Program::new(folder.root(), &["validate"]).env("NUNCIO_LOG", filter).run().stderr
+    };
+    assert_told(&run("nuncio=loud=very"), &["NUNCIO_LOG is no filter"]);
+    assert!(!run("nuncio=debug").contains("NUNCIO_LOG"));
+}
+
+#[test]
+fn what_people_read_fits_80_columns() {
+    let bench = Bench::new();
+    bench.task("a-task-with-quite-a-long-name-that-somebody-thought-of", "[1, 2, 3]");
+    bench.task("two", "[4]");
+    bench.ok(&["apply", "--auto-approve", "-m", &"why it is so ".repeat(12)]);
+    let long = "a-task-with-quite-a-long-name-that-somebody-thought-of";
+    let commands: [&[&str]; 5] =
+        [&["status"], &["status", long], &["history"], &["audience", long], &["doctor"]];
+    for arguments in commands {
+        let told = bench.run(arguments).stdout;
+        for line in told.lines() {
+            // A path or an address is not broken.
+            let is_one_word = line.trim().split_whitespace().count() < 3;
+            assert!(is_one_word || line.chars().count() <= 80, "{arguments:?}: {line}");
+        }
+    }
+    let history = bench.run(&["history"]).stdout;
+    assert_told(&history, &[" UTC  apply by tester: "]);
+}
