@@ -123,7 +123,12 @@ impl ThrowAway {
                 TemporaryDatabase::private(&program, &config::search_path()).await?
             }
         };
-        match Store::connect(database.options()).await {
+        let connected = match Store::connect(database.options()).await {
+            // Before anything is applied to it.
+            Ok(store) => store.claim_purpose(Purpose::Rehearsal).await.map(|()| store),
+            Err(error) => Err(error),
+        };
+        match connected {
             Ok(store) => Ok(Self { store, database }),
             Err(error) => {
                 database.discard().await?;
@@ -149,7 +154,6 @@ pub async fn rehearse(
     journal: Option<PathBuf>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    store.claim_purpose(Purpose::Rehearsal).await?;
     let tracker = TaskTracker::new();
     let providers_end = CancellationToken::new();
     let rehearsal = start_providers(journal, &providers_end, &tracker).await?;

@@ -39,11 +39,15 @@ mod status_json;
 mod suppress;
 mod tame;
 mod validate;
+mod values;
 mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 pub use self::failure::ErrorCode;
 use self::output::{ColorChoice, Output, answer_form};
@@ -114,6 +118,8 @@ Environment:
                        here, never into an argument
   NUNCIO_DATA          The data folder of the private server
   NUNCIO_TASKS         As --tasks
+  NUNCIO_GIT_URL       As `watch --git`; it may hold a password
+  NUNCIO_NOTIFY_URL    As `watch --notify`; such an address is often a secret
   NUNCIO_LOG           The log's filter, such as `nuncio=debug`
   NUNCIO_ACTOR         Who acts, for the record
   NO_COLOR, CLICOLOR_FORCE
@@ -240,11 +246,25 @@ fn run(arguments: Vec<OsString>) -> ExitStatus {
     let form = answer_form(&arguments);
     let Cli { common, command } = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return Output::new(ColorChoice::Auto, false, form).usage(&error),
+        Err(error) => {
+            let error = without_escapes(error);
+            return Output::new(ColorChoice::Auto, false, form).usage(&error);
+        }
     };
     let output = Output::new(common.color, common.quiet, form);
     let ended = start(common, command, output);
     output.finish(ended.unwrap_or_else(|error| output.fail(&error)))
+}
+
+/// Drops the tip to give an option as a value: no command has a value that looks like one.
+fn without_escapes(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+        tips.retain(|tip| !tip.to_string().starts_with("to pass '"));
+        if !tips.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+    }
+    error
 }
 
 fn start(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
@@ -254,7 +274,10 @@ fn start(common: Common, command: Command, output: Output) -> anyhow::Result<Exi
     {
         return supervision.run();
     }
-    telemetry::start(config::log_filter(), common.log_format, common.quiet, output.stderr_color);
+    let (format, color) = (common.log_format, output.stderr_color);
+    if let Some(wrong) = telemetry::start(config::log_filter(), format, common.quiet, color) {
+        output.note(&format!("NUNCIO_LOG is no filter, such as `nuncio=debug`: {wrong}"));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(dispatch(common, command, output));
     runtime.shutdown_timeout(LEFT_BEHIND_DEADLINE);

@@ -137,7 +137,12 @@ const FITS: &str = "a String takes all text";
 
 fn consequences(of: Option<&ConsequencesDocument>) -> String {
     let Some(ConsequencesDocument { remaining, written }) = of else { return String::new() };
-    format!("{remaining} not reached yet; {written} written to, and not written to again.\n\n")
+    match written {
+        0 => format!("{remaining} not reached yet.\n\n"),
+        _ => format!(
+            "{remaining} not reached yet; {written} written to, and not written to again.\n\n"
+        ),
+    }
 }
 
 fn remedies(all: &[String]) -> String {
@@ -242,6 +247,12 @@ fn value_lines(sign: char, path: &str, value: &Value, length: Length, lines: &mu
             }
         }
         Value::String(text) => line(&format!("{path}: {}", text.trim_end())),
+        // Money is written as prices are; whatever else has decimals reads as well so.
+        Value::Number(number) if number.is_f64() => {
+            let text = number.to_string();
+            let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+            line(&format!("{path}: {text}{}", "0".repeat(2_usize.saturating_sub(decimals))));
+        }
         value => line(&format!("{path}: {value}")),
     }
 }

@@ -53,7 +53,7 @@
 //! | an unknown major is refused | `contract/commands::a_plan_of_an_unknown_format_is_refused` |
 //! | a saved plan is bound task by task | `reviewing::what_is_not_what_was_reviewed_is_not_applied` |
 //! | two plans of the same input are the same bytes | `reviewing::plans_of_the_same_input_are_the_same_bytes` |
-//! | an unreadable or vanished folder is an error | `bad_input::a_missing_folder_is_an_error_and_an_empty_one_is_not`, `watching::a_folder_that_vanishes_deletes_nothing` |
+//! | an unreadable or vanished folder is an error | `bad_input::a_missing_folder_is_an_error`, `watching::a_folder_that_vanishes_deletes_nothing` |
 //! | too many deletions, an audience that shrinks | `reviewing::too_much_at_once_is_rejected_until_it_is_allowed` |
 //! | one bad manifest stops a pipeline, and in `watch` itself alone | `reviewing::what_is_allowed_goes_on_when_it_shall_keep_going`, `watching::one_broken_manifest_stops_only_itself` |
 //! | protection outlives its file | `contract/commands::a_protected_task_outlives_its_file` |
