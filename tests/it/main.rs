@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bad_input;
+mod channel_oracles;
 mod chaos;
 mod commands;
 mod conditions;

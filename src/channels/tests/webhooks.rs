@@ -125,7 +125,7 @@ fn only_the_providers_own_bytes_are_believed() {
             let refused = judged(&at, unreadable.as_bytes());
             let time_is_missing = kind == ChannelKind::WhatsappWeb && unreadable == "{\"entry\":5}";
             if !time_is_missing {
-                assert_eq!(refused, Err(Unreadable), "{kind} {:.9}", unreadable);
+                assert_eq!(refused, Err(Unreadable), "{kind} {unreadable:.9}");
             }
         }
         for odd in
