@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::journal::{Direction, Entry};
+use crate::domain::kind::ChannelKind;
 
 /// More people than a rehearsal is watched with; whoever comes after them never answers.
 const PEOPLE_MAX: usize = 100_000;
-
-/// How long a free text may be sent after the person wrote, where the provider has such a window.
-const WINDOW: TimeDelta = TimeDelta::hours(24);
 
 #[derive(Debug, Default)]
 pub(super) struct Acquaintances {
@@ -45,9 +43,11 @@ impl Acquaintances {
         self.wrote_at(channel, address).is_some()
     }
 
-    /// The person wrote less than a day before `now`.
+    /// The person wrote so lately that a free text may be sent.
     pub(super) fn window_is_open(&self, channel: &str, address: &str, now: DateTime<Utc>) -> bool {
-        self.wrote_at(channel, address).is_some_and(|at| now - at < WINDOW)
+        let age = self.wrote_at(channel, address).map(|at| (now - at).to_std().unwrap_or_default());
+        let window = ChannelKind::Waba.facts().reply_window;
+        age.is_some_and(|age| window.is_none_or(|window| age < window))
     }
 
     fn wrote_at(&self, channel: &str, address: &str) -> Option<DateTime<Utc>> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::kind::ChannelKind;
 
-/// How often a message of the person in the table is brought whose way is not straight.
+/// How often a webhook of the person in the table is brought whose way is not straight.
 const TIMES: usize = 3;
 
 /// Lives through one message of ours, which was the person's `turn`-th.
@@ -52,7 +52,6 @@ fn say(world: &World, to: &Entry, text: &str) -> Option<Entry> {
 async fn bring(world: &Arc<World>, said: &Entry, person: &Person) {
     let times = if person.way == Way::Straight { 1 } else { TIMES };
     for _ in 0..times {
-        world.stream(said);
         for news in News::of(said, false) {
             push_if_webhook(world, said, news).await;
         }

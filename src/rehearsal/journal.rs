@@ -102,12 +102,14 @@ pub fn read_journal(path: &Path) -> io::Result<Vec<Entry>> {
 }
 
 impl Journal {
-    /// Opens the journal and remembers what it says. Without a path it is kept in memory only.
-    pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
+    /// Opens the journal and remembers what it says, as `learn` may. Without a path it is kept in
+    /// memory only.
+    pub(super) fn open(path: Option<&Path>, mut learn: impl FnMut(&Entry)) -> io::Result<Self> {
         let mut journal = Self::default();
         let Some(path) = path else { return Ok(journal) };
         let file = open_lines(path)?;
         for entry in read_journal(path)? {
+            learn(&entry);
             journal.remember(entry);
         }
         journal.file = Some(file);
@@ -252,7 +254,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let at = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
-        let mut journal = Journal::open(Some(&path)).unwrap();
+        let mut journal = Journal::open(Some(&path), |_| {}).unwrap();
         let first = journal.append(&call("1", 7), at, Verdict::Delivered, None).unwrap();
         assert_eq!(
             (first.at.as_str(), first.at_ms),
@@ -267,13 +269,13 @@ mod tests {
             .unwrap();
         assert_eq!(read_journal(&path).unwrap(), std::slice::from_ref(&first));
 
-        let mut journal = Journal::open(Some(&path)).unwrap();
+        let mut journal = Journal::open(Some(&path), |_| {}).unwrap();
         assert_eq!(journal.first_id("vk-one", 7), Some(1));
         let refused = Verdict::Refused("too many".to_owned());
         let second = journal.append(&call("20429", 8), at, refused, Some("0429")).unwrap();
         drop(journal);
         assert_eq!(read_journal(&path).unwrap(), [first, second]);
-        assert!(Journal::open(Some(&path)).unwrap().has_met(&call("20429", 9), "0429"));
+        assert!(Journal::open(Some(&path), |_| {}).unwrap().has_met(&call("20429", 9), "0429"));
     }
 
     #[test]

@@ -7,7 +7,8 @@ pub struct Line {
     pub text: &'static str,
 }
 
-/// What becomes of their messages on the way to us.
+/// What becomes of their messages on the way to us, where webhooks bring them. A stream that is asked
+/// for keeps its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Straight,
@@ -61,7 +62,7 @@ const USUAL: Person = Person {
 /// | `0904` | write on and on |
 /// | `0905` | write three messages in a burst |
 /// | `0906` | answer after three hours |
-/// | `0907` | write two messages; each is brought three times, the last first |
+/// | `0907` | write two messages; webhooks bring each three times, the last first |
 /// | `0908` | are never reached: the messages are taken, and later reported as failed |
 pub const PEOPLE: &[Person] = &[
     USUAL,
@@ -130,7 +131,7 @@ pub const PEOPLE: &[Person] = &[
         ending: "0907",
         says: &[&[line(1, "First: what does it cost?"), line(0, "Second: where are you?")]],
         way: Way::ThriceInReverse,
-        about: "writes two messages; each is brought three times, the last first",
+        about: "writes two messages; webhooks bring each three times, the last first",
         ..USUAL
     },
     Person {

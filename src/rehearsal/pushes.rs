@@ -53,8 +53,13 @@ pub(super) async fn push(world: &Arc<World>, entry: &Entry, news: News) {
         ..Call::default()
     };
     for attempt in 0..ATTEMPTS_MAX {
-        let posted = tokio::time::timeout(TIMEOUT, post(world, &base, &entry.channel, &webhook));
-        let verdict = match posted.await.unwrap_or(Err("no answer in time")) {
+        let posted = tokio::select! {
+            posted = tokio::time::timeout(TIMEOUT, post(world, &base, &entry.channel, &webhook)) => {
+                posted
+            }
+            () = world.shutdown() => return,
+        };
+        let verdict = match posted.unwrap_or(Err("no answer in time")) {
             Ok(status) if (200..300).contains(&status) => Verdict::Delivered,
             Ok(status) => Verdict::Refused(format!("HTTP {status}")),
             Err(why) => Verdict::Refused(why.to_owned()),

@@ -21,18 +21,18 @@ fn clock() -> DateTime<Utc> {
 }
 
 async fn rehearsal() -> Rehearsal {
-    rehearsal_with(None, None).await
-}
-
-async fn rehearsal_with(people: Option<Duration>, journal: Option<&Path>) -> Rehearsal {
-    start_with(people, journal, false).await
+    rehearsal_with(false, None, None).await
 }
 
 pub(super) async fn started(journal: Option<PathBuf>, faults: bool) -> Rehearsal {
-    start_with(None, journal.as_deref(), faults).await
+    rehearsal_with(faults, None, journal.as_deref()).await
 }
 
-async fn start_with(people: Option<Duration>, journal: Option<&Path>, faults: bool) -> Rehearsal {
+async fn rehearsal_with(
+    faults: bool,
+    people: Option<Duration>,
+    journal: Option<&Path>,
+) -> Rehearsal {
     let options = Options {
         faults,
         hang_for: Duration::ZERO,
@@ -187,7 +187,7 @@ fn body_of(answer: &str) -> Value {
 async fn the_long_poll_tells_what_was_said_and_where_a_place_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal.jsonl");
-    let rehearsal = rehearsal_with(Some(Duration::ZERO), Some(&journal)).await;
+    let rehearsal = rehearsal_with(false, Some(Duration::ZERO), Some(&journal)).await;
     let server = vk(&rehearsal, "messages.getLongPollServer", "need_pts=1").await;
     assert_eq!(
         (&server["response"]["ts"], &server["response"]["key"]),
@@ -224,7 +224,7 @@ async fn the_long_poll_tells_what_was_said_and_where_a_place_is_lost() {
 
     // The stream is told again from the journal, by another rehearsal at another address.
     drop(rehearsal);
-    let again = rehearsal_with(Some(Duration::ZERO), Some(&journal)).await;
+    let again = rehearsal_with(false, Some(Duration::ZERO), Some(&journal)).await;
     let news = check(&again, "version=3&key=key.0&ts=0").await;
     assert_eq!(news["updates"], Value::Array(told));
     for _ in 0..260 {
@@ -243,4 +243,17 @@ async fn nobody_answers_where_there_are_no_people() {
     vk(&rehearsal, "messages.send", "peer_id=12340001&random_id=9&message=a").await;
     assert_eq!(rehearsal.recent().len(), 1);
     assert_eq!(check(&rehearsal, "version=3&key=key.0&ts=1").await["updates"], json!([]));
+}
+
+#[tokio::test]
+async fn a_key_of_the_long_poll_ends_after_some_checks() {
+    let rehearsal = rehearsal_with(true, None, None).await;
+    let query = "version=3&key=key.0&ts=0";
+    for _ in 0..50 {
+        assert_eq!(check(&rehearsal, query).await["updates"], json!([]));
+    }
+    assert_eq!(check(&rehearsal, query).await, json!({ "failed": 2 }));
+    let server = vk(&rehearsal, "messages.getLongPollServer", "").await;
+    assert_eq!(server["response"]["key"], json!("key.1"));
+    assert_eq!(check(&rehearsal, "version=3&key=key.1&ts=0").await["updates"], json!([]));
 }

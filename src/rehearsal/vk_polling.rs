@@ -34,7 +34,7 @@ pub(super) async fn server(
     let parameters = parameters(form);
     let channel = match account(&world, &headers, &parameters) {
         Ok(channel) => channel,
-        Err(refused) => return refused,
+        Err((code, message)) => return error(&parameters, code, message),
     };
     let (key, end) = world.with_stream(&channel, |stream| (stream.key(), stream.end()));
     let server = world.long_poll_server(&channel);
@@ -50,7 +50,7 @@ pub(super) async fn history(
     let parameters = parameters(form);
     let channel = match account(&world, &headers, &parameters) {
         Ok(channel) => channel,
-        Err(refused) => return refused,
+        Err((code, message)) => return error(&parameters, code, message),
     };
     let place = ["pts", "ts"].iter().find_map(|name| parameters.get(*name)?.parse().ok());
     let Some(place) = place else {
@@ -134,18 +134,17 @@ fn account(
     world: &World,
     headers: &HeaderMap,
     parameters: &Parameters,
-) -> Result<String, Response> {
-    let refused = |code, message| Err(error(parameters, code, message));
+) -> Result<String, (i64, &'static str)> {
     let Some(channel) = channel_of(headers, parameters) else {
-        return refused(5, "User authorization failed: invalid access_token (4).");
+        return Err((5, "User authorization failed: invalid access_token (4)."));
     };
     match world.account_fault(channel) {
-        Some(Fault::AccountBanned) => return refused(37, "User was banned"),
-        Some(_) => return refused(5, "User authorization failed: access_token has expired."),
+        Some(Fault::AccountBanned) => return Err((37, "User was banned")),
+        Some(_) => return Err((5, "User authorization failed: access_token has expired.")),
         None => {}
     }
     if !parameters.contains_key("v") {
-        return refused(8, "Invalid request: v (version) is required");
+        return Err((8, "Invalid request: v (version) is required"));
     }
     Ok(channel.to_owned())
 }
@@ -158,7 +157,7 @@ fn sign(
 ) -> Response {
     let channel = match account(world, headers, parameters) {
         Ok(channel) => channel,
-        Err(refused) => return refused,
+        Err((code, message)) => return error(parameters, code, message),
     };
     let call = Call {
         direction: Direction::Sign,

@@ -1,5 +1,7 @@
 //! Webhooks of the Cloud API, as Meta writes and signs them.
 
+use std::fmt::Write as _;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -76,6 +78,7 @@ fn message(entry: &Entry) -> Value {
         message["image"] = json!({
             "id": "2754859441498128", "mime_type": "image/jpeg",
             "sha256": "gwsFTsUX7CqwzkBUJ0p6kRtYPEnyxW6MiNQ5/Gkdc9s=",
+            "url": "https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid=1",
         });
     } else {
         message["type"] = json!("text");
@@ -105,7 +108,7 @@ fn escaped(json: &str) -> String {
             escaped.push(char);
         } else {
             for unit in char.encode_utf16(&mut [0; 2]) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
+                write!(escaped, "\\u{unit:04x}").expect("a text takes everything");
             }
         }
     }

@@ -62,12 +62,11 @@ impl World {
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> io::Result<Self> {
-        let journal = Journal::open(options.journal.as_deref())?;
         let (mut people, mut streams) = (Acquaintances::default(), Streams::default());
-        for entry in journal.recent() {
-            people.learn(&entry);
-            streams.append(&entry);
-        }
+        let journal = Journal::open(options.journal.as_deref(), |entry| {
+            people.learn(entry);
+            streams.append(entry);
+        })?;
         Ok(Self {
             options,
             address,
@@ -120,7 +119,6 @@ impl World {
 
     /// Has the news of the message told and the person think of an answer.
     fn let_answer(self: &Arc<Self>, entry: &Entry) {
-        self.stream(entry);
         let Some(turn) = locked(&self.people).learn(entry) else { return };
         if self.options.people.is_none() {
             return;
@@ -217,12 +215,6 @@ impl World {
         format!("http://{}/vk/longpoll/{channel}", self.address)
     }
 
-    /// Puts a message where the long poll finds it.
-    pub(super) fn stream(&self, entry: &Entry) {
-        locked(&self.streams).append(entry);
-        self.streamed.notify_waiters();
-    }
-
     pub(super) fn with_stream<T>(&self, channel: &str, look: impl FnOnce(&mut Stream) -> T) -> T {
         look(locked(&self.streams).of(channel))
     }
@@ -290,7 +282,11 @@ impl World {
         verdict: Verdict,
         fault: Option<&str>,
     ) -> io::Result<Entry> {
-        journal.append(call, (self.options.clock)(), verdict, fault)
+        let entry = journal.append(call, self.now(), verdict, fault)?;
+        // While the journal is held: a restart tells the stream again in the journal's order.
+        locked(&self.streams).append(&entry);
+        self.streamed.notify_waiters();
+        Ok(entry)
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {

@@ -5,6 +5,7 @@
 mod ai_oracles;
 mod architecture;
 mod bad_input;
+mod channel_oracles;
 mod chaos;
 mod commands;
 mod conditions;

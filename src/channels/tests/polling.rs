@@ -11,7 +11,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     super::{Http, Polled},
-    driver,
+    SHORT, driver,
+    server::{Behaviour, serve},
 };
 use crate::domain::{
     attempt::{Outcome, OutcomeClass},
@@ -217,5 +218,20 @@ async fn what_is_no_answer_is_asked_for_again_and_a_refusal_has_its_class() {
     for server in ["ftp://elsewhere.example", "http:// /", "file:///etc/passwd"] {
         let cursor = cursor(&script.endpoint, &json!({ "server": server }));
         assert_eq!(script.poll(Some(&cursor)).await.unwrap_err().class, NotSent, "{server}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_none_is_asked_again_later() {
+    let http = Http::with_deadline(SHORT).unwrap();
+    for behaviour in
+        [Behaviour::Closes, Behaviour::BreaksOff, Behaviour::Floods, Behaviour::FloodsHead]
+    {
+        let server = serve(behaviour, true).await;
+        let vk = driver(ChannelKind::VkUser, &server.endpoint, "one", &http);
+        for cursor in [None, Some(cursor(&server.endpoint, &json!({})))] {
+            let outcome = vk.poll(cursor.as_deref()).await.unwrap_err();
+            assert_eq!(outcome.class, OutcomeClass::NotSent, "{behaviour:?}: {}", outcome.reason);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What is read out of webhooks, and what is passed over.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::webhooks::{message, read, waba, waha};
@@ -250,4 +251,77 @@ fn acknowledgements_of_the_gateway_are_states() {
     }
     let seen_by_us = json!({ "id": "false_79123450001@c.us_A1", "ack": 3, "fromMe": false });
     assert_eq!(of_waha("message.ack", &seen_by_us), []);
+}
+
+/// Any value, of keys and words that the providers use.
+fn anything() -> impl Strategy<Value = Value> {
+    const WORDS: &[&str] = &[
+        "id",
+        "from",
+        "to",
+        "type",
+        "text",
+        "body",
+        "image",
+        "caption",
+        "edit",
+        "message",
+        "status",
+        "failed",
+        "errors",
+        "code",
+        "contacts",
+        "user_id",
+        "wa_id",
+        "fromMe",
+        "ack",
+        "hasMedia",
+        "media",
+        "mimetype",
+        "_data",
+        "key",
+        "Info",
+        "SenderAlt",
+        "79123450001",
+        "1@lid",
+        "true_",
+        "79123450001@c.us",
+        "\u{0}",
+        "",
+    ];
+    let word = || prop::sample::select(WORDS).prop_map(str::to_owned);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word().prop_map(Value::from),
+        ".{0,9}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((word(), inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_event_keeps_the_others_of_its_batch_from_being_read(odd in anything()) {
+        let sound = json!({
+            "id": "wamid.1", "from": "79123450001", "type": "text", "text": { "body": "Hi" },
+        });
+        let batch = waba(&json!({
+            "messages": [odd, sound], "statuses": [odd], "message_echoes": odd, "contacts": odd,
+        }));
+        let received = read(ChannelKind::Waba, batch.to_string().as_bytes()).unwrap();
+        prop_assert!(received.iter().any(|received| received.what == message("wamid.1", "Hi")));
+        for event in ["message", "message.any", "message.ack", "session.status"] {
+            for received in of_waha(event, &odd) {
+                prop_assert!(!received.peer.as_str().is_empty());
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Webhooks: who is believed. What is read out of them is in `webhook_events`.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use sha2::{Sha256, Sha512};
 
 use super::{
     super::{Driver, Http, Receives, WebhookHeaders, WebhookRefused},
-    driver, secrets, spec,
+    KINDS, driver, secrets, spec,
 };
 use crate::{
     domain::{
@@ -23,8 +25,13 @@ pub(super) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 0).unwrap()
 }
 
-fn receiver(kind: ChannelKind) -> Driver {
-    driver(kind, ENDPOINT, "one", &Http::new().unwrap())
+/// Made once: an HTTPS client loads all certificates of the machine.
+fn receiver(kind: ChannelKind) -> &'static Driver {
+    static RECEIVERS: LazyLock<Vec<(ChannelKind, Driver)>> = LazyLock::new(|| {
+        let http = Http::new().unwrap();
+        KINDS.map(|kind| (kind, driver(kind, ENDPOINT, "one", &http))).into()
+    });
+    &RECEIVERS.iter().find(|(of, _)| *of == kind).unwrap().1
 }
 
 /// The headers of a provider that signs the body, at this time.
@@ -125,7 +132,7 @@ fn only_the_providers_own_bytes_are_believed() {
             let refused = judged(&at, unreadable.as_bytes());
             let time_is_missing = kind == ChannelKind::WhatsappWeb && unreadable == "{\"entry\":5}";
             if !time_is_missing {
-                assert_eq!(refused, Err(Unreadable), "{kind} {:.9}", unreadable);
+                assert_eq!(refused, Err(Unreadable), "{kind} {unreadable:.9}");
             }
         }
         for odd in
