@@ -260,9 +260,10 @@ fn described(actual: &Actual, subject: &Subject, wanted: &Fields) -> Loaded {
 /// Gives everything the place of its manifest, and of one that is gone the file that it was in.
 fn stand_where_they_are(loaded: &mut Loaded, actual: &Actual, common: &Common) {
     let folder = common.tasks.to_string_lossy();
-    let there = manifest::load(&common.tasks).map(|there| there.desired).unwrap_or_else(|_| {
-        Desired { folder: folder.trim_end_matches('/').into(), ..Desired::default() }
-    });
+    let there = match manifest::load(&common.tasks) {
+        Ok(there) => there.desired,
+        Err(_) => Desired { folder: folder.trim_end_matches('/').into(), ..Desired::default() },
+    };
     let was_in =
         |file: &str| Places::at(Place { file: there.shown(file).into(), line: 1, column: 1 });
     for (name, task) in &mut loaded.desired.tasks {

@@ -12,12 +12,13 @@ use super::{
     revision::{RevisionJson, render},
 };
 use crate::{
+    clock,
     domain::{
         actual::Actual, contact::AudienceDigest, desired::AudienceSource, id::TaskName,
         resource::ResourceKey, revision::RevisionNumber, subject::Subject,
     },
     manifest::{self, EmittedAudience, emit_resource, emit_task},
-    plan::render_markdown,
+    plan::{render_human, render_markdown},
     service::Database,
     store::Store,
 };
@@ -51,7 +52,11 @@ pub(super) async fn run(
     let is_json = args.output == AnswerForm::Json;
     if !what.bytes().all(|byte| byte.is_ascii_digit()) && Path::new(what).is_file() {
         let plan = read_reviewed(Path::new(what))?;
-        output.data(&if is_json { plan.to_json() } else { render_markdown(&plan) });
+        output.data(&match plan.restored() {
+            _ if is_json => plan.to_json(),
+            Some(read) => render_human(&read, &plan.foreseen(), clock::now(), output.stdout_color),
+            None => render_markdown(&plan),
+        });
         return Ok(ExitStatus::Success);
     }
     if what.parse::<RevisionNumber>().is_err()

@@ -82,6 +82,7 @@ fn invalid_samples_tell_what_is_wrong() {
         Code::MixedSigns,
         Code::DuplicateAddress,
         Code::ChannelRefused,
+        Code::SharedAudience,
         Code::NotExamined,
     ];
     let missing: Vec<&Code> = Code::ALL

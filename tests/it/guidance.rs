@@ -50,7 +50,7 @@ fn two_tasks_with_the_same_people_are_told_of() {
     ] {
         bench.task("winter", audience);
         let plan = bench.ok(&["plan"]);
-        assert_eq!(plan.contains("shared-audience"), !told.is_empty(), "{}", plan);
+        assert_eq!(plan.contains("shared-audience"), !told.is_empty(), "{plan}");
         assert_told(&plan, &[told]);
     }
     // Told while it can be changed, and not for ever.
@@ -61,7 +61,7 @@ fn two_tasks_with_the_same_people_are_told_of() {
     bench.task("spring-a", "[7]");
     bench.task("spring-b", "[7]");
     let plan = bench.ok(&["plan"]);
-    assert_eq!(plan.matches("warning").count(), 1, "{}", plan);
+    assert_eq!(plan.matches("warning").count(), 1, "{plan}");
     // A completed task writes to nobody.
     bench.folder.remove("spring-b.yaml");
     bench.ok(&["apply", "--auto-approve"]);
@@ -73,7 +73,7 @@ fn two_tasks_with_the_same_people_are_told_of() {
 #[test]
 fn a_large_audience_is_compared_by_its_digest_alone() {
     let bench = Bench::new();
-    let many: String = (1..=60_000).map(|n| format!("{n}\n")).collect();
+    let many: String = (1..=60_000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n") + "\n";
     bench.folder.write("a.txt", &many);
     bench.folder.write("b.txt", &many);
     bench.task("autumn", "{file: a.txt}");
@@ -366,7 +366,7 @@ fn what_people_read_fits_80_columns() {
         let told = bench.run(arguments).stdout;
         for line in told.lines() {
             // A path or an address is not broken.
-            let is_one_word = line.trim().split_whitespace().count() < 3;
+            let is_one_word = line.split_whitespace().count() < 3;
             assert!(is_one_word || line.chars().count() <= 80, "{arguments:?}: {line}");
         }
     }

@@ -236,7 +236,7 @@ fn a_named_task_comes_with_what_it_refers_to() {
     assert!(ended.stderr.contains("valid: 5 documents; 0 errors"), "{}", ended.stderr);
     let ended = run(folder.root(), &database, &["import", "nobody", "--into", "two"]);
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("no task `nobody` was applied"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no task `nobody`"), "{}", ended.stderr);
     assert!(!folder.root().join("two").exists());
 }
 

@@ -8,9 +8,12 @@ use super::{
     code::{code, diff_block, printable, prose, shortened},
     fit::{Form, Part},
 };
-use crate::plan::document::{
-    BlockedDocument, ChangeDocument, ConsequencesDocument, DriftDocument, FieldDocument,
-    HeldDocument, PhaseDocument, RejectionDocument,
+use crate::plan::{
+    document::{
+        BlockedDocument, ChangeDocument, ConsequencesDocument, DriftDocument, FieldDocument,
+        HeldDocument, PhaseDocument, RejectionDocument,
+    },
+    restored::shown_number,
 };
 
 /// What of a value or a text is told where the whole of it has no room.
@@ -247,12 +250,7 @@ fn value_lines(sign: char, path: &str, value: &Value, length: Length, lines: &mu
             }
         }
         Value::String(text) => line(&format!("{path}: {}", text.trim_end())),
-        // Money is written as prices are; whatever else has decimals reads as well so.
-        Value::Number(number) if number.is_f64() => {
-            let text = number.to_string();
-            let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-            line(&format!("{path}: {text}{}", "0".repeat(2_usize.saturating_sub(decimals))));
-        }
+        Value::Number(number) => line(&format!("{path}: {}", shown_number(number))),
         value => line(&format!("{path}: {value}")),
     }
 }

@@ -62,7 +62,7 @@ fn a_plan_goes_where_its_options_say() {
         bench.told("plan --json-into nowhere/plan.json", 1).stderr.contains("nowhere/plan.json")
     );
     let unknown = bench.told("plan --target three", 1);
-    assert!(unknown.stderr.contains("--target names the task `three`"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("--target: there is no task `three`"), "{}", unknown.stderr);
 }
 
 #[test]
