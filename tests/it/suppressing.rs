@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, time::Duration};
 use nuncio::{
     domain::{
         address::Address,
+        dialogue::{Delivery, Received},
         id::{ChannelName, DialogueId, TaskName},
         kind::{ChannelKind, MessengerType},
         stop::StopLanguage,
     },
-    store::{OptOut, OptOutBy, Store},
+    store::{OptOut, OptOutBy, Parcel, Raw, Store},
 };
+use serde_json::json;
 
 use crate::support::{
     Ended, Folder, Program, Providers, TestDatabase, channel, vk_task, wait_until,
@@ -201,6 +203,23 @@ fn nothing_in_any_table_names_a_person_who_was_forgotten() {
         INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
             SELECT 999, task_id, position, address, 1, 0, now(), false FROM contacts
             WHERE address = '{PERSON}' LIMIT 1"
+    ));
+    // What they wrote, and what was answered and reported.
+    stage.with_store(async |store| {
+        let received = [Received {
+            peer: Address::from_stored(PERSON.to_owned()),
+            at: None,
+            what: Delivery::Message { id: "77".to_owned(), text: format!("I am {PERSON}") },
+        }];
+        let raw = Raw { headers: json!({}), body: PERSON.as_bytes() };
+        let channel = "vk".parse().unwrap();
+        let parcel =
+            Parcel { channel: &channel, received: &received, raw: Some(raw), cursor: None };
+        assert_eq!(store.receive(&parcel).await.unwrap().fresh, 1);
+    });
+    stage.database.run(&format!(
+        "INSERT INTO dialogue_events (dialogue_id, event, by, detail)
+            SELECT id, 'interest', 'ai', '{{\"quote\": \"{PERSON}\"}}' FROM dialogues"
     ));
     let before = traces(&stage.database);
     let tables: BTreeSet<&str> = before.iter().map(|(table, _)| table.as_str()).collect();
