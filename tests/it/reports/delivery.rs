@@ -174,7 +174,7 @@ async fn what_was_given_up_is_listed_and_replayed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_delivers_and_rehearses_the_receiver() {
     let stage = Stage::new(IntegrationKind::Bitrix24, "crm").await;
-    stage.database.run("UPDATE installation SET purpose = 'rehearsal'");
+    stage.run("UPDATE installation SET purpose = 'rehearsal'").await;
     let journal = stage.folder.root().join("journal.jsonl");
     let arguments = ["watch", "--rehearse", "--journal", journal.to_str().unwrap()];
     let watch = stage.program(&arguments).start();
