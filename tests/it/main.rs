@@ -4,6 +4,8 @@
 
 mod architecture;
 mod bad_input;
+mod browser;
+mod callbacks;
 mod chaos;
 mod commands;
 mod conditions;
@@ -15,6 +17,8 @@ mod forecasting;
 mod foreign;
 mod formatting;
 mod goldens;
+mod hosting;
+mod hosting_api;
 mod import;
 mod lifecycle;
 mod mishaps;
