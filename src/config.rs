@@ -39,6 +39,16 @@ pub fn notify_url() -> Option<String> {
     text("NUNCIO_NOTIFY_URL")
 }
 
+/// Where the server of web chats listens: `NUNCIO_LISTEN`.
+pub fn listen() -> Option<String> {
+    text("NUNCIO_LISTEN")
+}
+
+/// How people reach that server: `NUNCIO_PUBLIC_URL`.
+pub fn public_url() -> Option<String> {
+    text("NUNCIO_PUBLIC_URL")
+}
+
 /// Where the embedded database of a tasks folder keeps its data: `NUNCIO_DATA`, or a folder of the
 /// user's state that is named after the tasks folder, so that two projects do not share a database.
 pub fn data_folder(tasks: &Path) -> PathBuf {

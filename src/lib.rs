@@ -10,6 +10,7 @@ pub mod integrations;
 pub mod reconcile;
 pub mod executor;
 pub mod rehearsal;
+pub mod server;
 pub mod cli;
 pub mod service;
 pub mod config;

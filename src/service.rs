@@ -1,6 +1,7 @@
 //! The composition root: builds everything, starts the loops, waits, and shuts down in order.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,8 +16,8 @@ use crate::{
     channels, clock, config,
     domain::id::{ExecutorId, WatchId},
     executor::{
-        AiConnector, BackupGuard, Connector, Conversations, Executor, Identity, Receiver,
-        ReportConnector, Reports,
+        AiConnector, BackupGuard, Callbacks, Connector, Conversations, Executor, Identity,
+        Receiver, ReportConnector, Reports,
     },
     integrations, intelligence,
     plan::Plan,
@@ -25,6 +26,7 @@ use crate::{
         Source, WatchIdentity,
     },
     rehearsal::{self, Rehearsal},
+    server::{self, Hosting, PublicUrl},
     store::{
         Guard, Purpose, ServerOptions, Store, TemporaryDatabase,
         embedded::{Durability, Embedded},
@@ -208,6 +210,14 @@ async fn start_providers(
     Ok(started)
 }
 
+/// Where the server of web chats is, and how it is seen.
+#[derive(Clone, Debug, Default)]
+pub struct WebOptions {
+    /// Nothing: it does not listen, but for a rehearsal, which takes a free port of this machine.
+    pub listen: Option<SocketAddr>,
+    pub public_url: Option<PublicUrl>,
+}
+
 /// What `watch` runs with.
 pub struct WatchOptions {
     pub tasks: PathBuf,
@@ -218,6 +228,7 @@ pub struct WatchOptions {
     /// Who is told what changes.
     pub audience: Audience,
     pub rehearse: bool,
+    pub web: WebOptions,
     /// Where a rehearsal writes what its providers saw.
     pub journal: PathBuf,
     pub by: String,
@@ -231,7 +242,8 @@ pub async fn watch(
     shutdown: CancellationToken,
     force: CancellationToken,
 ) -> anyhow::Result<()> {
-    let WatchOptions { tasks, notes, follower, audience, rehearse, journal, by, on_plan } = options;
+    let WatchOptions { tasks, notes, follower, audience, rehearse, web, journal, by, on_plan } =
+        options;
     let store = database.store.clone();
     store.claim_purpose(if rehearse { Purpose::Rehearsal } else { Purpose::Live }).await?;
 
@@ -254,6 +266,13 @@ pub async fn watch(
     let loops = TaskTracker::new();
     if let Some(embedded) = &database.embedded {
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
+    }
+    let connector = connector(rehearsal.clone())?;
+    host_channels(&store, &web, rehearse, &connector, &shutdown, &loops).await?;
+    if !rehearse {
+        // A rehearsal tells nobody.
+        let callbacks = Callbacks::new(store.beside(2), connector.clone(), clock::now);
+        loops.spawn(callbacks.run(shutdown.clone()));
     }
     let (source, tasks) = source(tasks, follower.as_ref());
     let (announcements, announcer) = announcer(audience, &source, &tasks);
@@ -283,6 +302,61 @@ pub async fn watch(
     // Connections in use by a loop that was left behind would hold the close up.
     drop(tokio::time::timeout(CLOSE_DEADLINE, store.close()).await);
     Ok(())
+}
+
+/// Starts the server of the channels that this program hosts; says it where that is wanted and not asked for.
+async fn host_channels(
+    store: &Store,
+    web: &WebOptions,
+    rehearse: bool,
+    connector: &Connector,
+    shutdown: &CancellationToken,
+    loops: &TaskTracker,
+) -> anyhow::Result<()> {
+    let WebOptions { listen, public_url } = web.clone();
+    let free = rehearse.then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let Some(address) = listen.or(free) else {
+        loops.spawn(miss_server(store.clone(), shutdown.clone()));
+        return Ok(());
+    };
+    let hosting = Hosting {
+        store: store.clone(),
+        public_url: public_url.clone(),
+        find_secret: Arc::clone(&connector.find_secret),
+        clock: clock::now,
+    };
+    let listening = server::listen(hosting, address, shutdown.clone(), loops)
+        .await
+        .with_context(|| format!("the server of web chats cannot listen on {address}"))?;
+    let shown = public_url
+        .map_or_else(|| format!("http://{}", listening.address), |url| url.as_str().to_owned());
+    info!("web chats are at {shown}/chat/CHANNEL");
+    Ok(())
+}
+
+/// Between two looks whether a server is missing.
+const MISSING_LOOK: Duration = Duration::from_secs(10);
+
+/// Says once that channels need a server that nobody asked for.
+async fn miss_server(store: Store, shutdown: CancellationToken) {
+    loop {
+        match store.list_attended_hosted().await {
+            Ok(channels) if !channels.is_empty() => {
+                let channels = channels.join(", ");
+                warn!(
+                    channels,
+                    "nobody can reach these channels from here: give --listen ADDRESS or NUNCIO_LISTEN"
+                );
+                break;
+            }
+            // A database that is away is told of by others.
+            Ok(_) | Err(_) => {}
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(MISSING_LOOK) => {}
+        }
+    }
 }
 
 /// Between two looks at the private server: without it nothing is sent.

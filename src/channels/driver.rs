@@ -74,6 +74,8 @@ pub enum Unconnectable {
     UnusableCredential(&'static str),
     #[error("the setting `{0}` is missing")]
     MissingSetting(&'static str),
+    #[error("`callbackUrl` is neither `http://…` nor `https://…`")]
+    BadCallbackUrl,
     #[error("`endpoint` is {0}")]
     BadEndpoint(&'static str),
 }

@@ -1,6 +1,7 @@
 //! The drivers: one call to a provider, its answer as an outcome, and what it delivers to us.
 
 mod answer;
+mod callback;
 mod driver;
 mod http;
 mod reading;
@@ -17,6 +18,7 @@ mod whatsapp_web;
 #[cfg(test)]
 mod tests;
 
+pub use callback::{CallbackMessage, Posted, Receiver};
 pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable};
 pub use http::{Http, HttpUnavailable};
 pub use webhook::{WebhookHeaders, WebhookRefused};

@@ -1,11 +1,13 @@
 //! `nuncio watch`: the daemon.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,7 +18,8 @@ use crate::{
     integrations::{NoticeUrl, Notifier},
     plan::render_human,
     reconcile::{Audience, BranchName, Follower, GitUrl, Reconciled, Remote, UrlOrigin},
-    service::{self, Database, WatchOptions},
+    server::PublicUrl,
+    service::{self, Database, WatchOptions, WebOptions},
 };
 
 #[derive(clap::Args, Debug)]
@@ -31,9 +34,38 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "rehearse")]
     once: bool,
     #[command(flatten)]
+    web: Web,
+    #[command(flatten)]
     following: Following,
     #[command(flatten)]
     telling: Telling,
+}
+
+/// The server of the channels that nuncio hosts itself.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Hosting web chats")]
+struct Web {
+    /// Serve chat pages and the API of `api` channels here, such as `127.0.0.1:8081`. A rehearsal
+    /// takes a free port by itself
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// How people reach it, such as `https://chat.example`, where a proxy stands before it
+    #[arg(long, value_name = "URL")]
+    public_url: Option<PublicUrl>,
+}
+
+impl Web {
+    fn read(self) -> anyhow::Result<WebOptions> {
+        let Self { listen, public_url } = self;
+        let of_environment = || {
+            let parsed = config::listen().map(|text| text.parse());
+            parsed.transpose().context("NUNCIO_LISTEN is no address such as `127.0.0.1:8081`")
+        };
+        let listen = listen.map_or_else(of_environment, |address| Ok(Some(address)))?;
+        let of_environment = || config::public_url().map(|url| url.parse()).transpose();
+        let public_url = public_url.map_or_else(of_environment, |url| Ok(Some(url)))?;
+        Ok(WebOptions { listen, public_url })
+    }
 }
 
 /// Who is told what changes.
@@ -133,6 +165,7 @@ impl Following {
 pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::Result<ExitStatus> {
     let followed = args.following.read()?;
     let audience = args.telling.read()?;
+    let web = args.web.read()?;
     let mut signals = Signals::listen()?;
     let choice = common.database();
     let database = tokio::select! {
@@ -156,6 +189,7 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
             follower,
             audience,
             rehearse: false,
+            web,
             journal,
             by,
             on_plan,
@@ -169,6 +203,7 @@ pub(super) async fn run(common: &Common, args: Args, output: Output) -> anyhow::
         follower,
         audience,
         rehearse: args.rehearse,
+        web,
         journal,
         by,
         on_plan: Box::new(move |plan| {

@@ -97,6 +97,10 @@ numbers! {
     DialogueId(i64)
     /// One message of a dialogue.
     MessageId(i64)
+    /// Where a message stands in the order in which the people of hosted channels came to see them.
+    MessagePosition(i64)
+    /// Somebody who chats on a page of ours, known by a cookie.
+    VisitorId(Uuid)
     /// One call of an AI, with what was reserved for it.
     AiCallId(i64)
     /// One event of a dialogue, as it is reported; its receiver drops repeats by it.

@@ -6,6 +6,7 @@ mod answering;
 mod backup_guard;
 mod conversations;
 mod decision;
+mod callbacks;
 mod drivers;
 mod message;
 mod openings;
@@ -17,6 +18,7 @@ mod telling;
 
 pub use ais::AiConnector;
 pub use backup_guard::BackupGuard;
+pub use callbacks::Callbacks;
 pub use conversations::Conversations;
 pub use drivers::{Connector, Held};
 pub use openings::{Executor, Identity};

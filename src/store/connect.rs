@@ -64,6 +64,15 @@ impl Store {
         Ok(Self { pool })
     }
 
+    /// The same database through connections of its own, so that neither side can use up the other's.
+    pub fn beside(&self, connections_max: u32) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(ACQUIRE_DEADLINE)
+            .connect_lazy_with(PgConnectOptions::clone(&self.pool.connect_options()));
+        Self { pool }
+    }
+
     pub async fn close(&self) {
         self.pool.close().await;
     }

@@ -5,6 +5,8 @@
 mod ai_oracles;
 mod architecture;
 mod bad_input;
+mod browser;
+mod callbacks;
 mod channel_oracles;
 mod chaos;
 mod commands;
@@ -19,6 +21,8 @@ mod foreign_receivers;
 mod formatting;
 mod goldens;
 mod guidance;
+mod hosting;
+mod hosting_api;
 mod import;
 mod lifecycle;
 mod mishaps;

@@ -3,6 +3,7 @@
 mod database;
 mod folder;
 mod installed;
+mod hosting;
 mod program;
 mod providers;
 mod proxy;
@@ -10,6 +11,7 @@ mod repository;
 
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, vk_task};
+pub(crate) use hosting::{API_KEY, Hosted};
 pub(crate) use installed::{Wanted, installed};
 pub(crate) use program::{Ended, Program, Running};
 pub(crate) use providers::Providers;

@@ -1,0 +1,20 @@
+//! What nuncio hosts itself: the chat page, the API of `api` channels, and the server under both.
+
+mod accent;
+mod api;
+mod chat;
+mod hub;
+mod limits;
+mod listen;
+mod origin;
+mod page;
+mod problem;
+mod router;
+mod site;
+mod stream;
+mod visitor;
+mod words;
+
+pub use listen::{Listening, listen};
+pub use origin::{InvalidPublicUrl, PublicUrl};
+pub use site::{FindSecret, Hosting};

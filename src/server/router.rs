@@ -1,0 +1,84 @@
+//! Which path leads where, and what holds for all of them.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::{api, chat, limits::client_address, listen::Peer, problem::Problem, site::Site};
+
+/// A message of the greatest length, each character written as an escape.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// For a whole body; a phone on a bad line takes a second or two.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+pub(super) fn router(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .merge(chat::router())
+        .merge(api::router())
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing here")
+        })
+        .layer(from_fn_with_state(Arc::clone(&site), guard))
+        .with_state(site)
+}
+
+/// The limit of an address, and what browsers are told about every answer.
+async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let allowed = match request.extensions().get::<Peer>() {
+        // A pollster of an API has a limit of its own.
+        Some(Peer(peer)) if !request.uri().path().starts_with("/api/") => {
+            site.limits.request(client_address(*peer, request.headers()))
+        }
+        _ => Ok(()),
+    };
+    let mut response = match allowed {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The body of a request as JSON: of limited length, and within a limited time.
+pub(super) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    let of_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = of_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let detail = "the body must be `application/json`";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
+    }
+    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body came too slowly");
+    let read = timeout(BODY_DEADLINE, to_bytes(body, BODY_BYTES_MAX)).await.map_err(|_| late())?;
+    let bytes = read.map_err(|_| {
+        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes, or broke off");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    })?;
+    // The parser's own words would repeat what was sent.
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        Problem::bad_request(format!("the body is not what is expected here ({place})"))
+    })
+}

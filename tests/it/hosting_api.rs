@@ -1,0 +1,193 @@
+//! The API of `api` channels: keys, idempotency, polling.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{API_KEY, Hosted};
+
+struct Caller<'a> {
+    hosted: &'a Hosted,
+    client: Client,
+}
+
+impl<'a> Caller<'a> {
+    fn new(hosted: &'a Hosted) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(40)).build();
+        Self { hosted, client: client.unwrap() }
+    }
+
+    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = self.hosted.url(&format!("/api/v1/{path}"));
+        self.client.request(method, url).bearer_auth(API_KEY)
+    }
+
+    fn message(&self, peer: &str, key: &str, text: &str) -> RequestBuilder {
+        self.call(Method::POST, &format!("shop-api/dialogues/{peer}/messages"))
+            .header("idempotency-key", key)
+            .json(&json!({ "text": text }))
+    }
+
+    fn run(&self, request: RequestBuilder) -> (u16, Value) {
+        self.hosted.runtime.block_on(async {
+            let response = request.send().await.unwrap();
+            let status = response.status();
+            let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+            let is_problem = kind == "application/problem+json";
+            assert_eq!(is_problem, !status.is_success(), "{status} {kind}");
+            (status.as_u16(), response.json().await.unwrap())
+        })
+    }
+}
+
+#[test]
+fn a_key_takes_one_message_once() {
+    let hosted = Hosted::start();
+    let caller = Caller::new(&hosted);
+    let (status, first) = caller.run(caller.message("anna@shop:1", "key-1", "Hello"));
+    assert_eq!(status, 201, "{first}");
+    assert_eq!(first["peer"], "anna@shop:1");
+    let again = hosted.fetch(caller.message("anna@shop:1", "key-1", "Hello"));
+    assert_eq!(again.status(), StatusCode::CREATED);
+    assert_eq!(again.headers()["idempotent-replayed"], "true");
+    let again: Value = hosted.runtime.block_on(again.json()).unwrap();
+    assert_eq!(again, first);
+    for (peer, text) in [("anna@shop:1", "Another"), ("boris", "Hello")] {
+        let (status, problem) = caller.run(caller.message(peer, "key-1", text));
+        assert_eq!((status, problem["code"].as_str()), (422, Some("key-reused")), "{problem}");
+    }
+    assert_eq!(hosted.database.value("SELECT count(*) FROM messages"), "1");
+}
+
+#[test]
+fn only_the_key_opens_a_channel() {
+    let hosted = Hosted::start();
+    let caller = Caller::new(&hosted);
+    let with = |path: &str, shown: Option<&str>| {
+        let request = caller.client.get(hosted.url(path));
+        shown.map_or_else(
+            || request.try_clone().unwrap(),
+            |shown| request.try_clone().unwrap().header("authorization", shown),
+        )
+    };
+    let right = format!("Bearer {API_KEY}");
+    let longer = format!("Bearer {API_KEY}x");
+    for (path, shown) in [
+        ("/api/v1/shop-api/messages", None),
+        ("/api/v1/shop-api/messages", Some("Bearer ")),
+        ("/api/v1/shop-api/messages", Some("Bearer the-key-of-the-ap")),
+        ("/api/v1/shop-api/messages", Some(&longer)),
+        ("/api/v1/shop-api/messages", Some(API_KEY)),
+        ("/api/v1/shop-api/dialogues/anna", Some("Basic abc")),
+        // No channel, and channels of another kind, look the same.
+        ("/api/v1/nowhere/messages", Some(&right)),
+        ("/api/v1/site/messages", Some(&right)),
+        ("/api/v1/Not-A-Name/messages", Some(&right)),
+    ] {
+        let (status, problem) = caller.run(with(path, shown));
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (401, Some("unauthorised")),
+            "{path} {shown:?}"
+        );
+    }
+    let (status, _) = caller.run(with("/api/v1/shop-api/messages", Some(&right)));
+    assert_eq!(status, 200);
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    let hosted = Hosted::start();
+    let caller = Caller::new(&hosted);
+    let path = "shop-api/dialogues/anna/messages";
+    let long_peer = format!("shop-api/dialogues/{}/messages", "a".repeat(129));
+    let post = |path: &str| caller.call(Method::POST, path).header("idempotency-key", "k");
+    let text = json!({ "text": "x" });
+    for (status, request) in [
+        (400, caller.call(Method::POST, path).json(&text)),
+        (400, caller.call(Method::POST, path).header("idempotency-key", " ").json(&text)),
+        (
+            400,
+            caller.call(Method::POST, path).header("idempotency-key", "k".repeat(256)).json(&text),
+        ),
+        (400, post(&long_peer).json(&text)),
+        (400, post("shop-api/dialogues/a%2Fb/messages").json(&text)),
+        (400, post(path).json(&json!({"text": "x", "from": "y"}))),
+        (400, post(path).json(&json!("x"))),
+        (415, post(path).body("x")),
+        (413, post(path).json(&json!({"text": "x".repeat(70_000)}))),
+        (422, post(path).json(&json!({"text": "x".repeat(4001)}))),
+        (422, post(path).json(&json!({"text": " "}))),
+        (404, caller.call(Method::GET, "shop-api/dialogues/anna")),
+    ] {
+        let (got, problem) = caller.run(request);
+        assert_eq!(got, status, "{problem}");
+        assert_eq!(problem["status"], status);
+    }
+    assert_eq!(hosted.database.value("SELECT count(*) FROM dialogues"), "0");
+}
+
+#[test]
+fn answers_are_polled_in_one_order_and_a_poll_waits_for_them() {
+    let hosted = Hosted::start();
+    let _replies = hosted.send_replies();
+    let caller = Caller::new(&hosted);
+    caller.run(caller.message("anna", "1", "Hello"));
+    let poll = |query: &str| {
+        let (status, answer) =
+            caller.run(caller.call(Method::GET, &format!("shop-api/messages{query}")));
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    assert_eq!(poll(""), json!({"messages": [], "next": 0}));
+    let asked = Instant::now();
+    let answer = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| poll("?after=0&wait=30"));
+        hosted.say("shop-api", "Good day");
+        waiting.join().unwrap()
+    });
+    assert!(asked.elapsed() < Duration::from_secs(20), "it did not wake up");
+    let message = &answer["messages"][0];
+    assert_eq!(message["text"], "Good day");
+    assert_eq!((&message["peer"], &message["author"]), (&json!("anna"), &json!("operator")));
+    let next = answer["next"].as_i64().unwrap();
+    assert_eq!(message["id"], next);
+
+    caller.run(caller.message("boris", "2", "Hello from Boris"));
+    hosted.say("shop-api", "To Boris");
+    let answer = poll(&format!("?after={next}&wait=30"));
+    assert_eq!(answer["messages"][0]["peer"], "boris");
+    assert_eq!(answer["messages"].as_array().unwrap().len(), 1);
+    let all = poll("?after=0");
+    let texts: Vec<&Value> =
+        all["messages"].as_array().unwrap().iter().map(|m| &m["text"]).collect();
+    assert_eq!(texts, ["Good day", "To Boris"]);
+
+    let (_, thread) = caller.run(caller.call(Method::GET, "shop-api/dialogues/anna"));
+    assert_eq!(thread["state"], "with-operator");
+    let messages = thread["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 2, "{thread}");
+    assert_eq!(messages[0]["idempotency_key"], "1");
+    assert_eq!(messages[1]["text"], "Good day");
+}
+
+#[test]
+fn the_description_names_every_path() {
+    let hosted = Hosted::start();
+    let caller = Caller::new(&hosted);
+    let (_, description) = caller.run(caller.client.get(hosted.url("/api/v1/openapi.json")));
+    let paths = description["paths"].as_object().unwrap();
+    for (path, item) in paths {
+        let path = path.replace("{channel}", "shop-api").replace("{peer}", "nobody");
+        let methods = ["get", "post"].into_iter().filter(|method| item.get(method).is_some());
+        for method in methods {
+            let method = method.to_uppercase().parse().unwrap();
+            let path = path.strip_prefix("/api/v1/").unwrap();
+            let (_, problem) = caller.run(caller.call(method, path));
+            assert_ne!(problem["code"], "not-found", "{path}");
+        }
+    }
+    assert_eq!(paths.len(), 3);
+}
