@@ -161,7 +161,10 @@ pub async fn rehearse(
     let rehearsal = start_providers(journal, &providers_end, &tracker).await?;
     tracker.close();
     let loops = TaskTracker::new();
-    start_executor(&store, Some(&rehearsal), &loops, &shutdown)?;
+    let connector = connector(Some(rehearsal.clone()))?;
+    let web = WebOptions::default();
+    host_channels(&store, &web, Some(&rehearsal), &connector, &shutdown, &loops).await?;
+    start_executor(&store, connector, Some(&rehearsal), &loops, &shutdown)?;
     loops.close();
     loops.wait().await;
     providers_end.cancel();
@@ -172,11 +175,12 @@ pub async fn rehearse(
 /// Starts the loops that send, receive, answer and report.
 fn start_executor(
     store: &Store,
+    connector: Connector,
     rehearsal: Option<&Rehearsal>,
     loops: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let executor = Executor::new(store.clone(), connector(rehearsal.cloned())?, identity());
+    let executor = Executor::new(store.clone(), connector, identity());
     let held = executor.held();
     let ais = ai_connector(rehearsal.cloned())?;
     let conversations = Conversations::new(store.clone(), ais, held.clone(), shutdown.clone());
@@ -268,7 +272,7 @@ pub async fn watch(
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
     let connector = connector(rehearsal.clone())?;
-    host_channels(&store, &web, rehearse, &connector, &shutdown, &loops).await?;
+    host_channels(&store, &web, rehearsal.as_ref(), &connector, &shutdown, &loops).await?;
     if !rehearse {
         // A rehearsal tells nobody.
         let callbacks = Callbacks::new(store.beside(2), connector.clone(), clock::now);
@@ -287,7 +291,7 @@ pub async fn watch(
     loops.spawn(backup_guard.run(shutdown.clone()));
     loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
-    start_executor(&store, rehearsal.as_ref(), &loops, &shutdown)?;
+    start_executor(&store, connector, rehearsal.as_ref(), &loops, &shutdown)?;
     loops.close();
     tracker.close();
 
@@ -308,13 +312,13 @@ pub async fn watch(
 async fn host_channels(
     store: &Store,
     web: &WebOptions,
-    rehearse: bool,
+    rehearsal: Option<&Rehearsal>,
     connector: &Connector,
     shutdown: &CancellationToken,
     loops: &TaskTracker,
 ) -> anyhow::Result<()> {
     let WebOptions { listen, public_url } = web.clone();
-    let free = rehearse.then_some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let free = rehearsal.map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let Some(address) = listen.or(free) else {
         loops.spawn(miss_server(store.clone(), shutdown.clone()));
         return Ok(());
@@ -323,6 +327,10 @@ async fn host_channels(
         store: store.clone(),
         public_url: public_url.clone(),
         find_secret: Arc::clone(&connector.find_secret),
+        connect: {
+            let connector = connector.clone();
+            Arc::new(move |name, spec| connector.connect(name, spec))
+        },
         clock: clock::now,
     };
     let listening = server::listen(hosting, address, shutdown.clone(), loops)
@@ -330,7 +338,12 @@ async fn host_channels(
         .with_context(|| format!("the server of web chats cannot listen on {address}"))?;
     let shown = public_url
         .map_or_else(|| format!("http://{}", listening.address), |url| url.as_str().to_owned());
-    info!("web chats are at {shown}/chat/CHANNEL");
+    info!(
+        "web chats are at {shown}/chat/CHANNEL, webhooks of providers go to {shown}/hooks/CHANNEL"
+    );
+    if let Some(rehearsal) = rehearsal {
+        rehearsal.push_webhooks_to(format!("http://{}", listening.address));
+    }
     Ok(())
 }
 

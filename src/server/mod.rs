@@ -1,8 +1,10 @@
-//! What nuncio hosts itself: the chat page, the API of `api` channels, and the server under both.
+//! What nuncio hosts itself: the chat page, the API of `api` channels, the webhooks of providers, and the server
+//! under them.
 
 mod accent;
 mod api;
 mod chat;
+mod hooks;
 mod hub;
 mod limits;
 mod listen;
@@ -17,4 +19,4 @@ mod words;
 
 pub use listen::{Listening, listen};
 pub use origin::{InvalidPublicUrl, PublicUrl};
-pub use site::{FindSecret, Hosting};
+pub use site::{Connect, FindSecret, Hosting};

@@ -14,7 +14,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{api, chat, limits::client_address, listen::Peer, problem::Problem, site::Site};
+use super::{api, chat, hooks, limits::client_address, listen::Peer, problem::Problem, site::Site};
 
 /// A message of the greatest length, each character written as an escape.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -26,6 +26,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .merge(chat::router())
         .merge(api::router())
+        .merge(hooks::router())
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing here")
         })
@@ -36,8 +37,10 @@ pub(super) fn router(site: Arc<Site>) -> Router {
 /// The limit of an address, and what browsers are told about every answer.
 async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let allowed = match request.extensions().get::<Peer>() {
-        // A pollster of an API has a limit of its own.
-        Some(Peer(peer)) if !request.uri().path().starts_with("/api/") => {
+        // Who proves who they are has a limit of its own, or none.
+        Some(Peer(peer))
+            if !["/api/", "/hooks/"].iter().any(|own| request.uri().path().starts_with(own)) =>
+        {
             site.limits.request(client_address(*peer, request.headers()))
         }
         _ => Ok(()),

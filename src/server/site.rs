@@ -5,10 +5,11 @@ use std::{fmt, sync::Arc};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{hub::Hub, limits::Limits, origin::PublicUrl};
+use super::{hooks::Readers, hub::Hub, limits::Limits, origin::PublicUrl};
 use crate::{
+    channels::Driver,
     domain::{
-        channel::{Secret, SecretReference},
+        channel::{ChannelSpec, Secret, SecretReference},
         id::ChannelName,
     },
     store::Store,
@@ -18,6 +19,9 @@ use crate::{
 pub type FindSecret =
     dyn Fn(&ChannelName, &str, &SecretReference) -> Result<Secret, String> + Send + Sync;
 
+/// Makes the driver that reads a channel's webhooks.
+pub type Connect = dyn Fn(&ChannelName, &ChannelSpec) -> Result<Driver, String> + Send + Sync;
+
 /// What it takes to host channels.
 #[derive(Clone)]
 pub struct Hosting {
@@ -25,6 +29,7 @@ pub struct Hosting {
     /// How people reach the server, where that is not how it listens.
     pub public_url: Option<PublicUrl>,
     pub find_secret: Arc<FindSecret>,
+    pub connect: Arc<Connect>,
     pub clock: fn() -> DateTime<Utc>,
 }
 
@@ -41,6 +46,8 @@ pub(super) struct Site {
     pub(super) limits: Limits,
     pub(super) public_url: Option<PublicUrl>,
     pub(super) find_secret: Arc<FindSecret>,
+    pub(super) connect: Arc<Connect>,
+    pub(super) readers: Readers,
     pub(super) clock: fn() -> DateTime<Utc>,
     pub(super) shutdown: CancellationToken,
 }
@@ -50,10 +57,20 @@ const CONNECTIONS_MAX: u32 = 6;
 
 impl Site {
     pub(super) fn new(hosting: Hosting, shutdown: CancellationToken) -> Self {
-        let Hosting { store, public_url, find_secret, clock } = hosting;
+        let Hosting { store, public_url, find_secret, connect, clock } = hosting;
         let store = store.beside(CONNECTIONS_MAX);
         let hub = Hub::new(store.clone());
-        Self { store, hub, limits: Limits::new(), public_url, find_secret, clock, shutdown }
+        Self {
+            store,
+            hub,
+            limits: Limits::new(),
+            public_url,
+            find_secret,
+            connect,
+            readers: Readers::default(),
+            clock,
+            shutdown,
+        }
     }
 
     pub(super) fn is_https(&self) -> bool {

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "executor",
         &["domain", "manifest", "plan", "store", "channels", "intelligence", "integrations"],
     ),
-    ("server", &["domain", "store"]),
+    ("server", &["domain", "store", "channels"]),
     ("rehearsal", &["domain", "manifest", "plan", "store", "channels"]),
 ];
 
