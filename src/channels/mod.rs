@@ -17,6 +17,6 @@ mod whatsapp_web;
 #[cfg(test)]
 mod tests;
 
-pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable};
+pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable, split_for};
 pub use http::{Http, HttpUnavailable};
 pub use webhook::{WebhookHeaders, WebhookRefused};
