@@ -19,6 +19,7 @@ mod guidance;
 mod import;
 mod lifecycle;
 mod mishaps;
+mod operators;
 mod outputs;
 mod pipelines;
 mod remote;

@@ -96,16 +96,15 @@ fn said(thread: &Thread, message: &ThreadMessage, style: Style) -> String {
         (Author::Operator, Some(by)) => format!("operator {by}"),
         (author, _) => shown_author(*author).to_owned(),
     };
-    let became = match state {
-        None => String::new(),
+    let line = match state {
+        None => format!("{} {who}", clock(*at)),
         Some(state @ (MessageState::InDoubt | MessageState::Failed | MessageState::Discarded)) => {
             let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            format!("  ! m{id} {state}{why}")
+            format!("{} ! {who}, m{id} {state}{why}", clock(*at))
         }
-        Some(state) => format!("  {state}"),
+        Some(state) => format!("{} {who}, {state}", clock(*at)),
     };
-    let mut page = String::from("\n");
-    page.push_str(&wrapped_to(&format!("{}  {who}{became}", clock(*at)), style.width, 4));
+    let mut page = format!("\n{}", wrapped_to(&line, style.width, 4));
     // Further in than any line of ours: what is said cannot look like one.
     for line in text.lines() {
         page.push_str(wrapped_to(&format!("    {line}"), style.width, 0).trim_end());
@@ -116,7 +115,7 @@ fn said(thread: &Thread, message: &ThreadMessage, style: Style) -> String {
 
 fn happened(event: &ThreadEvent, style: Style) -> String {
     let ThreadEvent { at, event, by, detail } = event;
-    let line = format!("{}  * {event}, by {by}{}", clock(*at), told(detail, style.shows_addresses));
+    let line = format!("{} * {event}, by {by}{}", clock(*at), told(detail, style.shows_addresses));
     format!("\n{}", wrapped_to(&line, style.width, 4))
 }
 
