@@ -30,6 +30,17 @@ pub enum Driver {
     WhatsappWeb(WhatsappWeb),
 }
 
+/// A text in parts that the providers of a kind take; whole where none is called.
+pub fn split_for(kind: ChannelKind, text: &str) -> Vec<String> {
+    let limit = match kind {
+        ChannelKind::VkUser => vk::TEXT_CHARACTERS_MAX,
+        ChannelKind::Waba => waba::TEXT_CHARACTERS_MAX,
+        ChannelKind::WhatsappWeb => whatsapp_web::TEXT_CHARACTERS_MAX,
+        _ => usize::MAX,
+    };
+    split::split(text, limit, split::characters)
+}
+
 /// One opening, to be sent once.
 #[derive(Clone, Copy)]
 pub struct OpeningCall<'a> {
@@ -144,12 +155,7 @@ impl Driver {
 
     /// The text in parts that the provider takes; none where there is nothing to say.
     pub fn split(&self, text: &str) -> Vec<String> {
-        let limit = match self {
-            Self::VkUser(_) => vk::TEXT_CHARACTERS_MAX,
-            Self::Waba(_) => waba::TEXT_CHARACTERS_MAX,
-            Self::WhatsappWeb(_) => whatsapp_web::TEXT_CHARACTERS_MAX,
-        };
-        split::split(text, limit, split::characters)
+        split_for(self.kind(), text)
     }
 
     pub fn receives(&self) -> Receives {

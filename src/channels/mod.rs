@@ -19,6 +19,6 @@ mod whatsapp_web;
 mod tests;
 
 pub use callback::{CallbackMessage, Posted, Receiver};
-pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable};
+pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable, split_for};
 pub use http::{Http, HttpUnavailable};
 pub use webhook::{WebhookHeaders, WebhookRefused};

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     Common, ExitStatus,
     failure::{FORMAT_VERSION, NotFound},
-    output::Output,
+    output::{ListForm, Output},
     sentence::hung,
     values,
 };
@@ -49,7 +49,7 @@ pub(super) struct Args {
     show_addresses: bool,
     /// How the contacts are written
     #[arg(long, value_enum, default_value_t)]
-    output: Form,
+    output: ListForm,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -61,14 +61,6 @@ enum Wanted {
     Suppressed,
     Failed,
     InDoubt,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    #[default]
-    Human,
-    Json,
-    Csv,
 }
 
 /// More than a screen or two is for a file.
@@ -104,7 +96,7 @@ pub(super) async fn run(
     let counts = store.count_fates(task.id, name).await?;
     let of_state = |state| counts.get(&state).copied().unwrap_or(0);
     let n_wanted = args.state.state().map_or_else(|| counts.values().sum(), of_state);
-    let default = if args.output == Form::Human { HUMAN_LIMIT } else { u64::MAX };
+    let default = if args.output == ListForm::Human { HUMAN_LIMIT } else { u64::MAX };
     let limit = args.limit.unwrap_or(default);
     let shows_addresses = args.show_addresses || io::stdout().is_terminal();
     let mut fates = Fates {
@@ -115,7 +107,7 @@ pub(super) async fn run(
     };
     let told = told(name, &counts);
     match args.output {
-        Form::Human => {
+        ListForm::Human => {
             output.data(&told);
             fates.write(&mut Table(output.stream())).await?;
             let more = n_wanted.saturating_sub(limit);
@@ -123,11 +115,11 @@ pub(super) async fn run(
                 output.note(&format!("… and {more} more; --limit N shows them"));
             }
         }
-        Form::Csv => {
+        ListForm::Csv => {
             output.note(&told);
             fates.write(&mut Csv(csv::Writer::from_writer(output.stream()))).await?;
         }
-        Form::Json => {
+        ListForm::Json => {
             let mut json = Json { to: output.stream(), is_first: true };
             json.begin(name, &counts)?;
             let written = fates.write(&mut json).await;

@@ -10,7 +10,8 @@ use crate::{
         id::TaskName,
     },
     store::{
-        Guard, HeldBack, Purpose, Store, StoreError, StoredCondition, TaskOverview, WatchOverview,
+        AiRest, DialogueTotals, Guard, HeldBack, Purpose, Store, StoreError, StoredCondition,
+        TaskOverview, WatchOverview,
     },
 };
 
@@ -21,6 +22,10 @@ pub(super) struct Look {
     pub(super) watches: Vec<WatchOverview>,
     pub(super) purpose: Option<Purpose>,
     pub(super) guard: Option<Guard>,
+    /// By task.
+    dialogues: BTreeMap<String, DialogueTotals>,
+    /// By task: why its AI is not asked.
+    resting: BTreeMap<String, AiRest>,
     conditions: BTreeMap<ConditionKey, StoredCondition>,
 }
 
@@ -32,6 +37,8 @@ impl Look {
             watches: store.list_watches().await?,
             purpose: store.read_purpose().await?,
             guard: store.read_guard().await?,
+            dialogues: store.total_dialogues().await?,
+            resting: store.list_resting(None).await?,
             conditions: store.list_conditions().await?,
         })
     }
@@ -47,6 +54,15 @@ impl Look {
             let is_sync = key.kind == ConditionKind::Task && key.of == ConditionType::Sync;
             (is_sync && !is_known()).then_some((key.name.as_str(), stored))
         })
+    }
+
+    /// The dialogues of a task; nothing where there is none and nothing was spent.
+    pub(super) fn dialogues(&self, task: &str) -> Option<&DialogueTotals> {
+        self.dialogues.get(task)
+    }
+
+    pub(super) fn resting(&self, task: &str) -> Option<&AiRest> {
+        self.resting.get(task)
     }
 
     fn stored(&self, task: &str, of: ConditionType) -> Option<&StoredCondition> {
@@ -109,6 +125,7 @@ impl Look {
                 let reason = channel.blocked_reason.clone();
                 (channel.channel.clone(), reason.unwrap_or_else(|| "no reason is known".to_owned()))
             }),
+            resting: self.resting(task.name.as_str()).cloned().and_then(AiRest::lasting),
         };
         let now = vitals.health();
         match self.stored(task.name.as_str(), ConditionType::Health) {

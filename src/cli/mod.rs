@@ -7,6 +7,7 @@ mod audience;
 mod completions;
 mod contacts;
 mod db;
+mod dialogues;
 mod doctor;
 mod explain;
 mod explanations;
@@ -34,6 +35,7 @@ mod schema;
 mod show;
 mod sentence;
 mod signals;
+mod spending;
 mod status;
 mod status_json;
 mod suppress;
@@ -190,6 +192,12 @@ enum Command {
     Show(show::Args),
     /// Show the contacts of a task, and what became of each
     Audience(audience::Args),
+    /// List dialogues with people: who waits, and what was said last
+    Dialogues(dialogues::ListArgs),
+    /// Look into a dialogue, speak in it, take it over or give it back
+    Dialogue(dialogues::Args),
+    /// Show what the AIs cost, by day, task, AI and model
+    Spending(spending::Args),
     /// Show what will happen: when audiences are exhausted, and the cost
     Forecast(forecast::Args),
     /// Try the folder out for real, on built-in providers
@@ -208,7 +216,7 @@ enum Command {
     Rollback(rollback::Args),
     /// Write what is live into the manifest
     Adopt(adopt::Args),
-    /// List attempts in doubt, or say what became of one
+    /// List openings and replies in doubt, or say what became of one
     Resolve(resolve::Args),
     /// Never write to a person again, on any task; or list who it is
     Suppress(suppress::Args),
@@ -296,6 +304,9 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Rollback(args) => rollback::run(&common, &args, output).await,
         Command::Adopt(args) => adopt::run(&common, &args, output).await,
         Command::Audience(args) => audience::run(&common, &args, output).await,
+        Command::Dialogues(args) => dialogues::list(&common, &args, output).await,
+        Command::Dialogue(args) => dialogues::run(&common, &args, output).await,
+        Command::Spending(args) => spending::run(&common, &args, output).await,
         Command::Forecast(args) => forecast::run(&common, &args, output).await,
         Command::Rehearse(args) => rehearse::run(&common, &args, output).await,
         Command::Start(args) => act::run(&common, &args, Act::Start, output).await,

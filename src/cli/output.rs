@@ -44,6 +44,29 @@ pub(super) enum AnswerForm {
     Json,
 }
 
+/// How a list is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ListForm {
+    #[default]
+    Human,
+    Json,
+    Csv,
+}
+
+/// What any terminal shows without breaking words itself, and what is wrapped to where there is none.
+const COLUMNS: usize = 80;
+/// Longer lines are hard to read.
+const COLUMNS_MAX: usize = 120;
+
+/// How wide what is written for people may be.
+pub(super) fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    match size.map(|size| usize::from(size.ws_col)) {
+        Ok(columns) if columns > 0 => columns.clamp(COLUMNS / 2, COLUMNS_MAX),
+        _ => COLUMNS,
+    }
+}
+
 /// What was said so far, for the last words.
 #[derive(Debug, Default)]
 struct Said {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     db::standing,
+    dialogues::state_counts,
     look::Look,
     status::{moves, next_channel},
 };
@@ -12,7 +13,7 @@ use crate::{
         condition::{Condition, ConditionStatus},
         phase::Phase,
     },
-    store::{ChannelOverview, Guard, Purpose, TaskOverview, WatchOverview},
+    store::{AiRest, ChannelOverview, DialogueTotals, Guard, Purpose, TaskOverview, WatchOverview},
 };
 
 /// The one reason that matters most: what would have to change first for the next opening to leave.
@@ -23,24 +24,89 @@ pub(super) fn why(look: &Look, task: &TaskOverview) -> String {
         Phase::Awaiting => format!("is not started; start it: nuncio start {name}"),
         Phase::Stopped => format!("is paused by {phase_by}; resume it: nuncio start {name}"),
         Phase::Completed => format!("is completed by {phase_by}; nothing more is sent"),
-        Phase::InProgress if !task.outgoing => {
-            "only answers, and this version does not answer yet".to_owned()
-        }
+        Phase::InProgress if !task.outgoing => answers(look, task),
         Phase::InProgress => match next_channel(task) {
             None => "has no channel that can open a dialogue".to_owned(),
             Some(channel) if needs_watch(channel) && look.living_watches().next().is_none() => {
-                let rehearses = look.purpose == Some(Purpose::Rehearsal);
-                let (watch, more) = if rehearses {
-                    ("nuncio watch --rehearse", " (this database is a rehearsal's)")
-                } else {
-                    ("nuncio watch", "")
-                };
-                format!("sends nothing, because no `{watch}` is running{more}")
+                format!("sends nothing, because {}", no_watch(look))
             }
             Some(channel) => waits_for(channel, task.now),
         },
     };
     format!("`{name}` {reason}.")
+}
+
+fn no_watch(look: &Look) -> &'static str {
+    if look.purpose == Some(Purpose::Rehearsal) {
+        "no `nuncio watch --rehearse` is running (this database is a rehearsal's)"
+    } else {
+        "no `nuncio watch` is running"
+    }
+}
+
+/// How a task does that only answers.
+fn answers(look: &Look, task: &TaskOverview) -> String {
+    let waiting = look.dialogues(task.name.as_str()).map_or(0, |totals| totals.waiting_for_ai);
+    if look.living_watches().next().is_none() {
+        return format!("answers nobody, because {}", no_watch(look));
+    }
+    match look.resting(task.name.as_str()).filter(|rest| rest.fallback.is_none()) {
+        Some(rest) => format!("answers nobody, because {}", rests(rest, task.now)),
+        None if waiting > 0 => format!("answers whoever writes; {}", people_wait(waiting)),
+        None => "answers whoever writes, and nobody waits for it".to_owned(),
+    }
+}
+
+fn people_wait(n: u64) -> String {
+    if n == 1 { "1 person waits for it".to_owned() } else { format!("{n} people wait for it") }
+}
+
+/// Why an AI is not asked, and when it is again.
+fn rests(rest: &AiRest, now: DateTime<Utc>) -> String {
+    let AiRest { ai, reason, not_before, .. } = rest;
+    let reason = reason.trim_end_matches('.');
+    let again = if *not_before <= now {
+        "with the next message".to_owned()
+    } else if not_before.date_naive() == now.date_naive() {
+        not_before.format("at %H:%M:%S UTC").to_string()
+    } else {
+        not_before.format("on %Y-%m-%d at %H:%M UTC").to_string()
+    };
+    format!("its AI `{ai}` does not answer: {reason}; it is asked again {again}")
+}
+
+/// The dialogues of a task, who waits in them, what they cost, and an AI that rests: a line each.
+pub(super) fn dialogue_lines(look: &Look, task: &TaskOverview) -> Vec<String> {
+    let name = task.name.as_str();
+    let mut lines = Vec::new();
+    if let Some(totals) = look.dialogues(name) {
+        let DialogueTotals { states, waiting_for_operator, waiting_for_ai, spent_today, spent } =
+            totals;
+        let n: u64 = states.values().sum();
+        let noun = if n == 1 { "dialogue" } else { "dialogues" };
+        let states = state_counts(states);
+        let states = if states.is_empty() { states } else { format!(": {states}") };
+        lines.push(format!("{n} {noun}{states}; ${spent_today} spent today, ${spent} in all"));
+        match waiting_for_operator {
+            0 => {}
+            1 => lines
+                .push("! 1 person waits for an operator: nuncio dialogues --waiting".to_owned()),
+            n => {
+                lines
+                    .push(format!("! {n} people wait for an operator: nuncio dialogues --waiting"));
+            }
+        }
+        if *waiting_for_ai > 0 && task.phase != Phase::InProgress {
+            let wait = people_wait(*waiting_for_ai);
+            lines.push(format!("{wait} to be answered, while it is {}", task.phase.shown()));
+        }
+    }
+    if let Some(rest) = look.resting(name) {
+        let instead = rest.fallback.as_ref();
+        let instead = instead.map(|other| format!("; `{other}` answers in its place"));
+        lines.push(format!("! {}{}", rests(rest, task.now), instead.unwrap_or_default()));
+    }
+    lines
 }
 
 /// Whether the channel would move if somebody led it.
@@ -190,6 +256,11 @@ const WIDTH: usize = 80;
 
 /// Breaks a text between words; the further lines stand below its beginning.
 pub(super) fn wrapped(text: &str) -> String {
+    wrapped_to(text, WIDTH, 2)
+}
+
+/// Breaks a text between words; the further lines stand so much further in than its first.
+pub(super) fn wrapped_to(text: &str, width: usize, hanging: usize) -> String {
     let indent = text.chars().take_while(|c| *c == ' ').count();
     let mut out = String::new();
     let mut column = 0;
@@ -198,10 +269,10 @@ pub(super) fn wrapped(text: &str) -> String {
         if column == 0 {
             out.push_str(&" ".repeat(indent));
             column = indent;
-        } else if column + 1 + length > WIDTH {
+        } else if column + 1 + length > width {
             out.push('\n');
-            out.push_str(&" ".repeat(indent + 2));
-            column = indent + 2;
+            out.push_str(&" ".repeat(indent + hanging));
+            column = indent + hanging;
         } else {
             out.push(' ');
             column += 1;

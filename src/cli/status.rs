@@ -70,7 +70,7 @@ fn show(look: &Look, name: Option<&TaskName>, folder: &Path, output: Output) {
     } else if look.tasks.is_empty() {
         output.note("No task was applied yet.");
     } else {
-        output.data(&table(&look.tasks));
+        output.data(&table(look, &look.tasks));
     }
     if name.is_none() && !look.held.is_empty() {
         output.data(&format!("\nNot applied:\n{}", held_lines(&look.held)));
@@ -123,8 +123,8 @@ fn held_lines(held: &[HeldBack]) -> String {
     text
 }
 
-/// Three lines a task: what it is, how it stands, and its numbers.
-fn table(tasks: &[TaskOverview]) -> String {
+/// A few lines a task: what it is, how it stands, its numbers, and its dialogues where there are any.
+fn table(look: &Look, tasks: &[TaskOverview]) -> String {
     let rows: Vec<[String; 5]> = tasks.iter().map(cells).collect();
     let head = ["NAME", "TYPE", "AI", "MANAGERS", "REMAINING"].map(str::to_owned);
     let mut widths = [0; 5];
@@ -144,7 +144,7 @@ fn table(tasks: &[TaskOverview]) -> String {
         let TaskOverview { id, sent, failed, in_doubt, .. } = task;
         // Suppressed, or written to by an earlier incarnation.
         let passed_over = task.total.saturating_sub(task.remaining + sent + failed + in_doubt);
-        let standing = sentence::wrapped(&format!("  {}", standing(task)));
+        let standing = sentence::wrapped(&format!("  {}", standing(look, task)));
         let mut numbers = format!("  id {id}");
         if task.outgoing {
             write!(numbers, "  {sent} sent, {failed} failed, {in_doubt} in doubt")
@@ -155,6 +155,9 @@ fn table(tasks: &[TaskOverview]) -> String {
         }
         let numbers = sentence::hung(&numbers, 4);
         writeln!(text, "{}\n{standing}{numbers}", line(row)).expect("a String takes all text");
+        for line in sentence::dialogue_lines(look, task) {
+            text.push_str(&sentence::wrapped(&format!("  {line}")));
+        }
     }
     text
 }
@@ -194,15 +197,16 @@ fn symbol(phase: Phase) -> &'static str {
 }
 
 /// The user's status, its reason, and when it moves next.
-fn standing(task: &TaskOverview) -> String {
+fn standing(look: &Look, task: &TaskOverview) -> String {
     let phase = format!("{} {}", symbol(task.phase), task.phase.shown());
     let reason = match task.phase {
         Phase::Awaiting => "not started".to_owned(),
         Phase::Stopped => format!("paused by {}", task.caused_by()),
         Phase::Completed => format!("completed by {}", task.phase_by),
-        Phase::InProgress if !task.outgoing => {
-            "incoming only; this version does not answer yet".to_owned()
+        Phase::InProgress if !task.outgoing && look.living_watches().next().is_none() => {
+            "answers nobody; no `nuncio watch` is running".to_owned()
         }
+        Phase::InProgress if !task.outgoing => "answers whoever writes".to_owned(),
         Phase::InProgress => match next_channel(task) {
             Some(channel) => why(channel, task.now),
             None => "no channel can open a dialogue".to_owned(),
@@ -271,7 +275,7 @@ fn one(look: &Look, task: &TaskOverview, folder: &Path) -> String {
         text.push_str(&sentence::wrapped(&line));
     }
     text.push('\n');
-    text.push_str(&table(std::slice::from_ref(task)));
+    text.push_str(&table(look, std::slice::from_ref(task)));
     let manifest = folder.join(&task.file);
     writeln!(text, "  manifest {}", manifest.display()).expect("a String takes all text");
     for channel in &task.channels {

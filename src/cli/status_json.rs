@@ -8,8 +8,11 @@ use super::{
     sentence,
 };
 use crate::{
-    domain::{condition::ConditionType, id::TaskName},
-    store::{ChannelOverview, Guard, HeldBack, StoredCondition, TaskOverview, WatchOverview},
+    domain::{condition::ConditionType, dialogue::DialogueState, id::TaskName},
+    store::{
+        AiRest, ChannelOverview, DialogueTotals, Guard, HeldBack, StoredCondition, TaskOverview,
+        WatchOverview,
+    },
 };
 
 /// Readers refuse a major version that they do not know; a minor one only adds fields.
@@ -92,6 +95,35 @@ struct AppliedTask<'a> {
     failed: u64,
     in_doubt: u64,
     channels: Vec<Channel<'a>>,
+    dialogues: Dialogues,
+    /// Why its AI is not asked, while that is so.
+    ai_rest: Option<Rest<'a>>,
+}
+
+/// The dialogues of a task, over all of its incarnations.
+#[derive(Serialize)]
+struct Dialogues {
+    open: u64,
+    with_operator: u64,
+    succeeded: u64,
+    closed: u64,
+    blocked: u64,
+    waiting_for_operator: u64,
+    waiting_for_ai: u64,
+    /// In US dollars, exact.
+    spent_today: String,
+    spent: String,
+}
+
+#[derive(Serialize)]
+struct Rest<'a> {
+    ai: &'a str,
+    /// Who answers in its place.
+    fallback: Option<&'a str>,
+    class: &'a str,
+    reason: &'a str,
+    since: DateTime<Utc>,
+    not_before: DateTime<Utc>,
 }
 
 #[derive(Serialize)]
@@ -155,7 +187,7 @@ pub(super) fn render(look: &Look, only: Option<&TaskName>) -> serde_json::Result
     serde_json::to_string_pretty(&report)
 }
 
-fn task<'a>(look: &Look, task: &'a TaskOverview) -> Task<'a> {
+fn task<'a>(look: &'a Look, task: &'a TaskOverview) -> Task<'a> {
     let name = task.name.as_str();
     let observed = look.last_sync(name).and_then(|last| last.condition.generation);
     Task {
@@ -180,6 +212,8 @@ fn task<'a>(look: &Look, task: &'a TaskOverview) -> Task<'a> {
             failed: task.failed,
             in_doubt: task.in_doubt,
             channels: task.channels.iter().map(channel).collect(),
+            dialogues: dialogues(look.dialogues(name)),
+            ai_rest: look.resting(name).map(rest),
         }),
     }
 }
@@ -206,6 +240,29 @@ fn channel(channel: &ChannelOverview) -> Channel<'_> {
     let ChannelOverview { channel, verdict, until, blocked_reason, connectable: _, led } = channel;
     let blocked_reason = blocked_reason.as_deref();
     Channel { channel, verdict, until: *until, blocked_reason, led: *led }
+}
+
+fn dialogues(totals: Option<&DialogueTotals>) -> Dialogues {
+    let none = DialogueTotals::default();
+    let totals = totals.unwrap_or(&none);
+    let of = |state| totals.states.get(&state).copied().unwrap_or(0);
+    Dialogues {
+        open: of(DialogueState::Open),
+        with_operator: of(DialogueState::WithOperator),
+        succeeded: of(DialogueState::Succeeded),
+        closed: of(DialogueState::Closed),
+        blocked: of(DialogueState::Blocked),
+        waiting_for_operator: totals.waiting_for_operator,
+        waiting_for_ai: totals.waiting_for_ai,
+        spent_today: totals.spent_today.to_string(),
+        spent: totals.spent.to_string(),
+    }
+}
+
+fn rest(rest: &AiRest) -> Rest<'_> {
+    let AiRest { ai, fallback, class, reason, since, not_before, lasts: _ } = rest;
+    let fallback = fallback.as_deref();
+    Rest { ai, fallback, class, reason, since: *since, not_before: *not_before }
 }
 
 fn watch(watch: &WatchOverview) -> Watch<'_> {

@@ -69,26 +69,31 @@ pub struct Vitals {
     pub n_exhausted: u64,
     /// The first of its channels that is blocked, and why.
     pub blocked: Option<(String, String)>,
+    /// Its AI, where that has not answered for a while and nothing does in its place, and why.
+    pub resting: Option<(String, String)>,
 }
 
 impl Vitals {
     /// How the task does. What passes by itself, such as hours, limits and pauses, is no change of health.
     pub fn health(&self) -> Condition {
         use ConditionStatus::{Degraded, Healthy, Progressing, Suspended};
-        let Self { phase, phase_by, outgoing, n_channels, n_exhausted, blocked } = self;
+        let Self { phase, phase_by, outgoing, n_channels, n_exhausted, blocked, resting } = self;
         match phase {
             Phase::Awaiting => Condition::new(Suspended, "NotStarted", "not started"),
             Phase::Stopped => Condition::new(Suspended, "Paused", format!("paused by {phase_by}")),
             Phase::Completed => {
                 Condition::new(Healthy, "Completed", format!("completed by {phase_by}"))
             }
-            Phase::InProgress if !outgoing => Condition::new(Healthy, "IncomingOnly", ""),
             Phase::InProgress => match blocked {
                 Some((channel, why)) => Condition::new(
                     Degraded,
                     "ChannelBlocked",
                     format!("channel `{channel}` blocked: {why}"),
                 ),
+                None if let Some((ai, why)) = resting => {
+                    Condition::new(Degraded, "AiRests", format!("AI `{ai}` does not answer: {why}"))
+                }
+                None if !outgoing => Condition::new(Healthy, "IncomingOnly", ""),
                 None if *n_channels == 0 => {
                     Condition::new(Degraded, "NoChannel", "no channel can open a dialogue")
                 }
@@ -114,7 +119,9 @@ mod tests {
             n_channels: 2,
             n_exhausted,
             blocked: blocked.then(|| ("vk".to_owned(), "banned".to_owned())),
+            resting: None,
         };
+        let resting = Some(("sales".to_owned(), "the quota is used up".to_owned()));
         let cases = [
             (vitals(Phase::Awaiting, 0, true), "Suspended NotStarted not started"),
             (vitals(Phase::Stopped, 0, false), "Suspended Paused paused by anna"),
@@ -135,6 +142,18 @@ mod tests {
             (
                 Vitals { outgoing: false, ..vitals(Phase::InProgress, 0, false) },
                 "Healthy IncomingOnly ",
+            ),
+            (
+                Vitals {
+                    outgoing: false,
+                    resting: resting.clone(),
+                    ..vitals(Phase::InProgress, 0, false)
+                },
+                "Degraded AiRests AI `sales` does not answer: the quota is used up",
+            ),
+            (
+                Vitals { resting, ..vitals(Phase::Stopped, 0, false) },
+                "Suspended Paused paused by anna",
             ),
         ];
         for (vitals, wanted) in cases {

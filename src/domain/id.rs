@@ -81,6 +81,14 @@ macro_rules! numbers {
                 self.0.fmt(f)
             }
         }
+
+        impl FromStr for $name {
+            type Err = <$inner as FromStr>::Err;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
     )*};
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 
 /// US dollars in millionths: the smallest amount that a manifest can say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MicroUsd(i64);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct InvalidMoney {
 }
 
 impl MicroUsd {
-    pub fn from_micros(micros: i64) -> Self {
+    pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 

@@ -28,7 +28,7 @@ use crate::{
         id::{ChannelName, MessagePosition},
         kind::ChannelKind,
     },
-    store::{Excerpt, HostedChannel, Parcel, Shown, Stored, Thread},
+    store::{Excerpt, HostedChannel, HostedDialogue, Parcel, Shown, Stored},
 };
 
 /// Longer, and proxies on the way give up.
@@ -287,9 +287,9 @@ async fn thread(
     let (channel, _) = authorise(&site, &name, None, address, &headers).await?;
     let peer = read_peer(&peer).map_err(refuse)?;
     let excerpt = after.map_or(Excerpt::Latest, |after| Excerpt::After(MessagePosition(after)));
-    let thread = site.store.read_thread(&channel, &peer, excerpt).await;
+    let thread = site.store.read_hosted_dialogue(&channel, &peer, excerpt).await;
     let thread = thread.map_err(|error| refuse(error.into()))?;
-    let Some(Thread { state, messages }) = thread else {
+    let Some(HostedDialogue { state, messages }) = thread else {
         let detail = "nobody of this name has written";
         return Err(refuse(Problem::new(StatusCode::NOT_FOUND, "unknown-person", detail)));
     };

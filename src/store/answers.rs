@@ -264,7 +264,8 @@ impl Store {
         let reason = state.as_ref().map(|(_, reason)| kept(reason));
         sqlx::query!(
             "UPDATE dialogues SET held_fence = NULL, held_turn = NULL, due_at = NULL, failures = 0,
-                waiting_since = CASE WHEN $2::text = 'with-operator' THEN waiting_since END,
+                -- Who is handed over waits on: for an operator, or for more to be granted.
+                waiting_since = CASE WHEN $2::text IN ('with-operator', 'blocked') THEN waiting_since END,
                 reminder_at = CASE WHEN $2 IS NULL THEN clock_timestamp() + $4 END,
                 reminder_text = CASE WHEN $2 IS NULL THEN $5::text END,
                 reminder_index = 0,

@@ -8,6 +8,7 @@ use super::{
     connect::Store,
     encoding::{count, parsed},
     error::StoreError,
+    resting::AiRest,
 };
 use crate::domain::{
     condition::{Condition, ConditionKey, ConditionKind, Vitals},
@@ -188,6 +189,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
+        let mut resting = self.list_resting(None).await?;
         let mut all = BTreeMap::new();
         for row in rows {
             let reason = row.phase_reason.as_deref();
@@ -200,6 +202,7 @@ impl Store {
                 blocked: row.blocked.map(|channel| {
                     (channel, row.blocked_reason.unwrap_or_else(|| "no reason is known".to_owned()))
                 }),
+                resting: resting.remove(&row.name).and_then(AiRest::lasting),
             };
             let generation = Generation(row.generation);
             all.insert(parsed(&row.name)?, TaskVitals { generation, vitals });

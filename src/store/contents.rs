@@ -15,7 +15,7 @@ pub struct Contents {
     pub tasks: u64,
     pub running_tasks: u64,
     pub contacts: u64,
-    /// Attempts in doubt that wait for an operator.
+    /// Attempts and replies in doubt that wait for an operator.
     pub in_doubt: u64,
 }
 
@@ -60,6 +60,8 @@ impl Examination {
                             AND later.address = a.address AND later.opening = a.opening
                             AND later.id > a.id)
                         AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening))
+                    + (SELECT count(*) FROM messages m
+                        WHERE m.state = 'in-doubt' AND m.author <> 'opening')
                     AS in_doubt
             FROM installation i
             LEFT JOIN LATERAL (SELECT * FROM guard_acts ORDER BY number DESC LIMIT 1) g ON i.guarded",

@@ -1,9 +1,13 @@
-//! Attempts in doubt, and openings whose contact is gone: what is left for an operator.
+//! Attempts and replies in doubt, and openings whose contact is gone: what is left for an operator.
 
 use chrono::{DateTime, Utc};
 
-use super::{connect::Store, error::StoreError};
-use crate::domain::{address::Address, id::AttemptId};
+use super::{connect::Store, encoding::parsed, error::StoreError};
+use crate::domain::{
+    address::Address,
+    dialogue::Author,
+    id::{AttemptId, DialogueId, MessageId},
+};
 
 /// An attempt in doubt that waits for an operator.
 #[derive(Clone, Debug)]
@@ -16,14 +20,27 @@ pub struct Doubtful {
     pub reason: String,
 }
 
-/// What an operator says of an attempt in doubt.
+/// A reply in doubt: it left, and nobody knows whether it arrived.
+#[derive(Clone, Debug)]
+pub struct DoubtfulReply {
+    pub message: MessageId,
+    pub dialogue: DialogueId,
+    pub task: String,
+    pub channel: String,
+    pub peer: Address,
+    pub author: Author,
+    pub sent_at: DateTime<Utc>,
+    pub reason: String,
+}
+
+/// What an operator says of an attempt or a reply in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// It arrived.
     Sent,
-    /// It did not: the contact is written to again.
+    /// It did not: it is sent again.
     Retry,
-    /// Whatever became of it, the contact is not written to again.
+    /// Whatever became of it, it is not sent again.
     Drop,
 }
 
@@ -86,6 +103,13 @@ impl Store {
                     n_sent = n_sent + ($2 = 'sent')::int,
                     n_failed = n_failed + ($2 = 'in-doubt')::int
                 FROM settled s WHERE tc.task_id = s.task_id AND tc.channel = s.channel
+            ), told AS (
+                -- The dialogue shows its opening as well.
+                UPDATE messages m SET reason = $3,
+                    state = CASE WHEN $2 = 'sent' THEN 'sent' ELSE 'failed' END
+                FROM settled s
+                WHERE m.key = s.key AND m.channel = s.channel AND m.author = 'opening'
+                    AND m.state = 'in-doubt' AND $2 <> 'not-sent'
             ), back AS (
                 INSERT INTO retries (opening, task_id, position, address, key, tries, channel, ready_at, in_doubt)
                 SELECT opening, task_id, position, address, key, 0, channel, now(), false
@@ -98,6 +122,70 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
+        Ok(resolved.is_some())
+    }
+
+    /// The replies that are in doubt and will not be repeated, oldest first.
+    pub async fn list_doubtful_replies(&self) -> Result<Vec<DoubtfulReply>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT m.id, m.dialogue_id, d.task, d.channel, d.peer, m.author,
+                coalesce(m.sending_at, m.at) AS "sent_at!", coalesce(m.reason, '') AS "reason!"
+            FROM messages m JOIN dialogues d ON d.id = m.dialogue_id
+            WHERE m.state = 'in-doubt' AND m.author <> 'opening'
+            ORDER BY m.id LIMIT 1000"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let replies = rows.into_iter().map(|row| {
+            Ok(DoubtfulReply {
+                message: MessageId(row.id),
+                dialogue: DialogueId(row.dialogue_id),
+                task: row.task,
+                channel: row.channel,
+                peer: Address::from_stored(row.peer),
+                author: parsed(&row.author)?,
+                sent_at: row.sent_at,
+                reason: row.reason,
+            })
+        });
+        replies.collect()
+    }
+
+    /// Settles a reply in doubt by an operator's word. Says whether it was in doubt.
+    pub async fn resolve_reply(
+        &self,
+        message: MessageId,
+        resolution: Resolution,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        let (state, word) = match resolution {
+            Resolution::Sent => ("sent", "sent"),
+            Resolution::Retry => ("waiting", "not sent"),
+            Resolution::Drop => ("failed", "dropped"),
+        };
+        let mut transaction = self.pool.begin().await?;
+        let resolved = sqlx::query_scalar!(
+            "WITH settled AS (
+                -- With the same key as before; what was tried in vain before the doubt counts no more.
+                UPDATE messages SET state = $2, reason = $3,
+                    tries = CASE WHEN $2 = 'waiting' THEN 0 ELSE tries END,
+                    ready_at = CASE WHEN $2 = 'waiting' THEN clock_timestamp() END
+                WHERE id = $1 AND state = 'in-doubt' AND author <> 'opening'
+                RETURNING id, dialogue_id
+            )
+            INSERT INTO dialogue_events (dialogue_id, event, by, detail)
+            SELECT dialogue_id, 'resolved', $4, jsonb_build_object('message', id, 'as', $5::text) FROM settled
+            RETURNING dialogue_id",
+            message.0,
+            state,
+            format!("resolved as {word} by {by}"),
+            by,
+            word
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        Self::notify_dialogues(&mut transaction).await?;
+        transaction.commit().await?;
         Ok(resolved.is_some())
     }
 

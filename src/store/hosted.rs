@@ -75,7 +75,7 @@ pub struct Stored {
 
 /// All of a person's dialogues on a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thread {
+pub struct HostedDialogue {
     /// Of the latest.
     pub state: DialogueState,
     pub messages: Vec<Shown>,
@@ -286,12 +286,12 @@ impl Store {
     }
 
     /// A person's thread; nothing, where they never wrote.
-    pub async fn read_thread(
+    pub async fn read_hosted_dialogue(
         &self,
         channel: &ChannelName,
         peer: &Address,
         excerpt: Excerpt,
-    ) -> Result<Option<Thread>, StoreError> {
+    ) -> Result<Option<HostedDialogue>, StoreError> {
         let state = sqlx::query_scalar!(
             "SELECT state FROM dialogues WHERE channel = $1 AND peer = $2 ORDER BY id DESC LIMIT 1",
             channel.as_str(),
@@ -301,6 +301,6 @@ impl Store {
         .await?;
         let Some(state) = state else { return Ok(None) };
         let messages = self.read_shown(channel, peer, excerpt).await?;
-        Ok(Some(Thread { state: parsed(&state)?, messages }))
+        Ok(Some(HostedDialogue { state: parsed(&state)?, messages }))
     }
 }

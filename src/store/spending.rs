@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{answers::HeldTurn, connect::Store, encoding::count, error::StoreError};
 use crate::domain::{
-    id::{AiCallId, DialogueId},
+    id::{AiCallId, DialogueId, TaskName},
     money::MicroUsd,
 };
 
@@ -42,16 +42,27 @@ pub struct Settlement {
     pub ending: String,
 }
 
-/// Sums of a day.
+/// By what spending is summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpendingPart {
+    Day,
+    Task,
+    Ai,
+    Model,
+}
+
+/// One sum; a part that was not asked for is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DaySpending {
-    pub day: NaiveDate,
-    pub task: String,
-    pub ai: String,
-    pub model: String,
+pub struct SpendingSum {
+    /// In UTC, of the reservation.
+    pub day: Option<NaiveDate>,
+    pub task: Option<String>,
+    pub ai: Option<String>,
+    pub model: Option<String>,
     pub calls: u64,
     pub spent: MicroUsd,
     pub input_tokens: u64,
+    pub cached_input_tokens: u64,
     pub output_tokens: u64,
 }
 
@@ -169,26 +180,48 @@ impl Store {
         Ok(())
     }
 
-    /// What was spent, by day, task, AI and model; the latest day first.
-    pub async fn read_spending(&self, task: Option<&str>) -> Result<Vec<DaySpending>, StoreError> {
+    /// What was spent, summed by the parts that are wanted: the latest day first, then what cost most.
+    /// Without parts it is one sum.
+    pub async fn sum_spending(
+        &self,
+        task: Option<&TaskName>,
+        since: Option<NaiveDate>,
+        parts: &[SpendingPart],
+        at_most: u32,
+    ) -> Result<Vec<SpendingSum>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT day, task, ai, model, n_calls, spent, input_tokens, output_tokens FROM spending
-            WHERE $1::text IS NULL OR task = $1 ORDER BY day DESC, task, ai, model LIMIT 1000",
-            task
+            r#"SELECT CASE WHEN $1 THEN day END AS day, CASE WHEN $2 THEN task END AS task,
+                CASE WHEN $3 THEN ai END AS ai, CASE WHEN $4 THEN model END AS model,
+                coalesce(sum(n_calls), 0)::bigint AS "n_calls!", coalesce(sum(spent), 0)::bigint AS "spent!",
+                coalesce(sum(input_tokens), 0)::bigint AS "input!",
+                coalesce(sum(cached_input_tokens), 0)::bigint AS "cached!",
+                coalesce(sum(output_tokens), 0)::bigint AS "output!"
+            FROM spending
+            WHERE ($5::text IS NULL OR task = $5) AND ($6::date IS NULL OR day >= $6)
+            GROUP BY 1, 2, 3, 4
+            ORDER BY 1 DESC NULLS LAST, 6 DESC, 2, 3, 4 LIMIT $7"#,
+            parts.contains(&SpendingPart::Day),
+            parts.contains(&SpendingPart::Task),
+            parts.contains(&SpendingPart::Ai),
+            parts.contains(&SpendingPart::Model),
+            task.map(TaskName::as_str),
+            since,
+            i64::from(at_most)
         )
         .fetch_all(&self.pool)
         .await?;
         Ok(rows
             .into_iter()
-            .map(|row| DaySpending {
+            .map(|row| SpendingSum {
                 day: row.day,
                 task: row.task,
                 ai: row.ai,
                 model: row.model,
                 calls: count(row.n_calls),
                 spent: MicroUsd::from_micros(row.spent),
-                input_tokens: count(row.input_tokens),
-                output_tokens: count(row.output_tokens),
+                input_tokens: count(row.input),
+                cached_input_tokens: count(row.cached),
+                output_tokens: count(row.output),
             })
             .collect())
     }

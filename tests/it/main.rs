@@ -26,6 +26,7 @@ mod hosting_api;
 mod import;
 mod lifecycle;
 mod mishaps;
+mod operators;
 mod outputs;
 mod pipelines;
 mod remote;

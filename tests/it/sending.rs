@@ -464,7 +464,7 @@ fn a_contact_is_not_lost_when_its_task_is_recreated_during_the_call() {
     stage.wait_for("SELECT count(*) FROM retries", "0");
     drop(watch);
     // Its task is gone, so the doubt is nobody's to repeat: an operator is told of it.
-    let listed = stage.program(&["resolve"]).run();
+    let listed = stage.program(&["resolve", "--show-addresses"]).run();
     assert!(listed.stdout.contains("10504"), "{}", listed.stdout);
     let attempt = listed.stdout.split(' ').next().unwrap().to_owned();
     assert_eq!(stage.program(&["resolve", &attempt, "retry"]).run().code, 3);

@@ -11,9 +11,8 @@ use crate::support::{Folder, Program, channel, vk_task};
 fn every_command_of_the_contract_has_help() {
     let folder = Folder::new();
     let commands = "validate plan apply watch status show history explain start pause stop delete unblock \
-                    resolve reports adopt import rollback fmt audience forecast rehearse schema completions \
-                    resolve adopt import rollback forget suppress unsuppress fmt audience forecast rehearse schema completions \
-                    doctor db";
+                    resolve reports adopt import rollback forget suppress unsuppress fmt audience forecast rehearse \
+                    schema completions doctor db dialogues dialogue spending";
     for command in commands.split_whitespace() {
         let ended = Program::new(folder.root(), &[command, "--help"]).run();
         assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);

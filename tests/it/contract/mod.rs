@@ -42,6 +42,11 @@
 //! | `start`, `stop`, `delete`, `unblock`, `resolve` | `lifecycle::operators_act_unless_git_owns_the_run_state`, `sending::a_banned_account_stops_and_another_takes_its_contact_over`, `sending::every_fault_ends_as_its_class_says` |
 //! | `reports`, `reports replay` | `reports/delivery::what_was_given_up_is_listed_and_replayed` |
 //! | `audience` | `commands::an_audience_is_shown_with_what_became_of_each` |
+//! | `dialogues` | `operators/lists::dialogues_are_listed_by_what_is_asked_for`, `operators/lists::every_page_of_a_list_is_read_from_an_index_at_100_000_dialogues` |
+//! | `dialogue show`, `say`, `take`, `give-back`, `close`, `unblock` | `operators/acts::a_dialogue_is_shown_with_what_became_of_each_message`, `operators/acts::operators_act_and_are_told_exactly_what_they_did`, `operators/acts::an_operator_speaks_and_the_ai_is_silent`, `operators/acts::a_blocked_dialogue_goes_on_with_what_was_granted` |
+//! | `resolve` of replies | `operators/standing::a_reply_in_doubt_is_resolved_by_its_own_number` |
+//! | `spending` | `operators/lists::spending_is_summed_by_what_is_asked_for` |
+//! | `status` of dialogues and of an AI that rests | `operators/standing::status_counts_dialogues_and_tells_of_an_ai_that_rests` |
 //! | `forecast` | `forecasting::an_audience_is_exhausted_within_a_pause_of_the_forecast` |
 //! | `rehearse` | `commands::a_rehearsal_sends_for_real_and_leaves_nothing_behind` |
 //! | `db migrate`, `status`, `psql`, `guard` | `commands::a_pipeline_migrates_and_is_told_what_was_done`, `commands::the_database_is_shown_in_numbers`, `commands::psql_runs_on_the_same_database_and_finds_no_other`, `commands::while_the_guard_is_on_nobody_has_a_turn` |
@@ -64,8 +69,7 @@
 //! | schemas: current, draft-07, `x-immutable`, first lines | `src/manifest/tests::the_schema_says_what_editors_need`, `src/manifest/tests::the_committed_schema_is_current`, `foreign::the_schema_accepts_what_is_valid_and_refuses_what_a_schema_can_refuse` |
 //! | unknown and duplicate keys, alias bombs, oversized files | `bad_input::a_bad_file_is_one_problem_with_its_place`, `bad_input::a_huge_file_is_refused_by_its_length` |
 //!
-//! Promised, and not there yet: `dialogues` and `forget`, which need conversations. No test keeps the line
-//! that long work prints every few seconds where no terminal is.
+//! No test keeps the line that long work prints every few seconds where no terminal is.
 
 mod commands;
 mod streams;

@@ -1,0 +1,60 @@
+//! `nuncio dialogues` and `nuncio dialogue`: what is said with people, and what operators do there.
+
+mod act;
+mod list;
+mod page;
+mod rows;
+mod say;
+mod sentence;
+mod show;
+mod words;
+
+pub(super) use self::{
+    list::{Args as ListArgs, run as list},
+    words::state_counts,
+};
+
+use super::{Common, ExitStatus, output::Output};
+use crate::{domain::id::DialogueId, store::DialogueAct};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show what was said, what happened beside, and why nothing does now
+    Show(show::Args),
+    /// Write to the person; the dialogue is an operator's from then on
+    Say(say::Args),
+    /// Take the dialogue over: the AI is silent at once
+    Take(act::Args),
+    /// Give the dialogue back to the AI
+    GiveBack(act::Args),
+    /// End the dialogue; what waits in it is not sent
+    Close(act::Args),
+    /// Grant more to a dialogue that has reached its spending limit
+    Unblock(act::UnblockArgs),
+}
+
+pub(super) async fn run(
+    common: &Common,
+    args: &Args,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
+    match &args.command {
+        Command::Show(args) => show::run(common, args, output).await,
+        Command::Say(args) => say::run(common, args, output).await,
+        Command::Take(args) => act::run(common, args, DialogueAct::Take, output).await,
+        Command::GiveBack(args) => act::run(common, args, DialogueAct::GiveBack, output).await,
+        Command::Close(args) => act::run(common, args, DialogueAct::Close, output).await,
+        Command::Unblock(args) => act::unblock(common, args, output).await,
+    }
+}
+
+/// Of an id that nothing has.
+fn no_such_dialogue<T>(dialogue: DialogueId) -> anyhow::Result<T> {
+    anyhow::bail!("there is no dialogue {dialogue}; `nuncio dialogues` lists them")
+}
