@@ -1,6 +1,5 @@
 //! What nuncio hosts itself: the chat page, the API of `api` channels, and the server under both.
 
-mod accent;
 mod api;
 mod chat;
 mod hub;

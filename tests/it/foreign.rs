@@ -199,6 +199,7 @@ fn yaml_files(folder: &str) -> Vec<PathBuf> {
 
 /// Samples that a schema has to accept, and why. Whatever else is invalid it refuses.
 const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
+    ("channel-hosted_settings", "the colours of CSS, and what one field asks of another"),
     ("document-duplicate_name", "two documents, each of them right"),
     ("task-audience_bad_csv", "another file"),
     ("task-audience_empty", "a warning: an empty audience is valid"),

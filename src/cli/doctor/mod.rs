@@ -36,6 +36,7 @@ pub(super) async fn run(common: &Common, args: &Args, output: Output) -> ExitSta
     let (mut checks, loaded) = folder::look(&common.tasks);
     if let Some(loaded) = &loaded {
         checks.extend(credentials::look(&loaded.desired.resources));
+        checks.extend(folder::hosting(loaded, config::listen().is_some()));
     }
     let zones = loaded.as_ref().map(folder::zones).unwrap_or_default();
     checks.extend(database::look(&common.database(), &zones).await);
