@@ -13,6 +13,7 @@ pub mod id;
 pub mod place;
 pub mod fields;
 pub mod kind;
+pub mod colour;
 pub mod money;
 pub mod hours;
 pub mod address;

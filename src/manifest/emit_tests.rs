@@ -142,6 +142,12 @@ fn channel() -> impl Strategy<Value = Resource> {
     (one, values).prop_map(|((facts, limit, own), (secrets, texts, digits))| {
         let mut settings = BTreeMap::new();
         for (setting, text) in facts.settings.iter().zip(texts) {
+            // These two are texts of a certain form.
+            let text = match setting.name {
+                "accent" => text.map(|text| format!("#{:06x}", text.len())),
+                "callbackUrl" => text.map(|text| format!("https://shop.example/{}", text.len())),
+                _ => text,
+            };
             let value = match setting.shape {
                 SettingShape::Text { default } => {
                     text.or(default.map(str::to_owned)).map(FieldValue::Text)

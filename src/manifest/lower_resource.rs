@@ -25,7 +25,8 @@ use super::{
 };
 use crate::domain::{
     address::Address,
-    channel::ChannelSpec,
+    channel::{ChannelSpec, SecretReference},
+    colour::Colour,
     fields::FieldValue,
     kind::{ChannelKind, SettingShape},
     place::Place,
@@ -92,6 +93,7 @@ impl Lowering<'_> {
                 settings.insert(setting.name.to_owned(), value);
             }
         }
+        self.check_hosted(&settings, credentials.as_ref());
         Some(Resource::Channel(ChannelSpec {
             kind: facts.kind,
             daily_limit: daily_limit?.or(facts.daily_limit),
@@ -99,6 +101,32 @@ impl Lowering<'_> {
             credentials: credentials?,
             settings,
         }))
+    }
+
+    /// What only channels have that nuncio hosts itself.
+    fn check_hosted(
+        &mut self,
+        settings: &BTreeMap<String, FieldValue>,
+        credentials: Option<&BTreeMap<String, SecretReference>>,
+    ) {
+        let text = |name: &str| match settings.get(name) {
+            Some(FieldValue::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        if let Some(accent) = text("accent")
+            && Colour::parse(&accent).is_none()
+        {
+            let hint =
+                "write it as CSS does, such as `#1f5fd6` or `teal`; nothing may shine through";
+            self.bad("accent", format!("`{accent}` is no colour"), Some(hint.to_owned()));
+        }
+        if let Some(url) = text("callbackUrl") {
+            let is_address = self.address_of_server("callbackUrl", Some(&url)).is_some();
+            if is_address && credentials.is_some_and(|all| !all.contains_key("callbackSecret")) {
+                let hint = "callbacks are signed: name a `callbackSecret` in `credentials`";
+                self.bad("callbackUrl", "nothing could be posted there", Some(hint.to_owned()));
+            }
+        }
     }
 
     pub(super) fn ai(&mut self, document: &AiDocument) -> Option<Resource> {

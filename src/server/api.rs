@@ -75,7 +75,7 @@ async fn authorise(
         match secret {
             Some(Ok(secret)) => {
                 // Of digests, so that not even the length of the key shows in the time.
-                let [known, shown] = [secret.reveal().trim(), shown].map(|key| Sha256::digest(key));
+                let [known, shown] = [secret.reveal().trim(), shown].map(Sha256::digest);
                 if !secret.reveal().trim().is_empty() && bool::from(known.ct_eq(&shown)) {
                     site.limits.caller(&channel).map_err(IntoResponse::into_response)?;
                     return Ok((channel, hosted));

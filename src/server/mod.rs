@@ -1,7 +1,6 @@
 //! What nuncio hosts itself: the chat page, the API of `api` channels, the webhooks of providers, and the server
 //! under them.
 
-mod accent;
 mod api;
 mod chat;
 mod hooks;

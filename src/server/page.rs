@@ -7,16 +7,18 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use minijinja::{AutoEscape, Environment, Value, context};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    accent::{Accent, DEFAULT_ACCENT},
-    chat::TEXT_CHARACTERS_MAX,
-    problem::Problem,
-    words::Words,
+use super::{chat::TEXT_CHARACTERS_MAX, problem::Problem, words::Words};
+use crate::{
+    domain::{
+        colour::{Colour, DEFAULT_ACCENT},
+        id::ChannelName,
+    },
+    store::HostedChannel,
 };
-use crate::{domain::id::ChannelName, store::HostedChannel};
 
 /// Nothing inline, nothing from elsewhere, and nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -48,7 +50,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Stands in the paths of the files and changes with them, so that browsers may keep them for ever.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let digest = Sha256::digest(ASSETS.map(|(_, _, text)| text).concat());
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(&digest[..9])
 });
 
 pub(super) fn chat(channel: &ChannelName, hosted: &HostedChannel, words: &Words) -> Response {
@@ -109,8 +111,8 @@ fn render(template: &str, values: &Value, status: StatusCode) -> Response {
     (status, headers, html).into_response()
 }
 
-fn accent(hosted: &HostedChannel) -> Accent {
-    hosted.spec.setting("accent").and_then(Accent::parse).unwrap_or(DEFAULT_ACCENT)
+fn accent(hosted: &HostedChannel) -> Colour {
+    hosted.spec.setting("accent").and_then(Colour::parse).unwrap_or(DEFAULT_ACCENT)
 }
 
 /// The colours of one channel, in a file of their own because nothing inline is allowed.

@@ -65,6 +65,7 @@ impl Store {
     }
 
     /// The same database through connections of its own, so that neither side can use up the other's.
+    #[must_use]
     pub fn beside(&self, connections_max: u32) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(connections_max)

@@ -103,9 +103,10 @@ fn no_source_file_is_forgotten() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let main = fs::read_to_string(tests.join("main.rs")).unwrap();
     for entry in fs::read_dir(tests).unwrap() {
-        let name = entry.unwrap().file_name().to_string_lossy().replace(".rs", "");
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy();
         // A script stands beside the test that runs it.
-        if name.starts_with('.') || name.ends_with(".mjs") {
+        if name.starts_with('.') || path.extension().is_some_and(|ending| ending == "mjs") {
             continue;
         }
         assert!(name == "main" || main.contains(&format!("mod {name};")), "`{name}` is not run");

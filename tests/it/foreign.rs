@@ -170,6 +170,7 @@ const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
     ("ai-fallback_in_a_circle", "the circle goes through several documents"),
     ("ai-fallback_unknown", "what is missing would be another document"),
     ("ai-no_disclosure", "a warning: the manifest is valid"),
+    ("channel-hosted_settings", "the colours of CSS, and what one field asks of another"),
     ("document-duplicate_name", "two documents, each of them right"),
     ("task-audience_bad_csv", "another file"),
     ("task-audience_empty", "a warning: an empty audience is valid"),

@@ -80,7 +80,7 @@ impl<'a> Visitor<'a> {
             let mut seen = String::new();
             while !seen.contains(text) {
                 let chunk = response.chunk().await.expect("the text comes in time");
-                seen.push_str(&String::from_utf8(chunk.unwrap().to_vec()).unwrap());
+                seen.push_str(&String::from_utf8_lossy(&chunk.unwrap()));
             }
             seen
         })

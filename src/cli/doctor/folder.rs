@@ -8,6 +8,11 @@ use crate::{
         failure::Failure,
         findings::{Review, counted},
     },
+    domain::{
+        id::ChannelName,
+        kind::Way,
+        resource::{Resource, ResourceKey},
+    },
     manifest::{self, Loaded},
 };
 
@@ -95,6 +100,29 @@ fn schema_lines(loaded: &Loaded) -> Check {
 
 const SCHEMA_LINE: &str = "# yaml-language-server: $schema=";
 
+/// Whether somebody listens for the channels that nuncio hosts itself; nothing, where no task uses one.
+pub(super) fn hosting(loaded: &Loaded, listens: bool) -> Option<Check> {
+    let is_hosted = |name: &ChannelName| {
+        let found = loaded.desired.resources.get(&ResourceKey::channel(name));
+        found.is_some_and(|found| match &found.resource {
+            Resource::Channel(spec) => spec.kind.facts().way == Way::Hosted,
+            _ => false,
+        })
+    };
+    let used = loaded.desired.tasks.values().flat_map(|task| &task.spec.channels);
+    let hosted: BTreeSet<&ChannelName> = used.filter(|name| is_hosted(name)).collect();
+    let first = hosted.first()?;
+    Some(if listens {
+        Check::ok("hosting", format!("{} to be served", counted(hosted.len(), "channel")))
+    } else {
+        Check::warn(
+            "hosting",
+            format!("nobody would reach {} such as `{first}`", counted(hosted.len(), "channel")),
+            "give `nuncio watch` --listen ADDRESS, or set NUNCIO_LISTEN; a rehearsal needs neither",
+        )
+    })
+}
+
 /// The time zones that the tasks are bound to.
 pub(super) fn zones(loaded: &Loaded) -> Vec<String> {
     let outgoing = loaded.desired.tasks.values().filter_map(|task| task.spec.outgoing.as_ref());
@@ -106,6 +134,26 @@ pub(super) fn zones(loaded: &Loaded) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{cli::doctor::Verdict, manifest::load_text};
+
+    #[test]
+    fn a_channel_that_nobody_serves_is_named() {
+        let channel = "apiVersion: nuncio/v1\nkind: Channel\nmetadata: {name: site}\n\
+            spec: {kind: page-messenger}\n";
+        assert!(hosting(&load_text("a.yaml", channel), false).is_none());
+        let manager = "apiVersion: nuncio/v1\nkind: Manager\nmetadata: {name: anna}\n\
+            spec: {fullName: Anna, persona: x}\n";
+        let ai = "apiVersion: nuncio/v1\nkind: Ai\nmetadata: {name: sales}\n\
+            spec: {model: m, instructions: x, prices: {inputPerMillionTokens: 1, outputPerMillionTokens: 1}}\n";
+        let task = "apiVersion: nuncio/v1\nkind: Task\nmetadata: {name: web}\n\
+            spec: {type: web, format: incoming, channels: [site], managers: [anna], ai: sales, \
+            spendingLimitPerDialogue: 1}\n";
+        let loaded = load_text("a.yaml", &[channel, manager, ai, task].join("---\n"));
+        assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+        let check = hosting(&loaded, false).unwrap();
+        assert_eq!(check.verdict, Verdict::Warn);
+        assert!(check.message.contains("`site`"), "{check:?}");
+        assert_eq!(hosting(&loaded, true).unwrap().verdict, Verdict::Ok);
+    }
 
     #[test]
     fn a_manifest_without_a_schema_line_is_named() {

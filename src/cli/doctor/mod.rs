@@ -38,6 +38,7 @@ pub(super) async fn run(common: &Common, args: &Args, output: Output) -> ExitSta
     let (of_database, purpose) = database::look(&common.database(), &zones).await;
     if let Some(loaded) = &loaded {
         checks.extend(credentials::look(&loaded.desired.resources, purpose));
+        checks.extend(folder::hosting(loaded, config::listen().is_some()));
     }
     checks.extend(of_database);
     checks.push(machine::git(&config::search_path()));

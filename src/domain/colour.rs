@@ -1,25 +1,26 @@
-//! The colour of a page's buttons, and a colour for the words on it that can be read.
+//! Colours of pages of ours, and a colour for words on them that can be read.
 
 /// A colour as numbers of the sRGB space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Accent([u8; 3]);
+pub struct Colour([u8; 3]);
 
 /// Calm, and readable on light and dark.
-pub(super) const DEFAULT_ACCENT: Accent = Accent([0x1f, 0x5f, 0xd6]);
+pub const DEFAULT_ACCENT: Colour = Colour([0x1f, 0x5f, 0xd6]);
 
-const WHITE: Accent = Accent([0xff; 3]);
-const BLACK: Accent = Accent([0x10; 3]);
+const WHITE: Colour = Colour([0xff; 3]);
+const BLACK: Colour = Colour([0x10; 3]);
 
-impl Accent {
+impl Colour {
     /// Any colour that CSS can say; what shines through it is not.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let colour = csscolorparser::parse(text).ok()?;
         let [red, green, blue, alpha] = colour.to_rgba8();
         (alpha == u8::MAX).then_some(Self([red, green, blue]))
     }
 
     /// White or nearly black, whichever is easier to read on this.
-    pub(super) fn text_on_it(self) -> Self {
+    #[must_use]
+    pub fn text_on_it(self) -> Self {
         if self.contrast(WHITE) >= self.contrast(BLACK) { WHITE } else { BLACK }
     }
 
@@ -39,7 +40,7 @@ impl Accent {
     }
 }
 
-impl std::fmt::Display for Accent {
+impl std::fmt::Display for Colour {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [red, green, blue] = self.0;
         write!(f, "#{red:02x}{green:02x}{blue:02x}")
@@ -59,26 +60,26 @@ mod tests {
             ("rgb(255 0 0)", "#ff0000"),
             ("hsl(120, 100%, 25%)", "#008000"),
         ] {
-            assert_eq!(Accent::parse(text).unwrap().to_string(), shown, "{text}");
+            assert_eq!(Colour::parse(text).unwrap().to_string(), shown, "{text}");
         }
         for text in ["", "blau", "#12", "red;}body{display:none", "transparent", "#ff000080"] {
-            assert_eq!(Accent::parse(text), None, "{text}");
+            assert_eq!(Colour::parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn words_can_be_read_on_every_accent() {
+    fn words_can_be_read_on_every_colour() {
         // 4.5 is what WCAG asks for; with the better of white and nearly black it is reached everywhere.
         for red in (0..=255).step_by(15) {
             for green in (0..=255).step_by(15) {
                 for blue in (0..=255).step_by(15) {
-                    let accent = Accent([red, green, blue]);
-                    let contrast = accent.contrast(accent.text_on_it());
-                    assert!(contrast >= 4.3, "{accent}: {contrast}");
+                    let colour = Colour([red, green, blue]);
+                    let contrast = colour.contrast(colour.text_on_it());
+                    assert!(contrast >= 4.3, "{colour}: {contrast}");
                 }
             }
         }
-        assert_eq!(Accent::parse("yellow").unwrap().text_on_it(), BLACK);
-        assert_eq!(Accent::parse("navy").unwrap().text_on_it(), WHITE);
+        assert_eq!(Colour::parse("yellow").unwrap().text_on_it(), BLACK);
+        assert_eq!(Colour::parse("navy").unwrap().text_on_it(), WHITE);
     }
 }
