@@ -103,6 +103,7 @@ async fn run(
         faults: false,
         hang_for: Duration::from_secs(30),
         answer_delay: Duration::ZERO,
+        people: None,
         journal: Some(journal.to_owned()),
         clock: clock::now,
     };

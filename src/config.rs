@@ -75,7 +75,21 @@ pub fn actor() -> String {
         .or_else(|| text("SUDO_USER"))
         .or_else(|| text("USER"))
         .or_else(|| text("LOGNAME"))
-        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+        .unwrap_or_else(|| {
+            let uid = rustix::process::getuid().as_raw();
+            let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+            account_of(uid, &accounts).map_or_else(|| format!("uid {uid}"), str::to_owned)
+        })
+}
+
+/// The name of a user in the lines of a passwd file. A user of a directory service has a name in the
+/// environment, as everybody has who logged in; this is for services and containers.
+fn account_of(uid: u32, accounts: &str) -> Option<&str> {
+    accounts.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        (parts.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
 }
 
 /// The filter of logs: `NUNCIO_LOG`.
@@ -130,4 +144,18 @@ pub fn force_color() -> bool {
 /// The language and encoding of texts: `LC_ALL`, then `LC_CTYPE`, then `LANG`.
 pub fn locale() -> Option<String> {
     text("LC_ALL").or_else(|| text("LC_CTYPE")).or_else(|| text("LANG"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_number_in_any_passwd_file() {
+        let accounts =
+            "# users\nroot:x:0:0:root:/root:/bin/sh\nbroken\n:x:7:7::/:\nanna:x:1000:1000::/:\n";
+        for (uid, name) in [(0, Some("root")), (1000, Some("anna")), (7, None), (5, None)] {
+            assert_eq!(account_of(uid, accounts), name, "{uid}");
+        }
+    }
 }

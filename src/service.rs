@@ -14,8 +14,11 @@ use uuid::Uuid;
 use crate::{
     channels, clock, config,
     domain::id::{ExecutorId, WatchId},
-    executor::{BackupGuard, Connector, Executor, Identity, ReportConnector, Reports},
-    integrations,
+    executor::{
+        AiConnector, BackupGuard, Connector, Conversations, Executor, Identity, Receiver,
+        ReportConnector, Reports,
+    },
+    integrations, intelligence,
     plan::Plan,
     reconcile::{
         Announcements, Announcer, Audience, Controller, Follower, ReconcileError, Reconciled,
@@ -120,7 +123,12 @@ impl ThrowAway {
                 TemporaryDatabase::private(&program, &config::search_path()).await?
             }
         };
-        match Store::connect(database.options()).await {
+        let connected = match Store::connect(database.options()).await {
+            // Before anything is applied to it.
+            Ok(store) => store.claim_purpose(Purpose::Rehearsal).await.map(|()| store),
+            Err(error) => Err(error),
+        };
+        match connected {
             Ok(store) => Ok(Self { store, database }),
             Err(error) => {
                 database.discard().await?;
@@ -146,16 +154,36 @@ pub async fn rehearse(
     journal: Option<PathBuf>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    store.claim_purpose(Purpose::Rehearsal).await?;
     let tracker = TaskTracker::new();
     let providers_end = CancellationToken::new();
     let rehearsal = start_providers(journal, &providers_end, &tracker).await?;
     tracker.close();
-    let reports = Reports::new(store.clone(), report_connector(Some(rehearsal.clone()))?);
-    let executor = Executor::new(store, connector(Some(rehearsal))?, identity());
-    tokio::join!(executor.run(shutdown.clone()), reports.run(shutdown));
+    let loops = TaskTracker::new();
+    start_executor(&store, Some(&rehearsal), &loops, &shutdown)?;
+    loops.close();
+    loops.wait().await;
     providers_end.cancel();
     drop(tokio::time::timeout(CLOSE_DEADLINE, tracker.wait()).await);
+    Ok(())
+}
+
+/// Starts the loops that send, receive, answer and report.
+fn start_executor(
+    store: &Store,
+    rehearsal: Option<&Rehearsal>,
+    loops: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let executor = Executor::new(store.clone(), connector(rehearsal.cloned())?, identity());
+    let held = executor.held();
+    let ais = ai_connector(rehearsal.cloned())?;
+    let conversations = Conversations::new(store.clone(), ais, held.clone(), shutdown.clone());
+    let receiver = Receiver::new(store.clone(), held);
+    let reports = Reports::new(store.clone(), report_connector(rehearsal.cloned())?);
+    loops.spawn(executor.run(shutdown.clone()));
+    loops.spawn(conversations.run(shutdown.clone()));
+    loops.spawn(receiver.run(shutdown.clone()));
+    loops.spawn(reports.run(shutdown.clone()));
     Ok(())
 }
 
@@ -169,6 +197,7 @@ async fn start_providers(
         faults: true,
         hang_for: REHEARSAL_HANG,
         answer_delay: Duration::ZERO,
+        people: Some(Duration::from_secs(1)),
         journal,
         clock: clock::now,
     };
@@ -226,8 +255,6 @@ pub async fn watch(
     if let Some(embedded) = &database.embedded {
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
-    let reports = Reports::new(store.clone(), report_connector(rehearsal.clone())?);
-    let executor = Executor::new(store.clone(), connector(rehearsal)?, identity());
     let (source, tasks) = source(tasks, follower.as_ref());
     let (announcements, announcer) = announcer(audience, &source, &tasks);
     let controller = Controller::new(store.clone(), source, tasks, by, watch_identity(), on_plan)
@@ -241,8 +268,7 @@ pub async fn watch(
     loops.spawn(backup_guard.run(shutdown.clone()));
     loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
-    loops.spawn(executor.run(shutdown.clone()));
-    loops.spawn(reports.run(shutdown.clone()));
+    start_executor(&store, rehearsal.as_ref(), &loops, &shutdown)?;
     loops.close();
     tracker.close();
 
@@ -303,6 +329,25 @@ fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
                 config::secret(reference).map_err(|missing| missing.to_string())
             }),
             find_endpoint: Arc::new(|_| None),
+        },
+    })
+}
+
+/// What it takes to ask the AIs, or a rehearsal's.
+fn ai_connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<AiConnector> {
+    let http = intelligence::AiHttp::new()?;
+    Ok(match rehearsal {
+        Some(rehearsal) => AiConnector {
+            http,
+            find_key: Arc::new(|ai, _| Ok(Rehearsal::secret(ai, "apiKey"))),
+            find_endpoint: Arc::new(move || Some(rehearsal.ai_endpoint())),
+        },
+        None => AiConnector {
+            http,
+            find_key: Arc::new(|_, reference| {
+                config::secret(reference).map_err(|missing| missing.to_string())
+            }),
+            find_endpoint: Arc::new(|| None),
         },
     })
 }

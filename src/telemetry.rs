@@ -26,12 +26,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts the log. `filter` is `NUNCIO_LOG`, in the syntax of `RUST_LOG`.
-pub fn start(filter: Option<String>, format: LogFormat, quiet: bool, color: bool) {
+/// Starts the log. `filter` is `NUNCIO_LOG`, in the syntax of `RUST_LOG`; gives what is wrong with it.
+#[must_use]
+pub fn start(
+    filter: Option<String>,
+    format: LogFormat,
+    quiet: bool,
+    color: bool,
+) -> Option<String> {
     let fallback = if quiet { "warn" } else { "nuncio=info,warn" };
-    let filter = filter
-        .and_then(|filter| EnvFilter::try_new(filter).ok())
-        .unwrap_or_else(|| EnvFilter::new(fallback));
+    let (filter, wrong) = match filter.map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(fallback), Some(error.to_string())),
+        None => (EnvFilter::new(fallback), None),
+    };
     let registry = tracing_subscriber::registry().with(filter);
     let started = match format {
         LogFormat::Human => registry
@@ -50,4 +58,5 @@ pub fn start(filter: Option<String>, format: LogFormat, quiet: bool, color: bool
     };
     // A second start in one process, as in tests, keeps the first.
     drop(started);
+    wrong
 }

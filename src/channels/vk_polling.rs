@@ -127,12 +127,14 @@ impl VkUser {
             .append_pair("mode", MODE)
             .append_pair("version", LONG_POLL_VERSION);
         let until = self.http.deadline_after(WAIT);
-        let answer = exchange_up_to(POLL_BYTES_MAX, self.http.get(url), until)
-            .await
-            .map_err(|failure| failure.outcome(PROVIDER))?;
-        if !answer.is_success() {
-            return Err(by_status(answer.status, PROVIDER, answer.retry_after));
-        }
+        let answer = match exchange_up_to(POLL_BYTES_MAX, self.http.get(url), until).await {
+            Ok(answer) if answer.is_success() => answer,
+            Ok(answer) => {
+                let refused = by_status(answer.status, PROVIDER, answer.retry_after);
+                return self.move_from(cursor, refused).await;
+            }
+            Err(failure) => return self.move_from(cursor, failure.outcome(PROVIDER)).await,
+        };
         let Checked { failed, ts, pts, updates } = parse(&answer.body)?;
         let missed = Some(Missed { ts: cursor.ts, pts: cursor.pts });
         match failed.as_ref().map(|failed| integer(Some(failed))) {
@@ -148,12 +150,7 @@ impl VkUser {
                 Ok(polled(Vec::new(), &Cursor { ts, missed, ..cursor }, answer))
             }
             // The key is too old; the place is still good.
-            Some(Some(2)) => {
-                let mut renewed = self.begin(None).await?;
-                let new: Cursor = parse(renewed.cursor.as_bytes())?;
-                renewed.cursor = written(&Cursor { server: new.server, key: new.key, ..cursor });
-                Ok(renewed)
-            }
+            Some(Some(2)) => self.renew(cursor).await.map(|(_, polled)| polled),
             // The key and the place are lost.
             Some(Some(3)) => self.begin(missed).await,
             Some(code) => {
@@ -161,6 +158,25 @@ impl VkUser {
                 let reason = format!("{PROVIDER}: the long poll failed with code {code}");
                 Err(Outcome::of(OutcomeClass::OurMistake, reason))
             }
+        }
+    }
+
+    /// Another server and key for the same place.
+    async fn renew(&self, cursor: Cursor) -> Result<(Cursor, Polled), Outcome> {
+        let mut begun = self.begin(None).await?;
+        let Cursor { server, key, .. } = parse(begun.cursor.as_bytes())?;
+        let renewed = Cursor { server, key, ..cursor };
+        begun.cursor = written(&renewed);
+        Ok((renewed, begun))
+    }
+
+    /// A server that fails may be one that VK took away: it is left if VK names another. Otherwise
+    /// the failure stands, so that whoever asks again waits first.
+    async fn move_from(&self, cursor: Cursor, failed: Outcome) -> Result<Polled, Outcome> {
+        let old = cursor.server.clone();
+        match self.renew(cursor).await? {
+            (renewed, polled) if renewed.server != old => Ok(polled),
+            _ => Err(failed),
         }
     }
 

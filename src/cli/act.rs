@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Common, ExitStatus, output::Output};
+use super::{Common, ExitStatus, failure::NotFound, output::Output, values};
 use crate::{
     config,
     domain::{
@@ -12,7 +12,7 @@ use crate::{
     },
     manifest,
     service::Database,
-    store::{Acted, Order, Ownership, Patience, Wake},
+    store::{Acted, Order, Ownership, Patience, Unblocked, Wake},
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ pub(super) struct PauseArgs {
 const PAUSE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 fn parse_pause(text: &str) -> Result<Duration, String> {
-    let pause = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let pause = values::duration(text)?;
     if pause.is_zero() || pause > PAUSE_MAX {
         return Err("a pause is longer than nothing, and at most a year".to_owned());
     }
@@ -116,7 +116,10 @@ async fn carry_out(
             output.hint("change `state` there, or remove it to let operators decide");
             Ok(ExitStatus::Rejected)
         }
-        Acted::NoSuchTask => no_such_task(name),
+        Acted::NoSuchTask => {
+            let there = database.store.read_actual().await?.tasks;
+            Err(NotFound::task(name, there.keys()).into())
+        }
     }
 }
 
@@ -125,10 +128,6 @@ fn manifest_is_gone(common: &Common, name: &TaskName) -> bool {
     manifest::load(&common.tasks).is_ok_and(|loaded| {
         !loaded.desired.tasks.contains_key(name) && loaded.desired.unreadable.is_empty()
     })
-}
-
-fn no_such_task(name: &TaskName) -> anyhow::Result<ExitStatus> {
-    anyhow::bail!("no task `{name}` was applied; `nuncio status` lists them")
 }
 
 pub(super) async fn delete(
@@ -154,7 +153,9 @@ pub(super) async fn delete(
     let database = Database::open(&common.database()).await?;
     let store = &database.store;
     let actual = store.read_actual().await?;
-    let Some(task) = actual.tasks.get(name) else { return no_such_task(name) };
+    let Some(task) = actual.tasks.get(name) else {
+        return Err(NotFound::task(name, actual.tasks.keys()).into());
+    };
     if task.phase != Phase::Completed {
         output.error(&format!(
             "only a completed task can be deleted; task `{name}` is {}",
@@ -178,17 +179,27 @@ pub(super) async fn unblock(
 ) -> anyhow::Result<ExitStatus> {
     let database = Database::open(&common.database()).await?;
     let channel = &args.channel;
-    anyhow::ensure!(
-        database.store.has_lane(channel).await?,
-        "no channel `{channel}` that opens dialogues was applied"
-    );
+    if !database.store.has_lane(channel).await? {
+        return Err(NotFound::new(
+            format!("channel `{channel}` that opens dialogues"),
+            "`nuncio status NAME` lists the channels of a task",
+        )
+        .into());
+    }
     match database.store.unblock_lane(channel).await? {
-        Some(reason) => {
+        Unblocked::Lifted { reason } => {
             database.store.wake_others().await?;
             output.note(&format!("channel `{channel}` may send again; it was blocked: {reason}"));
             Ok(ExitStatus::Success)
         }
-        None => {
+        Unblocked::Stays { reason } => {
+            output.error(&format!(
+                "channel `{channel}` stays blocked as long as this is so: {reason}"
+            ));
+            output.hint("it goes on by itself once that is mended where `nuncio watch` runs");
+            Ok(ExitStatus::Rejected)
+        }
+        Unblocked::WasOpen => {
             output.note(&format!("channel `{channel}` is not blocked"));
             Ok(ExitStatus::Success)
         }

@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use super::{
     Common, ExitStatus,
-    failure::FORMAT_VERSION,
+    failure::{BadArgument, FORMAT_VERSION},
     output::{AnswerForm, Output},
     plan::{Consent, Made, explain_refusals, make, refused_parts},
     progress::Progress,
     reviewed::{self, read_reviewed},
+    signals::Signals,
+    values,
 };
 use crate::{
     config,
@@ -56,13 +58,13 @@ pub(super) struct Args {
     #[arg(long)]
     wait: bool,
     /// How long to wait for that
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration, requires = "wait")]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = values::duration, requires = "wait")]
     timeout: Duration,
     /// How the answer is written
     #[arg(long, value_enum, default_value_t)]
     output: AnswerForm,
     /// How long to wait for another writer
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
     lock_timeout: Duration,
 }
 
@@ -85,18 +87,14 @@ pub(super) async fn run(
     args: &Args,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
+    if args.saved.is_some() && args.consent.is_given() {
+        let what =
+            "a saved plan holds what was allowed; give --recreate and the like to `nuncio plan`";
+        return Err(BadArgument(what.to_owned()).into());
+    }
+    let reviewed = args.saved.as_deref().map(read_reviewed).transpose()?;
     let database = Database::open(&common.database()).await?;
     let store = &database.store;
-    let reviewed = match &args.saved {
-        Some(path) => {
-            anyhow::ensure!(
-                !args.consent.is_given(),
-                "a saved plan holds what was allowed; give --recreate and the like to `nuncio plan`"
-            );
-            Some(read_reviewed(path)?)
-        }
-        None => None,
-    };
     let wishes = match &reviewed {
         Some(reviewed) => reviewed.wishes()?,
         None => args.consent.wishes(),
@@ -143,9 +141,9 @@ pub(super) async fn run(
             output.hint("give --auto-approve");
             return Ok(ExitStatus::Error);
         }
-        if !confirm(output, "Apply this plan?").await? {
+        if let Some(status) = confirm(output, "Apply this plan?").await? {
             output.note("Nothing was applied.");
-            return Ok(ExitStatus::Error);
+            return Ok(status);
         }
     }
     let mut provenance = Provenance::new(Cause::Apply, &config::actor());
@@ -182,7 +180,7 @@ pub(super) async fn run(
     Ok(ExitStatus::Success)
 }
 
-fn told(applied: &Applied) -> String {
+pub(super) fn told(applied: &Applied) -> String {
     let contacts = match applied.contacts {
         0 => String::new(),
         1 => ", 1 contact loaded".to_owned(),
@@ -192,13 +190,23 @@ fn told(applied: &Applied) -> String {
     format!("Applied{}{contacts}.", revision.unwrap_or_default())
 }
 
-pub(super) async fn confirm(output: Output, question: &str) -> anyhow::Result<bool> {
+/// Asks, and gives what the program ends with if the answer is not yes.
+pub(super) async fn confirm(output: Output, question: &str) -> anyhow::Result<Option<ExitStatus>> {
+    let mut signals = Signals::listen()?;
     output.note(&format!("{question} Only `yes` is accepted:"));
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         stdin().read_line(&mut answer).map(|_| answer)
     });
-    Ok(answer.await??.trim() == "yes")
+    let answer = tokio::select! {
+        answer = answer => answer??,
+        status = signals.next() => {
+            // The terminal has only echoed the key.
+            output.note("");
+            return Ok(Some(status));
+        }
+    };
+    Ok((answer.trim() != "yes").then_some(ExitStatus::Error))
 }
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);

@@ -1,6 +1,7 @@
 //! `nuncio audience`: the contacts of a task, with what became of each.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{self, IsTerminal as _, Write},
 };
@@ -10,8 +11,10 @@ use serde::Serialize;
 
 use super::{
     Common, ExitStatus,
-    failure::FORMAT_VERSION,
+    failure::{FORMAT_VERSION, NotFound},
     output::{ListForm, Output},
+    sentence::hung,
+    values,
 };
 use crate::{
     domain::{contact::ContactState, id::TaskName},
@@ -22,8 +25,8 @@ use crate::{
 /// Below the options: who sees addresses, and how the numbers are to be read.
 const ABOUT: &str = "\
 Addresses are personal data. They are shown on a terminal; anywhere else only
-with --show-addresses, and without it people read the last two characters, and
-programs none. The position finds a contact again.
+with --show-addresses, and without it only their last characters. The position
+finds a contact again.
 
 The counts come first. `remaining` is who was not reached yet, also where an
 opening is under way or will be tried again. `written` has those of an earlier
@@ -39,7 +42,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     state: Wanted,
     /// At most so many contacts [default: 100, or all for csv and json]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     limit: Option<u64>,
     /// Show addresses also where no terminal is
     #[arg(long)]
@@ -88,19 +91,19 @@ pub(super) async fn run(
     let store = &database.store;
     let tasks = store.read_overview().await?;
     let task = tasks.iter().find(|task| task.name == *name);
-    let task =
-        task.with_context(|| format!("no task `{name}` was applied; `nuncio status` lists them"))?;
+    let task = task.ok_or_else(|| NotFound::task(name, tasks.iter().map(|task| &task.name)))?;
     anyhow::ensure!(task.outgoing, "task `{name}` only answers: it has no audience");
     let counts = store.count_fates(task.id, name).await?;
     let of_state = |state| counts.get(&state).copied().unwrap_or(0);
     let n_wanted = args.state.state().map_or_else(|| counts.values().sum(), of_state);
     let default = if args.output == ListForm::Human { HUMAN_LIMIT } else { u64::MAX };
     let limit = args.limit.unwrap_or(default);
+    let shows_addresses = args.show_addresses || io::stdout().is_terminal();
     let mut fates = Fates {
         reader: store.read_fates(task.id, name),
         wanted: args.state.state(),
         left: limit,
-        shows_addresses: args.show_addresses || io::stdout().is_terminal(),
+        shows_addresses,
     };
     let told = told(name, &counts);
     match args.output {
@@ -125,6 +128,9 @@ pub(super) async fn run(
             written?;
         }
     }
+    if !shows_addresses && n_wanted > 0 {
+        output.note("The addresses are masked; --show-addresses shows them.");
+    }
     Ok(ExitStatus::Success)
 }
 
@@ -135,7 +141,7 @@ fn told(name: &TaskName, counts: &Counts) -> String {
         .iter()
         .map(|(state, n)| format!("{n} {}", state.as_str().replace('-', " ")))
         .collect();
-    format!("{name}: {total} {noun}: {}", states.join(", "))
+    hung(&format!("{name}: {total} {noun}: {}", states.join(", ")), 2)
 }
 
 /// The contacts that are asked for, as they come.
@@ -187,22 +193,25 @@ trait Rows {
     fn flush(&mut self) -> io::Result<()>;
 }
 
-/// An address for those who may not read it.
-pub(super) fn masked(address: &str) -> String {
-    let end = address.chars().count().saturating_sub(MASKED_END);
-    format!("…{}", address.chars().skip(end).collect::<String>())
-}
-
 struct Table<W>(W);
 
 /// Enough to know one's own contact by, too little for anybody else.
-const MASKED_END: usize = 2;
+const MASKED_END: usize = 4;
+
+/// An address as it is shown: of one that is not, at most half.
+pub(super) fn shown(address: &str, shows_address: bool) -> Cow<'_, str> {
+    if shows_address {
+        return Cow::Borrowed(address);
+    }
+    let n = address.chars().count();
+    let hidden = n - MASKED_END.min(n / 2);
+    Cow::Owned(format!("…{}", address.chars().skip(hidden).collect::<String>()))
+}
 
 impl<W: Write> Rows for Table<W> {
     fn row(&mut self, fate: &ContactFate, shows_address: bool) -> io::Result<()> {
         let ContactFate { position, address, state, channel, at, reason } = fate;
-        let address = address.as_str();
-        let address = if shows_address { address.to_owned() } else { masked(address) };
+        let address = shown(address.as_str(), shows_address);
         let at = at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
         let channel = channel.as_deref().unwrap_or_default();
         let reason = reason.as_deref().unwrap_or_default();
@@ -220,8 +229,8 @@ impl<W: Write> Rows for Table<W> {
 #[derive(Serialize)]
 struct Row<'a> {
     position: i64,
-    /// Absent unless addresses are shown.
-    address: Option<&'a str>,
+    /// Its last characters after `…`, unless addresses are shown.
+    address: Cow<'a, str>,
     state: &'static str,
     channel: Option<&'a str>,
     at: Option<String>,
@@ -233,7 +242,7 @@ impl<'a> Row<'a> {
         let ContactFate { position, address, state, channel, at, reason } = fate;
         Self {
             position: *position,
-            address: shows_address.then(|| address.as_str()),
+            address: shown(address.as_str(), shows_address),
             state: state.as_str(),
             channel: channel.as_deref(),
             at: at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),

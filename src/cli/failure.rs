@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::ExitStatus;
 use crate::{
-    domain::word::words,
-    manifest::LoadError,
+    domain::{id::TaskName, word::words},
+    manifest::{LoadError, nearest},
     reconcile::{ApplyError, SurveyError},
     store::{StoreError, embedded::EmbeddedError},
 };
@@ -17,13 +17,51 @@ pub(super) const FORMAT_VERSION: &str = "1.0";
 words! {
     /// What kept a command from its answer: `explain` knows each by this word.
     ErrorCode {
-        Usage = "usage", TasksFolder = "tasks-folder", Rejected = "rejected", Stale = "stale",
+        Usage = "usage", NotFound = "not-found", TasksFolder = "tasks-folder", Rejected = "rejected", Stale = "stale",
         Locked = "locked", DatabaseAway = "database-away", DatabaseRefused = "database-refused",
         DatabaseUrl = "database-url", DatabaseVersion = "database-version",
         DatabaseSchema = "database-schema", DatabasePurpose = "database-purpose",
         PrivateServer = "private-server", Interrupted = "interrupted", Failed = "failed",
     }
 }
+
+/// A path that holds nothing to look at: in a pipeline a wrong one must not pass for a right one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoManifest {
+    #[error("there is no manifest in `{0}`")]
+    Empty(String),
+    #[error("`{0}` is no manifest: its name ends neither in .yaml nor in .yml")]
+    OtherFile(String),
+}
+
+/// A name that nothing has.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {what}")]
+pub(super) struct NotFound {
+    what: String,
+    hint: String,
+}
+
+impl NotFound {
+    pub(super) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
+    }
+
+    /// A task that is neither of those that there are.
+    pub(super) fn task<'a>(name: &TaskName, there: impl IntoIterator<Item = &'a TaskName>) -> Self {
+        let near = nearest(name.as_str(), there.into_iter().map(TaskName::as_str));
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`nuncio status` lists them".to_owned(),
+        };
+        Self::new(format!("task `{name}`"), hint)
+    }
+}
+
+/// Arguments that only show to be wrong once they are used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadArgument(pub(super) String);
 
 /// An error with the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,10 +110,18 @@ impl Failure {
                 message.push_str(&cause);
             }
         }
+        if let Some(NotFound { hint, .. }) = find(error) {
+            let (code, hint) = (ErrorCode::NotFound, Some(hint.clone()));
+            return Self { code, message, hint, status: status_of(code) };
+        }
         let (code, hint) = if let Some(store) = store_error(error) {
             (code_of_store(store), store.hint())
         } else if let Some(embedded) = find::<EmbeddedError>(error) {
             (ErrorCode::PrivateServer, Some(embedded.hint()))
+        } else if find::<BadArgument>(error).is_some() {
+            (ErrorCode::Usage, Some("`nuncio COMMAND --help` tells every option"))
+        } else if find::<NoManifest>(error).is_some() {
+            (ErrorCode::TasksFolder, Some("name a manifest, or a folder of them"))
         } else if find::<LoadError>(error).or_else(|| folder_error(error)).is_some() {
             (ErrorCode::TasksFolder, Some("name the folder of the manifests with --tasks DIR"))
         } else if matches!(find(error), Some(ApplyError::AudienceChanged(_))) {

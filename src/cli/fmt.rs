@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use similar::TextDiff;
 
-use super::{Common, ExitStatus, output::Output, replace::replace_file};
+use super::{Common, ExitStatus, failure::NoManifest, output::Output, replace::replace_file};
 use crate::manifest::{self, FILE_BYTES_MAX, FormatError, Listing, Sources};
 
 /// After this a difference is shown that is right, but not the smallest.
@@ -57,9 +57,14 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
             tally.failed += faults.len();
             output.diagnostics(&faults, &Sources::default());
             files
+        } else if path.is_file() && !manifest::is_manifest(path) {
+            return Err(NoManifest::OtherFile(path.to_string_lossy().into_owned()).into());
         } else {
             vec![(path.clone(), path.to_string_lossy().into_owned())]
         };
+        if files.is_empty() && tally.failed == 0 {
+            return Err(NoManifest::Empty(path.to_string_lossy().into_owned()).into());
+        }
         for (path, shown) in files {
             // A link, and what it leads to, are one file.
             let resolved = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
@@ -80,7 +85,8 @@ pub(super) fn run(common: &Common, args: &Args, output: Output) -> anyhow::Resul
     }
     let Tally { files, changed, failed } = tally;
     let would = if args.check || args.diff { "would change" } else { "changed" };
-    output.note(&format!("{changed} of {files} files {would}"));
+    let noun = if files == 1 { "file" } else { "files" };
+    output.note(&format!("{changed} of {files} {noun} {would}"));
     let is_refused = failed > 0 || (args.check && changed > 0);
     Ok(if is_refused { ExitStatus::Error } else { ExitStatus::Success })
 }
@@ -117,7 +123,8 @@ fn one(
     }
     if is_changed && args.diff {
         let diff = TextDiff::configure().timeout(DIFF_TIMEOUT).diff_lines(text, &formatted);
-        let (old, new) = (format!("a/{shown}"), format!("b/{shown}"));
+        let below = shown.trim_start_matches('/');
+        let (old, new) = (format!("a/{below}"), format!("b/{below}"));
         output.data(&diff.unified_diff().header(&old, &new).to_string());
     }
     let is_output = shown == "<stdin>";

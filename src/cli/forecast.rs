@@ -2,7 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Common, ExitStatus, output::Output};
+use super::{
+    Common, ExitStatus,
+    failure::{BadArgument, NotFound},
+    output::Output,
+    values,
+};
 use crate::{
     domain::{
         forecast::{ForecastFacts, Part},
@@ -24,8 +29,9 @@ pub(super) struct Args {
     /// How the forecast is written
     #[arg(long, value_enum, default_value_t)]
     output: Format,
-    /// Forecast from this time on, as `2027-02-01T09:00:00Z`, as if nothing were sent until then
-    #[arg(long, value_name = "TIME")]
+    /// Forecast from this day or time on, as `2027-02-01` or `2027-02-01T09:00:00Z`, as if nothing were
+    /// sent until then
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
     at: Option<DateTime<Utc>>,
 }
 
@@ -55,7 +61,9 @@ pub(super) async fn run(
     }
     let from = args.at.unwrap_or(facts.counted_at);
     if from < facts.counted_at {
-        anyhow::bail!("--at {} is in the past; a forecast begins now or later", from.to_rfc3339());
+        let past =
+            format!("--at {} is in the past; a forecast begins now or later", from.to_rfc3339());
+        return Err(BadArgument(past).into());
     }
     let foreseen = forecast(&facts, from);
     let shown = foreseen.only(|name| is_asked_for(name, args, &facts));
@@ -87,6 +95,6 @@ async fn no_forecast(store: &Store, name: &TaskName) -> anyhow::Result<anyhow::E
             "the task `{name}` only answers: it opens no dialogue that could be forecast"
         )
     } else {
-        anyhow::anyhow!("no task `{name}` was applied; `nuncio status` lists them")
+        NotFound::task(name, applied.iter().map(|task| &task.name)).into()
     })
 }

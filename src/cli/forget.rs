@@ -54,9 +54,9 @@ pub(super) async fn run(
         let named: Vec<&str> = addresses.iter().map(Address::as_str).collect();
         let question =
             format!("Erase {} for good, and never write to them again?", named.join(" and "));
-        if !confirm(output, &question).await? {
+        if let Some(status) = confirm(output, &question).await? {
             output.note("Nobody was forgotten.");
-            return Ok(ExitStatus::Error);
+            return Ok(status);
         }
     }
     let database = Database::open(&common.database()).await?;

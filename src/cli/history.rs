@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use super::{
     Common, ExitStatus,
-    failure::FORMAT_VERSION,
+    failure::{FORMAT_VERSION, NotFound},
     output::{AnswerForm, Output},
     revision::{RevisionJson, line},
+    sentence::hung,
+    values,
 };
 use crate::{
     domain::subject::Subject,
@@ -21,11 +23,15 @@ pub(super) struct Args {
     /// Only revisions of this task, or of a resource, as `Channel/NAME`
     subject: Option<Subject>,
     /// How many, the newest first
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=REVISIONS_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = limit)]
     limit: i64,
     /// How the history is written
     #[arg(long, value_enum, default_value_t)]
     output: AnswerForm,
+}
+
+fn limit(text: &str) -> Result<i64, String> {
+    values::count_within(text, 1..=REVISIONS_MAX)
 }
 
 #[derive(Serialize)]
@@ -42,6 +48,10 @@ pub(super) async fn run(
     let database = Database::open(&common.database()).await?;
     let store = &database.store;
     let mut revisions = store.list_revisions(args.subject.as_ref(), args.limit).await?;
+    if let Some(subject) = args.subject.as_ref().filter(|_| revisions.is_empty()) {
+        let what = format!("revision that changed {subject}");
+        return Err(NotFound::new(what, "`nuncio history` lists all of them").into());
+    }
     let detail = match args.output {
         AnswerForm::Human => Detail::Actions,
         AnswerForm::Json => Detail::Fields,
@@ -52,18 +62,15 @@ pub(super) async fn run(
             format_version: FORMAT_VERSION,
             revisions: revisions.iter().map(RevisionJson::of).collect(),
         }),
-        AnswerForm::Human if revisions.is_empty() => output.note(&match &args.subject {
-            Some(subject) => format!("Nothing was written of {subject} yet."),
-            None => "Nothing was applied yet.".to_owned(),
-        }),
+        AnswerForm::Human if revisions.is_empty() => output.note("Nothing was applied yet."),
         AnswerForm::Human => {
             let mut text = String::new();
             for revision in &revisions {
                 text.push_str(&line(revision));
                 text.push('\n');
                 if let Some(message) = &revision.provenance.message {
-                    writeln!(text, "       {}", message.replace('\n', " "))
-                        .expect("a String takes all text");
+                    let message = format!("       {}", message.replace('\n', " "));
+                    writeln!(text, "{}", hung(&message, 7)).expect("a String takes all text");
                 }
             }
             output.data(&text);

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Common, ExitStatus, contacts::write_contacts, findings::counted, output::Output};
+use super::{
+    Common, ExitStatus, contacts::write_contacts, failure::NotFound, findings::counted,
+    output::Output,
+};
 use crate::{
     domain::{
         actual::ActualTask,
@@ -95,7 +98,7 @@ impl Selection {
     async fn read(store: &Store, names: &[TaskName]) -> anyhow::Result<Self> {
         let mut actual = store.read_actual().await?;
         if let Some(name) = names.iter().find(|name| !actual.tasks.contains_key(*name)) {
-            anyhow::bail!("no task `{name}` was applied; `nuncio status` lists them");
+            return Err(NotFound::task(name, actual.tasks.keys()).into());
         }
         let wanted: BTreeSet<TaskName> = if names.is_empty() {
             actual.tasks.keys().cloned().collect()

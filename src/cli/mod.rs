@@ -26,6 +26,7 @@ mod progress;
 mod rehearse;
 mod rehearsed;
 mod replace;
+mod reports;
 mod resolve;
 mod reviewed;
 mod revision;
@@ -40,11 +41,15 @@ mod status_json;
 mod suppress;
 mod tame;
 mod validate;
+mod values;
 mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 pub use self::failure::ErrorCode;
 use self::output::{ColorChoice, Output, answer_form};
@@ -115,6 +120,8 @@ Environment:
                        here, never into an argument
   NUNCIO_DATA          The data folder of the private server
   NUNCIO_TASKS         As --tasks
+  NUNCIO_GIT_URL       As `watch --git`; it may hold a password
+  NUNCIO_NOTIFY_URL    As `watch --notify`; such an address is often a secret
   NUNCIO_LOG           The log's filter, such as `nuncio=debug`
   NUNCIO_ACTOR         Who acts, for the record
   NO_COLOR, CLICOLOR_FORCE
@@ -217,6 +224,8 @@ enum Command {
     Unsuppress(suppress::UndoArgs),
     /// Erase a person, and never write to them again
     Forget(forget::Args),
+    /// List what integrations are told, or tell them again
+    Reports(reports::Args),
     /// Print the JSON Schema of the manifests, or of findings
     Schema(schema::Args),
     /// Tell what a code means, and the way out
@@ -245,11 +254,25 @@ fn run(arguments: Vec<OsString>) -> ExitStatus {
     let form = answer_form(&arguments);
     let Cli { common, command } = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return Output::new(ColorChoice::Auto, false, form).usage(&error),
+        Err(error) => {
+            let error = without_escapes(error);
+            return Output::new(ColorChoice::Auto, false, form).usage(&error);
+        }
     };
     let output = Output::new(common.color, common.quiet, form);
     let ended = start(common, command, output);
     output.finish(ended.unwrap_or_else(|error| output.fail(&error)))
+}
+
+/// Drops the tip to give an option as a value: no command has a value that looks like one.
+fn without_escapes(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+        tips.retain(|tip| !tip.to_string().starts_with("to pass '"));
+        if !tips.is_empty() {
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        }
+    }
+    error
 }
 
 fn start(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
@@ -259,7 +282,10 @@ fn start(common: Common, command: Command, output: Output) -> anyhow::Result<Exi
     {
         return supervision.run();
     }
-    telemetry::start(config::log_filter(), common.log_format, common.quiet, output.stderr_color);
+    let (format, color) = (common.log_format, output.stderr_color);
+    if let Some(wrong) = telemetry::start(config::log_filter(), format, common.quiet, color) {
+        output.note(&format!("NUNCIO_LOG is no filter, such as `nuncio=debug`: {wrong}"));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(dispatch(common, command, output));
     runtime.shutdown_timeout(LEFT_BEHIND_DEADLINE);
@@ -292,6 +318,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Suppress(args) => suppress::run(&common, &args, output).await,
         Command::Unsuppress(args) => suppress::undo(&common, &args, output).await,
         Command::Forget(args) => forget::run(&common, &args, output).await,
+        Command::Reports(args) => reports::run(&common, &args, output).await,
         Command::Schema(args) => Ok(schema::run(&args, output)),
         Command::Explain(args) => Ok(explain::run(&args, output)),
         Command::Doctor(args) => Ok(doctor::run(&common, &args, output).await),

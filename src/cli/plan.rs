@@ -11,8 +11,10 @@ use anyhow::Context as _;
 
 use super::{
     Common, ExitStatus,
+    failure::NotFound,
     findings::{Form, Review},
     output::Output,
+    values,
 };
 use crate::{
     clock,
@@ -51,7 +53,7 @@ pub(super) struct Args {
     #[arg(long)]
     summary: bool,
     /// How long to wait for a writer that is at work
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
     lock_timeout: Duration,
 }
 
@@ -68,12 +70,16 @@ pub(super) struct Consent {
     /// Allow the audience of a task to lose more than half
     #[arg(long, value_name = "NAME")]
     allow_shrink: Vec<TaskName>,
-    /// Allow so many tasks to be deleted at once [default: 3, or a fifth of them]
-    #[arg(long, value_name = "N")]
+    /// Allow so many tasks to be deleted at once [default: 3, or a fifth of them, whichever is more]
+    #[arg(long, value_name = "N", value_parser = number_of_tasks)]
     max_delete: Option<usize>,
     /// Only this task and what it refers to
     #[arg(long, value_name = "NAME")]
     target: Vec<TaskName>,
+}
+
+fn number_of_tasks(text: &str) -> Result<usize, String> {
+    values::count(text).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
 }
 
 impl Consent {
@@ -193,14 +199,16 @@ pub(super) async fn make(
         if let Some(name) = names.iter().find(|name| !is_known(name))
             && !has_errors
         {
-            anyhow::bail!("{flag} names the task `{name}`, and there is none");
+            let there = tasks.keys().chain(survey.actual.tasks.keys());
+            return Err(anyhow::Error::new(NotFound::task(name, there)).context(flag));
         }
     }
     let gone = wishes.recreate.iter().find(|name| {
         !tasks.contains_key(*name) && !unreadable.tasks.contains_key(*name) && !has_errors
     });
     if let Some(name) = gone {
-        anyhow::bail!("--recreate names the task `{name}`, and no manifest defines it");
+        let what = format!("manifest of task `{name}`, which --recreate names");
+        return Err(NotFound::new(what, "`nuncio delete NAME` ends a task for good").into());
     }
     let plan = plan(&survey.desired, &survey.actual, &survey.audience_changes(), &wishes);
     let wishes_invalid = wishes.recreate.iter().any(|name| unreadable.tasks.contains_key(name));
@@ -316,8 +324,11 @@ pub(super) async fn run(
         Form::Markdown if !made.is_invalid => Some(render_markdown(&document)),
         form => form.render(&made.review()),
     };
-    if let Some(shown) = shown {
-        output.data(&shown);
+    match shown {
+        // A form of one line a finding has none.
+        Some(shown) if shown.is_empty() => {}
+        Some(shown) => output.data(&shown),
+        None => {}
     }
     explain_refusals(&made.plan, output);
     if made.is_invalid {

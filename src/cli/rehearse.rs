@@ -13,6 +13,7 @@ use super::{
     output::{AnswerForm, Output},
     rehearsed::{Ending, Rehearsed},
     signals::Signals,
+    values,
 };
 use crate::{
     clock, config,
@@ -39,7 +40,7 @@ It exits as an apply to an empty database would: 0, 1 or 3.";
 #[command(after_long_help = ABOUT)]
 pub(super) struct Args {
     /// At most so long [default: 1m]. It ends before, if nothing more could be sent till then
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = values::duration)]
     at_most: Option<Duration>,
     /// Until everybody was written to, however long hours, limits and pauses make it
     #[arg(long)]

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{Common, ExitStatus, audience::masked, output::Output};
+use super::{Common, ExitStatus, audience::shown, output::Output};
 use crate::{
     config,
     domain::id::{AttemptId, MessageId},
@@ -113,9 +113,6 @@ pub(super) async fn run(
 }
 
 async fn list(store: &Store, shows_addresses: bool, output: Output) -> anyhow::Result<()> {
-    let shown = |address: &str| {
-        if shows_addresses { address.to_owned() } else { masked(address) }
-    };
     let (attempts, replies) = (store.list_doubtful().await?, store.list_doubtful_replies().await?);
     if attempts.is_empty() && replies.is_empty() {
         output.note("Nothing is in doubt.");
@@ -127,7 +124,7 @@ async fn list(store: &Store, shows_addresses: bool, output: Output) -> anyhow::R
             one.granted_at.format("%Y-%m-%d %H:%M:%S UTC"),
             one.task,
             one.channel,
-            shown(one.address.as_str()),
+            shown(one.address.as_str(), shows_addresses),
             one.reason
         ));
     }
@@ -138,7 +135,7 @@ async fn list(store: &Store, shows_addresses: bool, output: Output) -> anyhow::R
             one.sent_at.format("%Y-%m-%d %H:%M:%S UTC"),
             one.task,
             one.channel,
-            shown(one.peer.as_str()),
+            shown(one.peer.as_str(), shows_addresses),
             one.dialogue,
             one.author,
             one.reason

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::sentence::hung;
 use crate::{
     clock,
     domain::{
@@ -122,7 +123,7 @@ fn differences(change: &RevisionChange) -> Vec<FieldChange> {
 pub(super) fn line(revision: &Revision) -> String {
     let Revision { number, at, provenance, changes } = revision;
     let Provenance { cause, by, commit, dirty, message: _ } = provenance;
-    let mut text = format!("{number:>5}  {}  {cause} by {by}", at.format("%Y-%m-%d %H:%M:%S"));
+    let mut text = format!("{number:>5}  {}  {cause} by {by}", at.format("%Y-%m-%d %H:%M:%S UTC"));
     let count = |action| changes.iter().filter(|change| change.action == action).count();
     let counts: Vec<String> = Action::ALL
         .iter()
@@ -138,8 +139,11 @@ pub(super) fn line(revision: &Revision) -> String {
         let dirty = if *dirty == Some(true) { ", with changes that are not committed" } else { "" };
         write!(text, "  [{short}{dirty}]").expect("a String takes all text");
     }
-    text
+    hung(&text, HANG)
 }
+
+/// Below the time, beside the numbers.
+const HANG: usize = 7;
 
 fn past(action: Action) -> &'static str {
     match action {

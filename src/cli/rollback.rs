@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Common, ExitStatus, apply::confirm, output::Output};
+use super::{Common, ExitStatus, apply::confirm, output::Output, values};
 use crate::{
     clock, config,
     domain::{
         actual::Actual,
         contact::AudienceDigest,
-        desired::{AudienceSource, DesiredAudience},
+        desired::{AudienceSource, Desired, DesiredAudience},
         fields::{Digest, FieldValue, Fields},
         id::TaskName,
         place::{Place, Places},
@@ -24,7 +24,9 @@ use crate::{
         subject::Subject,
         task::{IMMUTABLE_FIELDS, Opening},
     },
-    manifest::{EmittedAudience, Loaded, emit_resource, emit_task, load_stored, variables_of},
+    manifest::{
+        self, EmittedAudience, Loaded, emit_resource, emit_task, load_stored, variables_of,
+    },
     plan::{Plan, Wishes, plan, render_human},
     reconcile::{Survey, apply},
     service::Database,
@@ -45,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
     /// How long to wait for another writer
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::duration)]
     lock_timeout: Duration,
 }
 
@@ -88,7 +90,8 @@ pub(super) async fn run(
         output.hint("a rollback takes nobody off a list; take them off in its manifest");
         return Ok(ExitStatus::Rejected);
     }
-    let loaded = described(&actual, subject, &wanted);
+    let mut loaded = described(&actual, subject, &wanted);
+    stand_where_they_are(&mut loaded, &actual, common);
     if loaded.has_errors() {
         output.diagnostics(&loaded.diagnostics, &loaded.sources);
         output.error(&format!("{subject} as of revision {to} does not fit what is there now"));
@@ -103,24 +106,29 @@ pub(super) async fn run(
     }
     let mut plan = plan(&loaded.desired, &actual, &BTreeMap::new(), &Wishes::default());
     keep(&mut plan, subject);
+    if !plan.has_changes() && !plan.is_rejected() {
+        output.note(&format!("Nothing to do: {subject} is live as it was after revision {to}."));
+        if manifest_differs(&wanted, subject, common) {
+            output.note("Its manifest says something else, which the next apply makes live.");
+        }
+        return Ok(ExitStatus::Success);
+    }
     output.data(&render_human(&plan, &[], clock::now(), output.stdout_color));
     if plan.is_rejected() {
         output.error("nothing was rolled back: a rule forbids it");
         return Ok(ExitStatus::Rejected);
     }
-    if !plan.has_changes() {
-        output.note(&format!("{subject} is as it was after revision {to}."));
-        return Ok(ExitStatus::Success);
-    }
     if !args.auto_approve {
         if !stdin().is_terminal() {
-            output.error("nothing was rolled back: nobody can be asked, as stdin is no terminal");
+            output.error(
+                "nothing was rolled back: nobody can be asked, because stdin is no terminal",
+            );
             output.hint("give --auto-approve");
             return Ok(ExitStatus::Error);
         }
-        if !confirm(output, "Apply this plan?").await? {
+        if let Some(status) = confirm(output, "Apply this plan?").await? {
             output.note("Nothing was rolled back.");
-            return Ok(ExitStatus::Error);
+            return Ok(status);
         }
     }
     let mut provenance = Provenance::new(Cause::Rollback, &config::actor());
@@ -156,6 +164,16 @@ async fn read_all(store: &Store) -> anyhow::Result<Actual> {
     actual.tasks.values_mut().for_each(|task| task.hold = None);
     actual.resources.values_mut().for_each(|resource| resource.hold = None);
     Ok(actual)
+}
+
+/// Whether git asks for something else than what is there.
+fn manifest_differs(live: &Fields, subject: &Subject, common: &Common) -> bool {
+    let Ok(Loaded { desired, .. }) = manifest::load(&common.tasks) else { return false };
+    let wanted = match subject {
+        Subject::Task(name) => desired.tasks.get(name).map(|task| &task.fields),
+        Subject::Resource(key) => desired.resources.get(key).map(|resource| &resource.fields),
+    };
+    wanted.is_some_and(|wanted| wanted != live)
 }
 
 fn fields_of<'a>(actual: &'a Actual, subject: &Subject) -> Option<&'a Fields> {
@@ -234,19 +252,32 @@ fn described(actual: &Actual, subject: &Subject, wanted: &Fields) -> Loaded {
     let mut loaded = load_stored("revision", &documents.join("---\n"));
     for (name, task) in &mut loaded.desired.tasks {
         let Some(there) = actual.tasks.get(name) else { continue };
-        task.places = at(&there.file);
         task.audience = there.audience.map(unchanged);
-    }
-    for (key, resource) in &mut loaded.desired.resources {
-        if let Some(there) = actual.resources.get(key) {
-            resource.places = at(&there.file);
-        }
     }
     loaded
 }
 
-fn at(file: &str) -> Places {
-    Places::at(Place { file: file.into(), line: 1, column: 1 })
+/// Gives everything the place of its manifest, and of one that is gone the file that it was in.
+fn stand_where_they_are(loaded: &mut Loaded, actual: &Actual, common: &Common) {
+    let folder = common.tasks.to_string_lossy();
+    let there = match manifest::load(&common.tasks) {
+        Ok(there) => there.desired,
+        Err(_) => Desired { folder: folder.trim_end_matches('/').into(), ..Desired::default() },
+    };
+    let was_in =
+        |file: &str| Places::at(Place { file: there.shown(file).into(), line: 1, column: 1 });
+    for (name, task) in &mut loaded.desired.tasks {
+        let manifest = there.tasks.get(name).map(|task| task.places.clone());
+        let file = actual.tasks.get(name).map(|task| was_in(&task.file));
+        task.places = manifest.or(file).unwrap_or_else(|| task.places.clone());
+    }
+    for (key, resource) in &mut loaded.desired.resources {
+        let manifest = there.resources.get(key).map(|resource| resource.places.clone());
+        let file = actual.resources.get(key).map(|resource| was_in(&resource.file));
+        resource.places = manifest.or(file).unwrap_or_else(|| resource.places.clone());
+    }
+    // What is written down of a place is below the folder.
+    loaded.desired.folder = Arc::clone(&there.folder);
 }
 
 fn unchanged(digest: AudienceDigest) -> DesiredAudience {

@@ -229,6 +229,28 @@ fn ago(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
+/// Breaks a line that is too long between words, and keeps what is aligned in it; the further lines stand
+/// `hang` columns in.
+pub(super) fn hung(line: &str, hang: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for (nth, word) in line.split(' ').enumerate() {
+        let length = word.chars().count();
+        if nth > 0 && column + 1 + length > WIDTH && column > hang {
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.push_str(&" ".repeat(hang));
+            column = hang;
+        } else if nth > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
 /// What a terminal shows without breaking words itself.
 const WIDTH: usize = 80;
 

@@ -4,7 +4,9 @@ use std::{fmt::Write as _, path::Path};
 
 use chrono::{DateTime, Utc};
 
-use super::{Common, ExitStatus, look::Look, output::Output, sentence, status_json};
+use super::{
+    Common, ExitStatus, failure::NotFound, look::Look, output::Output, sentence, status_json,
+};
 use crate::{
     domain::{
         condition::{Condition, ConditionStatus},
@@ -43,6 +45,9 @@ pub(super) async fn run(
     let name = args.name.as_ref();
     let unapplied = name.filter(|name| look.task(name).is_none());
     let why_not = unapplied.and_then(|name| why_not_applied(&look, name, &common.tasks));
+    if let Some(name) = unapplied.filter(|_| why_not.is_none()) {
+        return Err(NotFound::task(name, look.tasks.iter().map(|task| &task.name)).into());
+    }
     if args.output == Form::Json {
         output.data(&status_json::render(&look, name)?);
     } else if let Some(why_not) = &why_not {
@@ -51,21 +56,16 @@ pub(super) async fn run(
         if let Some(guard) = &look.guard {
             output.data(&sentence::guarded(guard));
         }
-        show(&look, name, output);
+        show(&look, name, &common.tasks, output);
     }
-    match unapplied {
-        Some(name) if why_not.is_none() => {
-            anyhow::bail!("there is no task `{name}`; `nuncio status` lists them")
-        }
-        _ => Ok(ExitStatus::Success),
-    }
+    Ok(ExitStatus::Success)
 }
 
-fn show(look: &Look, name: Option<&TaskName>, output: Output) {
+fn show(look: &Look, name: Option<&TaskName>, folder: &Path, output: Output) {
     let mut now = None;
     if let Some(name) = name {
         let Some(task) = look.task(name) else { return };
-        output.data(&one(look, task));
+        output.data(&one(look, task, folder));
         now = Some(task.now);
     } else if look.tasks.is_empty() {
         output.note("No task was applied yet.");
@@ -145,15 +145,16 @@ fn table(look: &Look, tasks: &[TaskOverview]) -> String {
         // Suppressed, or written to by an earlier incarnation.
         let passed_over = task.total.saturating_sub(task.remaining + sent + failed + in_doubt);
         let standing = sentence::wrapped(&format!("  {}", standing(look, task)));
-        write!(text, "{}\n{standing}  id {id}", line(row)).expect("a String takes all text");
+        let mut numbers = format!("  id {id}");
         if task.outgoing {
-            write!(text, "  {sent} sent, {failed} failed, {in_doubt} in doubt")
+            write!(numbers, "  {sent} sent, {failed} failed, {in_doubt} in doubt")
                 .expect("a String takes all text");
             if passed_over > 0 {
-                write!(text, ", {passed_over} passed over").expect("a String takes all text");
+                write!(numbers, ", {passed_over} passed over").expect("a String takes all text");
             }
         }
-        text.push('\n');
+        let numbers = sentence::hung(&numbers, 4);
+        writeln!(text, "{}\n{standing}{numbers}", line(row)).expect("a String takes all text");
         for line in sentence::dialogue_lines(look, task) {
             text.push_str(&sentence::wrapped(&format!("  {line}")));
         }
@@ -268,14 +269,15 @@ pub(super) fn moves(until: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
-fn one(look: &Look, task: &TaskOverview) -> String {
+fn one(look: &Look, task: &TaskOverview, folder: &Path) -> String {
     let mut text = sentence::wrapped(&sentence::why(look, task));
     for line in sentence::sync_lines(look, task.name.as_str()) {
         text.push_str(&sentence::wrapped(&line));
     }
     text.push('\n');
     text.push_str(&table(look, std::slice::from_ref(task)));
-    writeln!(text, "  manifest {}", task.file).expect("a String takes all text");
+    let manifest = folder.join(&task.file);
+    writeln!(text, "  manifest {}", manifest.display()).expect("a String takes all text");
     for channel in &task.channels {
         let reason = why(channel, task.now);
         let prefix = format!("channel `{}` ", channel.channel);

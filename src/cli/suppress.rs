@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::{Common, ExitStatus, audience::masked, output::Output};
+use super::{Common, ExitStatus, audience::shown, output::Output};
 use crate::{
     config,
     domain::address::Address,
@@ -104,10 +104,9 @@ async fn list(
     if opt_outs.is_empty() {
         output.note("Nobody is suppressed but by the lists of the manifests.");
     }
-    let shown = opt_outs.len() as u64;
+    let n_shown = opt_outs.len() as u64;
     for StandingOptOut { address, at, by, language, task, channel, reason } in opt_outs {
-        let address =
-            if shows_addresses { address.as_str().to_owned() } else { masked(address.as_str()) };
+        let address = shown(address.as_str(), shows_addresses);
         let by = match language {
             Some(language) => format!("said STOP ({language})"),
             None => format!("by {by}"),
@@ -125,8 +124,8 @@ async fn list(
         );
         output.data(line.trim_end());
     }
-    if total > shown {
-        output.note(&format!("… and {} more, which are older", total - shown));
+    if total > n_shown {
+        output.note(&format!("… and {} more, which are older", total - n_shown));
     }
     Ok(ExitStatus::Success)
 }

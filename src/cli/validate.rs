@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use super::{
     Common, ExitStatus,
+    failure::NoManifest,
     findings::{Form, Review, counted},
     online::examine,
     output::Output,
@@ -51,6 +52,9 @@ pub(super) async fn run(
         loaded.diagnostics.retain(|found| found.code != Code::UnknownReference);
         loaded
     } else if path.is_file() {
+        if !manifest::is_manifest(path) {
+            return Err(NoManifest::OtherFile(path.to_string_lossy().into_owned()).into());
+        }
         // A file's references lead into its folder, so that is what is read; its own mistakes are shown.
         let inside = fs::canonicalize(&common.tasks)
             .is_ok_and(|tasks| fs::canonicalize(path).is_ok_and(|path| path.starts_with(tasks)));
@@ -63,7 +67,7 @@ pub(super) async fn run(
             loaded.diagnostics.extend(found);
         }
         let scope = Scope::file(path, &loaded);
-        return Ok(report(loaded, &scope, args.output, output));
+        return report(loaded, &scope, &path.to_string_lossy(), args.output, output);
     } else {
         manifest::load(path)?
     };
@@ -73,7 +77,8 @@ pub(super) async fn run(
         let found = examine(&loaded).await?;
         loaded.diagnostics.extend(found);
     }
-    Ok(report(loaded, &Scope::Whole, args.output, output))
+    let asked = if path.as_os_str() == "-" { "<stdin>" } else { &*path.to_string_lossy() };
+    report(loaded, &Scope::Whole, asked, args.output, output)
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
@@ -110,7 +115,13 @@ impl Scope {
     }
 }
 
-fn report(mut loaded: Loaded, scope: &Scope, form: Form, output: Output) -> ExitStatus {
+fn report(
+    mut loaded: Loaded,
+    scope: &Scope,
+    asked: &str,
+    form: Form,
+    output: Output,
+) -> anyhow::Result<ExitStatus> {
     loaded.diagnostics.sort();
     loaded.diagnostics.dedup();
     loaded.diagnostics.retain(|found| scope.holds(&found.place.file));
@@ -125,6 +136,9 @@ fn report(mut loaded: Loaded, scope: &Scope, form: Form, output: Output) -> Exit
         review.n_tasks = n_in(&mut tasks.clone());
         review.n_documents = n_in(&mut tasks.chain(resources));
     }
+    if review.n_documents == 0 && review.n_errors() == 0 {
+        return Err(NoManifest::Empty(asked.to_owned()).into());
+    }
     match form.render(&review) {
         Some(data) if data.is_empty() => {}
         Some(data) => output.data(&data),
@@ -133,8 +147,8 @@ fn report(mut loaded: Loaded, scope: &Scope, form: Form, output: Output) -> Exit
     let found = review.summary();
     if review.n_errors() > 0 {
         output.note(&found);
-        return ExitStatus::Error;
+        return Ok(ExitStatus::Error);
     }
     output.note(&format!("valid: {}; {found}", counted(review.n_documents, "document")));
-    ExitStatus::Success
+    Ok(ExitStatus::Success)
 }

@@ -8,7 +8,9 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Common, ExitStatus, output::Output, signals::Signals};
+use super::{
+    Common, ExitStatus, apply::told, failure::BadArgument, output::Output, signals::Signals, values,
+};
 use crate::{
     clock, config,
     integrations::{NoticeUrl, Notifier},
@@ -51,10 +53,9 @@ impl Telling {
     fn read(self) -> anyhow::Result<Audience> {
         let Self { on_change: command, notify } = self;
         if notify.as_ref().is_some_and(NoticeUrl::has_password) {
-            anyhow::bail!(
-                "the address for notices holds a secret, and arguments are seen by everybody on \
-                 the machine: put the whole address into NUNCIO_NOTIFY_URL"
-            );
+            let what = "the address for notices holds a secret, and arguments are seen by everybody \
+                on the machine: put the whole address into NUNCIO_NOTIFY_URL";
+            return Err(BadArgument(what.to_owned()).into());
         }
         let of_environment = || config::notify_url().map(|url| url.parse()).transpose();
         let url = notify.map_or_else(of_environment, |url| Ok(Some(url)))?;
@@ -88,7 +89,7 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let interval = values::duration(text)?;
     if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
         Ok(interval)
     } else {
@@ -107,17 +108,21 @@ impl Following {
     fn read(self) -> anyhow::Result<Option<Followed>> {
         let Self { git, branch, path, interval } = self;
         let url = match (git, config::git_url()) {
-            (Some(url), _) => GitUrl::parse(&url, UrlOrigin::Argument)?,
+            (Some(url), _) => GitUrl::parse(&url, UrlOrigin::Argument)
+                .map_err(|error| BadArgument(format!("--git: {error}")))?,
             (None, Some(url)) => GitUrl::parse(&url, UrlOrigin::Environment)?,
             (None, None) if branch.is_none() && path.is_none() && interval.is_none() => {
                 return Ok(None);
             }
-            (None, None) => anyhow::bail!(
-                "--branch, --path and --interval need a repository: give --git URL or NUNCIO_GIT_URL"
-            ),
+            (None, None) => {
+                let what = "--branch, --path and --interval need a repository: give --git URL or \
+                    NUNCIO_GIT_URL";
+                return Err(BadArgument(what.to_owned()).into());
+            }
         };
         let Some(branch) = branch else {
-            anyhow::bail!("the branch to follow is missing: give --branch BRANCH");
+            let what = "the branch to follow is missing: give --branch BRANCH";
+            return Err(BadArgument(what.to_owned()).into());
         };
         let path = path.unwrap_or_else(|| "tasks.d".to_owned());
         let interval = interval.unwrap_or(INTERVAL);
@@ -201,8 +206,8 @@ async fn once(
     let Reconciled { survey, plan, applied } = service::watch_once(database, options).await?;
     let is_invalid = output.diagnostics(&survey.diagnostics, &survey.sources);
     output.data(&render_human(&plan, &[], clock::now(), output.stdout_color));
-    if applied.is_some() {
-        output.note("Applied.");
+    if let Some(applied) = &applied {
+        output.note(&told(applied));
     }
     Ok(if is_invalid {
         output.error("some manifests are invalid, and were not applied");

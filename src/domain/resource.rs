@@ -24,8 +24,8 @@ words! {
         TelegramNotification = "telegram-notification",
     }
 
-    /// By which name an AI's server is told how long an answer may be.
-    OutputLimitField { MaxCompletionTokens = "max_completion_tokens", MaxTokens = "max_tokens" }
+    /// The field by which a server is told the longest answer: not every server knows the newer one.
+    MaxTokensField { MaxCompletionTokens = "max_completion_tokens", MaxTokens = "max_tokens" }
 
     /// What is reported of a dialogue.
     DialogueEvent {
@@ -75,8 +75,14 @@ pub struct AiSpec {
     /// The exact text of the number.
     pub temperature: Option<String>,
     pub max_output_tokens: u32,
+    /// Absent: as its server is known to read it.
+    pub max_tokens_field: Option<MaxTokensField>,
     pub prices: Prices,
+    /// Another AI, which answers while this one fails.
+    pub fallback: Option<ResourceName>,
     pub disclosure: Option<String>,
+    /// Said when the AI's part ends: the limit is reached, or a person takes over. No AI is asked for it.
+    pub handover: Option<String>,
     pub reminders: Vec<Reminder>,
 }
 
@@ -156,6 +162,17 @@ impl ManagerSpec {
             .text_if("language", language.as_ref())
             .text("persona", persona)
     }
+
+    /// Takes back what [`Self::fields`] gave; `None` if it is no manager's.
+    pub fn from_fields(fields: &Fields) -> Option<Self> {
+        let word = |path: &str| fields.get(path).map(ToString::to_string);
+        Some(Self {
+            full_name: word("fullName")?,
+            role: word("role"),
+            language: word("language"),
+            persona: word("persona")?,
+        })
+    }
 }
 
 impl AiSpec {
@@ -167,8 +184,11 @@ impl AiSpec {
             instructions,
             temperature,
             max_output_tokens,
+            max_tokens_field,
             prices: Prices { input, cached_input, output },
+            fallback,
             disclosure,
+            handover,
             reminders,
         } = self;
         let mut fields = Fields::default()
@@ -177,10 +197,13 @@ impl AiSpec {
             .text_if("apiKey", api_key.as_ref())
             .text("instructions", instructions)
             .number("maxOutputTokens", max_output_tokens)
+            .text_if("maxTokensField", max_tokens_field.as_ref())
             .number("prices.inputPerMillionTokens", input)
             .number("prices.cachedInputPerMillionTokens", cached_input)
             .number("prices.outputPerMillionTokens", output)
-            .text_if("disclosure", disclosure.as_ref());
+            .text_if("fallback", fallback.as_ref())
+            .text_if("disclosure", disclosure.as_ref())
+            .text_if("handover", handover.as_ref());
         if let Some(temperature) = temperature {
             fields = fields.number("temperature", temperature);
         }
@@ -191,16 +214,15 @@ impl AiSpec {
         }
         fields
     }
-}
 
-/// What [`AiSpec::fields`] and [`ManagerSpec::fields`] gave, taken back; `None` if it is none of theirs.
-impl AiSpec {
+    /// Takes back what [`Self::fields`] gave; `None` if it is no AI's. What an older version stored lacks the
+    /// newer fields, and means their defaults.
     pub fn from_fields(fields: &Fields) -> Option<Self> {
         let word = |path: &str| fields.get(path).map(ToString::to_string);
+        let money = |path: &str| word(path)?.parse().ok();
         let mut reminders = Vec::new();
-        for index in 0.. {
-            let Some(after) = word(&format!("reminders.{index}.after")) else { break };
-            let text = word(&format!("reminders.{index}.text"))?;
+        while let Some(after) = word(&format!("reminders.{}.after", reminders.len())) {
+            let text = word(&format!("reminders.{}.text", reminders.len()))?;
             reminders.push(Reminder { after: humantime::parse_duration(&after).ok()?, text });
         }
         Some(Self {
@@ -210,25 +232,16 @@ impl AiSpec {
             instructions: word("instructions")?,
             temperature: word("temperature"),
             max_output_tokens: word("maxOutputTokens")?.parse().ok()?,
+            max_tokens_field: word("maxTokensField").map(|field| field.parse()).transpose().ok()?,
             prices: Prices {
-                input: word("prices.inputPerMillionTokens")?.parse().ok()?,
-                cached_input: word("prices.cachedInputPerMillionTokens")?.parse().ok()?,
-                output: word("prices.outputPerMillionTokens")?.parse().ok()?,
+                input: money("prices.inputPerMillionTokens")?,
+                cached_input: money("prices.cachedInputPerMillionTokens")?,
+                output: money("prices.outputPerMillionTokens")?,
             },
+            fallback: word("fallback").map(|name| name.parse()).transpose().ok()?,
             disclosure: word("disclosure"),
+            handover: word("handover"),
             reminders,
-        })
-    }
-}
-
-impl ManagerSpec {
-    pub fn from_fields(fields: &Fields) -> Option<Self> {
-        let word = |path: &str| fields.get(path).map(ToString::to_string);
-        Some(Self {
-            full_name: word("fullName")?,
-            role: word("role"),
-            language: word("language"),
-            persona: word("persona")?,
         })
     }
 }

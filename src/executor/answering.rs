@@ -118,11 +118,8 @@ impl Answering {
                 context.history.iter().rev().find_map(|one| one.provider_message_id.as_deref());
             driver.show_typing(&context.peer, last).await;
         }
-        let handover = context.ai_fields.as_ref().and_then(|fields| fields.get("handover"));
-        let handover = handover.map(ToString::to_string);
         let grounds = Grounds {
             ai: &ai_spec,
-            handover: handover.as_deref(),
             is_first_text: !context.history.iter().any(|one| carries_text(one.author, &one.text)),
         };
         if context.failures >= FAILURES_MAX {
@@ -170,7 +167,7 @@ impl Answering {
                     continue;
                 }
             }
-            match self.completed(job, &composed.prompt, grounds.handover).await {
+            match self.completed(job, &composed.prompt).await {
                 Ok(completion) => {
                     let mut answer = match objection(&completion) {
                         Some(reason) => hand_over(DialogueState::WithOperator, reason, grounds),
@@ -192,12 +189,7 @@ impl Answering {
     }
 
     /// A completion with words: where the AI only called tools, it is asked for them.
-    async fn completed(
-        &self,
-        job: &Job<'_>,
-        prompt: &Prompt,
-        handover: Option<&str>,
-    ) -> Result<Completion, Trouble> {
+    async fn completed(&self, job: &Job<'_>, prompt: &Prompt) -> Result<Completion, Trouble> {
         let mut completion = self.complete(job, prompt).await?;
         let is_mute = completion.text.as_deref().is_none_or(|text| text.trim().is_empty());
         if is_mute && objection(&completion).is_none() && !needs_no_words(&completion) {
@@ -205,7 +197,7 @@ impl Answering {
             match words {
                 Ok(said) if objection(&said).is_none() => completion.text = said.text,
                 // What was noted stands; for the words the manifest's sentence has to do.
-                _ => completion.text = handover.map(str::to_owned),
+                _ => completion.text = job.ai_spec.handover.clone(),
             }
             if completion.text.is_none() {
                 completion.ending = Ending::Empty;

@@ -15,8 +15,6 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Grounds<'a> {
     pub(super) ai: &'a AiSpec,
-    /// The sentence that ends the AI's part.
-    pub(super) handover: Option<&'a str>,
     /// Nothing of ours was said in the dialogue yet that could carry the disclosure.
     pub(super) is_first_text: bool,
 }
@@ -58,8 +56,7 @@ pub(super) fn noted(completion: &Completion) -> String {
 
 /// An answer that hands the dialogue to an operator, with the sentence that says so where there is one.
 pub(super) fn hand_over(state: DialogueState, reason: String, grounds: &Grounds<'_>) -> Answer {
-    let texts =
-        grounds.handover.iter().map(|text| (Author::Handover, (*text).to_owned())).collect();
+    let texts = grounds.ai.handover.iter().map(|text| (Author::Handover, text.clone())).collect();
     Answer { texts, state: Some((state, reason)), ..Answer::default() }
 }
 

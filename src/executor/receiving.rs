@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -15,6 +19,8 @@ use crate::{
 
 /// Between two rounds of a provider that is away or refuses us; a round itself takes its time.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
+/// A round that ends at once, as the first does, is not followed by the next at once.
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// A message that no task wants is asked for again, in case one will.
 const UNROUTED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -103,6 +109,7 @@ impl Polling {
     /// Asks once, and stores what came together with the place where the next round goes on.
     async fn round(&self) -> Result<Duration, String> {
         let away = |error: StoreError| format!("{:#}", anyhow::Error::from(error));
+        let began = Instant::now();
         let cursor = self.store.read_cursor(&self.channel).await.map_err(away)?;
         let Polled { received, cursor, raw } =
             self.driver.poll(cursor.as_deref()).await.map_err(|outcome| outcome.reason)?;
@@ -118,6 +125,6 @@ impl Polling {
             debug!(channel = %self.channel, unrouted = taken.unrouted, "no task uses the channel");
             return Ok(UNROUTED_PAUSE);
         }
-        Ok(Duration::ZERO)
+        Ok(ROUND_PAUSE.saturating_sub(began.elapsed()))
     }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::domain::{
     channel::Secret,
-    resource::{AiSpec, OutputLimitField},
+    resource::{AiSpec, MaxTokensField},
 };
 
 /// Larger than any model's context; not worth the call.
@@ -40,7 +40,7 @@ struct Connected {
     authorization: Option<HeaderValue>,
     model: String,
     temperature: Option<Number>,
-    limit_field: OutputLimitField,
+    limit_field: MaxTokensField,
     /// Learnt: the server wants the other name of the two.
     limit_field_is_other: AtomicBool,
     /// Learnt: the server refuses tools.
@@ -72,7 +72,9 @@ impl Ai {
             authorization: key.map(bearer).transpose()?,
             model: spec.model.clone(),
             temperature,
-            limit_field: limit_field_of(url.host_str().unwrap_or_default()),
+            limit_field: spec
+                .max_tokens_field
+                .unwrap_or_else(|| limit_field_of(url.host_str().unwrap_or_default())),
             limit_field_is_other: AtomicBool::new(false),
             takes_no_tools: AtomicBool::new(false),
             url,
@@ -101,7 +103,7 @@ impl Ai {
     }
 
     fn sent(&self, prompt: &Prompt) -> Sent {
-        use OutputLimitField::{MaxCompletionTokens, MaxTokens};
+        use MaxTokensField::{MaxCompletionTokens, MaxTokens};
         let is_other = self.0.limit_field_is_other.load(Ordering::Relaxed);
         let limit_field = match (self.0.limit_field, is_other) {
             (usual, false) => usual,

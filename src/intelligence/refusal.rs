@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::failure::AiFailure;
-use crate::domain::resource::OutputLimitField;
+use crate::domain::resource::MaxTokensField;
 
 /// What a refusal says of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum Refusal {
 /// What was sent that a server may not know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    pub(super) limit_field: OutputLimitField,
+    pub(super) limit_field: MaxTokensField,
     pub(super) tools: bool,
 }
 
@@ -218,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    const SENT: Sent = Sent { limit_field: OutputLimitField::MaxTokens, tools: true };
+    const SENT: Sent = Sent { limit_field: MaxTokensField::MaxTokens, tools: true };
 
     fn word(refusal: &Refusal) -> &'static str {
         match refusal {
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_is_not_refused() {
-        let sent = Sent { limit_field: OutputLimitField::MaxCompletionTokens, tools: false };
+        let sent = Sent { limit_field: MaxTokensField::MaxCompletionTokens, tools: false };
         for body in [
             saying("it does not support tools"),
             json!({ "error": { "param": "max_tokens", "code": "unsupported_parameter" } }),

@@ -6,7 +6,7 @@ use super::{
     prompt::{Prompt, Turn, alternating},
     tools,
 };
-use crate::domain::resource::OutputLimitField;
+use crate::domain::resource::MaxTokensField;
 
 /// Hosts, with all below them, that know the newer name and refuse the older one for some models.
 /// Everywhere else the older is understood, while the newer may be ignored: then nothing would
@@ -15,13 +15,13 @@ const NEWER_LIMIT_HOSTS: &[&str] =
     &["openai.com", "openai.azure.com", "cognitiveservices.azure.com", "services.ai.azure.com"];
 
 /// The name under which the server at this host most likely takes the greatest length.
-pub(super) fn limit_field_of(host: &str) -> OutputLimitField {
+pub(super) fn limit_field_of(host: &str) -> MaxTokensField {
     let is_below = |known: &&&str| {
         host.strip_suffix(**known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
     match NEWER_LIMIT_HOSTS.iter().find(is_below) {
-        Some(_) => OutputLimitField::MaxCompletionTokens,
-        None => OutputLimitField::MaxTokens,
+        Some(_) => MaxTokensField::MaxCompletionTokens,
+        None => MaxTokensField::MaxTokens,
     }
 }
 
@@ -30,7 +30,7 @@ pub(super) fn limit_field_of(host: &str) -> OutputLimitField {
 pub(super) struct Form<'a> {
     pub(super) model: &'a str,
     pub(super) temperature: Option<&'a Number>,
-    pub(super) limit_field: OutputLimitField,
+    pub(super) limit_field: MaxTokensField,
     pub(super) tools: bool,
 }
 
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_name_of_the_limit_goes_by_the_host() {
-        use OutputLimitField::{MaxCompletionTokens, MaxTokens};
+        use MaxTokensField::{MaxCompletionTokens, MaxTokens};
         for (host, field) in [
             ("api.openai.com", MaxCompletionTokens),
             ("eu.api.openai.com", MaxCompletionTokens),
@@ -91,7 +91,7 @@ mod tests {
         let form = Form {
             model: "m",
             temperature: half.as_ref(),
-            limit_field: OutputLimitField::MaxTokens,
+            limit_field: MaxTokensField::MaxTokens,
             tools: false,
         };
         let messages = json!([

@@ -21,6 +21,8 @@ use crate::domain::{
 struct Index {
     places: BTreeMap<(DocumentKind, String), Place>,
     channels: BTreeMap<String, Channel>,
+    /// By the name of an AI, the one that answers while it fails.
+    fallbacks: BTreeMap<String, String>,
     /// A document whose name is unknown may be the one that is missed.
     has_unnamed: bool,
 }
@@ -35,6 +37,7 @@ pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
     let mut index = Index {
         places: BTreeMap::new(),
         channels: BTreeMap::new(),
+        fallbacks: BTreeMap::new(),
         has_unnamed: is_blind || files.iter().any(|file| file.unnamed),
     };
     for document in files.iter_mut().flat_map(|file| &mut file.documents) {
@@ -46,6 +49,11 @@ pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
             continue;
         }
         index.places.insert(key, place);
+        if document.kind == DocumentKind::Ai
+            && let Some(fallback) = document.text("fallback")
+        {
+            index.fallbacks.insert(document.name.clone(), fallback.to_owned());
+        }
         if document.kind == DocumentKind::Channel
             && let Some(kind) = document.text("kind").and_then(|kind| kind.parse().ok())
         {
@@ -70,9 +78,51 @@ pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
                 refer(document, &index, "tasks", DocumentKind::Task, &mut found);
                 document.findings.list.extend(found);
             }
+            DocumentKind::Ai => {
+                let found = check_ai(document, &index);
+                document.findings.list.extend(found);
+            }
             _ => {}
         }
     }
+}
+
+fn check_ai(ai: &ReadDocument, index: &Index) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    refer(ai, index, "fallback", DocumentKind::Ai, &mut found);
+    let cycle = fallbacks(ai, index);
+    // It is one mistake of all of them, and told once.
+    if let Some(cycle) = cycle
+        && cycle.iter().min() == Some(&ai.name.as_str())
+    {
+        let names = listed(cycle.iter().chain(cycle.first()));
+        let message = format!("`fallback`: these AIs fall back on each other in a circle: {names}");
+        let hint = "let the last of them have no `fallback`".to_owned();
+        found.push(error(ai, Code::FallbackCycle, ai.span("fallback"), message).hint(hint));
+    }
+    if ai.root.at("spec.disclosure").is_none() {
+        let message = "`disclosure` is absent: people are not told that an AI writes to them";
+        let hint = "write a sentence for the first message; the law of many countries asks for it";
+        found.push(
+            warning(ai, Code::NoDisclosure, ai.name_span, message.to_owned()).hint(hint.to_owned()),
+        );
+    }
+    found
+}
+
+/// The AIs that are asked one after the other from this one on, if the last falls back on this one.
+fn fallbacks<'a>(ai: &'a ReadDocument, index: &'a Index) -> Option<Vec<&'a str>> {
+    let mut asked = vec![ai.name.as_str()];
+    let mut next = index.fallbacks.get(&ai.name)?;
+    while *next != ai.name {
+        // A circle that this one only leads to is not its own mistake.
+        if asked.contains(&next.as_str()) {
+            return None;
+        }
+        asked.push(next);
+        next = index.fallbacks.get(next)?;
+    }
+    Some(asked)
 }
 
 fn refer(

@@ -32,6 +32,7 @@ words! {
         UnknownField = "unknown-field", MissingField = "missing-field", WrongType = "wrong-type",
         BadValue = "bad-value", ForbiddenField = "forbidden-field", LiteralSecret = "literal-secret",
         DuplicateName = "duplicate-name", UnknownReference = "unknown-reference",
+        FallbackCycle = "fallback-cycle", NoDisclosure = "no-disclosure",
         UnsuitableChannel = "unsuitable-channel", TemplateNeeded = "template-needed",
         TemplateForbidden = "template-forbidden", BadTemplate = "bad-template",
         UnknownVariable = "unknown-variable", EmptyVariable = "empty-variable",

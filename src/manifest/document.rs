@@ -11,7 +11,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::domain::{
     kind::{ChannelKind, Format, MessengerType},
     phase::RunState,
-    resource::{DialogueEvent, IntegrationKind},
+    resource::{DialogueEvent, IntegrationKind, MaxTokensField},
 };
 
 fn words<T: ToString>(all: &[T]) -> Vec<String> {
@@ -282,13 +282,22 @@ pub(super) struct AiDocument {
     /// The longest answer; 400 when absent.
     #[schemars(example = 400)]
     pub(super) max_output_tokens: Option<Count>,
+    /// The field by which the server is told the longest answer; when absent, what is known of its host.
+    #[schemars(extend("enum" = words(MaxTokensField::ALL)))]
+    pub(super) max_tokens_field: Option<String>,
     /// What the server bills; the spending limit of a dialogue is reckoned with it.
     #[schemars(required)]
     pub(super) prices: Option<PricesDocument>,
-    /// Said in the first message of a dialogue.
-    #[schemars(example = &"I am a virtual assistant of Example Ltd.")]
+    /// The name of another AI, which answers while this one fails.
+    #[schemars(example = &"sales-small")]
+    pub(super) fallback: Option<String>,
+    /// Said in the first message of a dialogue: that an AI writes.
+    #[schemars(length(min = 1), example = &"I am a virtual assistant of Example Ltd.")]
     pub(super) disclosure: Option<String>,
-    /// What is said after a silence.
+    /// Said when the AI's part ends: the spending limit is reached, or a person takes over. It costs nothing.
+    #[schemars(length(min = 1), example = &"A colleague will write to you here.")]
+    pub(super) handover: Option<String>,
+    /// What is said after a silence, each after a longer one than the one before.
     pub(super) reminders: Option<Vec<ReminderDocument>>,
 }
 
@@ -311,7 +320,7 @@ pub(super) struct PricesDocument {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ReminderDocument {
-    /// The silence, in s, m or h.
+    /// The silence, in s, m or h: from 1m to 720h, which is 30 days.
     #[schemars(required, example = &"24h", extend("pattern" = DURATION_PATTERN))]
     pub(super) after: Option<String>,
     /// The text.

@@ -26,8 +26,8 @@ use crate::domain::{
     money::MicroUsd,
     phase::RunState,
     resource::{
-        AiSpec, DialogueEvent, IntegrationKind, IntegrationSpec, ManagerSpec, Prices, Reminder,
-        Resource, ResourceKey, ResourceKind, SuppressionSpec,
+        AiSpec, DialogueEvent, IntegrationKind, IntegrationSpec, ManagerSpec, MaxTokensField,
+        Prices, Reminder, Resource, ResourceKey, ResourceKind, SuppressionSpec,
     },
     task::{Opening, Outgoing, TaskSpec},
 };
@@ -173,6 +173,14 @@ fn channel() -> impl Strategy<Value = Resource> {
     })
 }
 
+fn reminders() -> impl Strategy<Value = Vec<Reminder>> {
+    let silences = collection::btree_set(60..=30 * 24 * 3600_u64, 0..13);
+    (silences, collection::vec(text(), 13)).prop_map(|(silences, texts)| {
+        let each = silences.into_iter().zip(texts);
+        each.map(|(after, text)| Reminder { after: Duration::from_secs(after), text }).collect()
+    })
+}
+
 fn ai() -> impl Strategy<Value = Resource> {
     let first = (any::<bool>(), text(), option::of(secret()), text());
     let numbers = (
@@ -181,12 +189,16 @@ fn ai() -> impl Strategy<Value = Resource> {
         (money(), money(), money()),
         any::<bool>(),
     );
-    let rest = (option::of(text()), collection::vec((duration(), text()), 0..13));
+    let rest = (
+        (option::of(text()), option::of(text()), option::of("[a-z]{1,9}")),
+        reminders(),
+        option::of(sample::select(MaxTokensField::ALL)),
+    );
     (first, numbers, rest).prop_map(
         |(
             (own, model, api_key, instructions),
             (temperature, tokens, prices, cached),
-            (disclosure, reminders),
+            ((disclosure, handover, fallback), reminders, max_tokens_field),
         )| {
             Resource::Ai(AiSpec {
                 endpoint: if own { "https://a.test".to_owned() } else { AI_ENDPOINT.to_owned() },
@@ -200,11 +212,11 @@ fn ai() -> impl Strategy<Value = Resource> {
                     cached_input: if cached { prices.0 } else { prices.1 },
                     output: prices.2,
                 },
+                max_tokens_field,
+                fallback: fallback.map(|name| name.parse().unwrap()),
                 disclosure,
-                reminders: reminders
-                    .into_iter()
-                    .map(|(after, text)| Reminder { after, text })
-                    .collect(),
+                handover,
+                reminders,
             })
         },
     )
@@ -283,6 +295,20 @@ proptest! {
                 let read: Vec<&String> = read.iter().map(|(_, line)| line).collect();
                 prop_assert_eq!(read, lines.iter().collect::<Vec<_>>(), "{}", text);
             }
+        }
+    }
+
+    #[test]
+    fn what_the_database_keeps_of_a_resource_is_taken_back(resource in resource()) {
+        let fields = resource.fields();
+        match resource {
+            Resource::Channel(spec) => prop_assert_eq!(ChannelSpec::from_fields(&fields), Some(spec)),
+            Resource::Manager(spec) => prop_assert_eq!(ManagerSpec::from_fields(&fields), Some(spec)),
+            Resource::Ai(spec) => prop_assert_eq!(AiSpec::from_fields(&fields), Some(spec)),
+            Resource::Integration(spec) => {
+                prop_assert_eq!(IntegrationSpec::from_fields(&fields), Some(spec));
+            }
+            Resource::SuppressionList(_) => {}
         }
     }
 

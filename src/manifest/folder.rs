@@ -16,6 +16,11 @@ use crate::domain::place::Place;
 /// A folder of tasks is sorted by hand; deeper trees are a mistake, such as a link to somewhere else.
 const FOLDER_DEPTH_MAX: usize = 32;
 
+/// Whether a file is called as manifests are.
+pub fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+}
+
 /// A manifest that was found.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -72,8 +77,7 @@ impl Search<'_> {
     }
 
     fn entry(&mut self, path: &Path, shown: &str, around: &mut BTreeSet<PathBuf>) {
-        let is_manifest =
-            path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        let is_manifest = is_manifest(path);
         // Follows links.
         let resolved = match fs::canonicalize(path) {
             Ok(resolved) => resolved,

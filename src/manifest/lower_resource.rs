@@ -7,6 +7,7 @@ use std::{
     io::BufReader,
     ops::ControlFlow,
     sync::Arc,
+    time::Duration,
 };
 
 use rust_decimal::Decimal;
@@ -38,6 +39,11 @@ pub(super) const AI_ENDPOINT: &str = "https://api.openai.com/v1";
 
 /// A sales message of this length is long already; the default bounds the cost of a slip.
 pub(super) const OUTPUT_TOKENS: u32 = 400;
+
+/// Who was answered a moment ago is not silent yet.
+const REMINDER_MIN: Duration = Duration::from_mins(1);
+/// After a month the person has forgotten what it was about.
+const REMINDER_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// Lines of one suppression list: all of them are held in memory.
 const SUPPRESSED_MAX: usize = 1_000_000;
@@ -103,8 +109,11 @@ impl Lowering<'_> {
             instructions,
             temperature,
             max_output_tokens,
+            max_tokens_field,
             prices,
+            fallback,
             disclosure,
+            handover,
             reminders,
         } = document;
         let endpoint =
@@ -120,17 +129,9 @@ impl Lowering<'_> {
         let tokens = max_output_tokens.as_ref().map(|tokens| tokens.0.as_str());
         let tokens = self.parse_if("maxOutputTokens", tokens);
         let prices = prices.as_ref().and_then(|prices| self.prices(prices));
-        let mut all_reminders = Vec::new();
-        let mut whole = true;
-        for (index, ReminderDocument { after, text }) in reminders.iter().flatten().enumerate() {
-            let after = self.duration(&format!("reminders.{index}.after"), after.as_deref());
-            match (after, text) {
-                (Some(after), Some(text)) => {
-                    all_reminders.push(Reminder { after, text: text.clone() });
-                }
-                _ => whole = false,
-            }
-        }
+        let max_tokens_field = self.parse_if("maxTokensField", max_tokens_field.as_deref());
+        let fallback = self.parse_if("fallback", fallback.as_deref());
+        let reminders = self.reminders(reminders.iter().flatten());
         Some(Resource::Ai(AiSpec {
             endpoint: endpoint?,
             model: model.clone()?,
@@ -141,10 +142,49 @@ impl Lowering<'_> {
             instructions: instructions.clone()?,
             temperature: temperature?.map(|temperature| temperature.normalize().to_string()),
             max_output_tokens: tokens?.unwrap_or(OUTPUT_TOKENS),
+            max_tokens_field: max_tokens_field?,
             prices: prices?,
+            fallback: fallback?,
             disclosure: disclosure.clone(),
-            reminders: whole.then_some(all_reminders)?,
+            handover: handover.clone(),
+            reminders: reminders?,
         }))
+    }
+
+    fn reminders<'d>(
+        &mut self,
+        documents: impl Iterator<Item = &'d ReminderDocument>,
+    ) -> Option<Vec<Reminder>> {
+        let mut all: Vec<Reminder> = Vec::new();
+        let mut whole = true;
+        let mut last = None;
+        for (index, ReminderDocument { after, text }) in documents.enumerate() {
+            let path = format!("reminders.{index}.after");
+            let Some(after) = self.duration(&path, after.as_deref()) else {
+                whole = false;
+                continue;
+            };
+            if !(REMINDER_MIN..=REMINDER_MAX).contains(&after) {
+                self.bad(
+                    &path,
+                    "a reminder comes after 1m at the earliest, and 720h at the latest",
+                    None,
+                );
+            } else if last.is_some_and(|last| after <= last) {
+                let hint = "write the reminders in the order of their silences".to_owned();
+                self.bad(
+                    &path,
+                    "this silence is not longer than that of the reminder before",
+                    Some(hint),
+                );
+            }
+            last = Some(after);
+            match text {
+                Some(text) => all.push(Reminder { after, text: text.clone() }),
+                None => whole = false,
+            }
+        }
+        whole.then_some(all)
     }
 
     fn prices(&mut self, document: &PricesDocument) -> Option<Prices> {

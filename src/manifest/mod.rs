@@ -39,6 +39,7 @@ pub use audience::{
 pub use diagnostic::{Code, Diagnostic, Severity, Sources, clean, nearest, render_human};
 pub use edit::{EditError, set_fields};
 pub use emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task};
+pub use folder::is_manifest;
 pub use format::{FormatError, format_text};
 pub use load::{
     Counts, Listing, LoadError, Loaded, check_audiences, digest_of, list, load, load_stored,

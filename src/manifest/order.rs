@@ -62,8 +62,11 @@ fn keys(kind: DocumentKind, parent: &str) -> &'static [&'static str] {
             "instructions",
             "temperature",
             "maxOutputTokens",
+            "maxTokensField",
             "prices",
+            "fallback",
             "disclosure",
+            "handover",
             "reminders",
         ],
         (DocumentKind::Ai, "spec.prices") => {

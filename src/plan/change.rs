@@ -34,8 +34,9 @@ impl Wishes {
     /// The whole command that allows all of this: half of it would only lead to the next refusal.
     pub fn command(&self) -> String {
         let Self { recreate, stop_first, shrink, max_delete, target } = self;
-        let named = |flag: &str, names: &BTreeSet<TaskName>| -> String {
-            names.iter().map(|name| format!(" {flag} {name}")).collect()
+        let named = |flag: &str, names: &BTreeSet<TaskName>| {
+            let flags: Vec<String> = names.iter().map(|name| format!(" {flag} {name}")).collect();
+            flags.concat()
         };
         let stop_first = if *stop_first { " --stop-first" } else { "" };
         let max_delete = max_delete.map(|n| format!(" --max-delete {n}")).unwrap_or_default();

@@ -16,6 +16,7 @@ mod page;
 mod recreate;
 mod render;
 mod resources;
+mod restored;
 mod saved;
 mod three_way;
 

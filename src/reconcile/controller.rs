@@ -30,7 +30,7 @@ use crate::{
         revision::{Cause, Provenance},
     },
     manifest,
-    plan::{Plan, Wishes, plan},
+    plan::{Plan, Summary, Wishes, plan},
     store::{Patience, Store, StoreError, Wakeups},
 };
 
@@ -330,7 +330,16 @@ impl Controller {
             let patience = Patience::silent(self.lock_patience);
             match apply(&plan, &survey, &self.store, &provenance, patience, &|_| {}).await {
                 Ok(written) if plan.has_changes() => {
-                    info!(contacts = written.contacts, "applied");
+                    let Summary { n_create, n_update, n_recreate, n_delete, .. } = written.summary;
+                    info!(
+                        revision = written.revision.map(|revision| revision.0),
+                        created = n_create,
+                        updated = n_update,
+                        recreated = n_recreate,
+                        deleted = n_delete,
+                        contacts = written.contacts,
+                        "applied"
+                    );
                     applied = Some(written);
                 }
                 Ok(_) => {}

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     account, crm_amocrm, crm_bitrix24, crm_telegram, crm_webhook,
     faults::{self, Fault},
-    journal::{Verdict, drop_torn_line},
+    journal::Verdict,
+    lines::drop_torn_line,
     server::Options,
 };
 use crate::domain::{channel::Secret, resource::IntegrationKind};

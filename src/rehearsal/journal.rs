@@ -3,16 +3,33 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
-    fs::{File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Write as _},
+    fs::File,
+    io,
     path::Path,
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::lines::{append_line, open_lines, read_lines};
+
 /// The entries that are kept in memory beside the file, for tests and for a glance.
 const RECENT_MAX: usize = 10_000;
+
+/// Whose act a line of the journal tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// A message of ours.
+    #[default]
+    ToPerson,
+    /// A person's words.
+    FromPerson,
+    /// A webhook that the provider brought us, or tried to.
+    Push,
+    /// "Read" or "typing", shown to the person.
+    Sign,
+}
 
 /// How a call ended, as the provider knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +41,11 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// One call. Its address is in the normal form of `nuncio`.
+/// One call, word or webhook. Its address is in the normal form of `nuncio`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
+    #[serde(default, skip_serializing_if = "Direction::is_to_person")]
+    pub direction: Direction,
     pub at: String,
     pub at_ms: i64,
     pub provider: String,
@@ -43,6 +62,7 @@ pub struct Entry {
     /// The row of the table of faults, where one made the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// The message, or the one that a webhook tells of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +72,7 @@ pub struct Entry {
 /// What a provider is asked to do, before there is a verdict.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Call {
+    pub(super) direction: Direction,
     pub(super) provider: &'static str,
     pub(super) channel: String,
     pub(super) address: String,
@@ -59,6 +80,8 @@ pub(super) struct Call {
     pub(super) key: Option<i64>,
     pub(super) attempt: Option<String>,
     pub(super) note: Option<&'static str>,
+    /// The message that it is about, where it is not one itself.
+    pub(super) about: Option<i64>,
 }
 
 /// The journal's file with what the providers remember of it.
@@ -75,29 +98,18 @@ pub(super) struct Journal {
 
 /// Reads a journal. A torn last line, which a killed rehearsal leaves, is passed over.
 pub fn read_journal(path: &Path) -> io::Result<Vec<Entry>> {
-    let mut lines = BufReader::new(File::open(path)?).split(b'\n').enumerate().peekable();
-    let mut entries = Vec::new();
-    while let Some((index, line)) = lines.next() {
-        match serde_json::from_slice(&line?) {
-            Ok(entry) => entries.push(entry),
-            Err(_) if lines.peek().is_none() => {}
-            Err(error) => {
-                let message = format!("line {} of the journal is no entry: {error}", index + 1);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-        }
-    }
-    Ok(entries)
+    read_lines(path)
 }
 
 impl Journal {
-    /// Opens the journal and remembers what it says. Without a path it is kept in memory only.
-    pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
+    /// Opens the journal and remembers what it says, as `learn` may. Without a path it is kept in
+    /// memory only.
+    pub(super) fn open(path: Option<&Path>, mut learn: impl FnMut(&Entry)) -> io::Result<Self> {
         let mut journal = Self::default();
         let Some(path) = path else { return Ok(journal) };
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        drop_torn_line(&mut file)?;
+        let file = open_lines(path)?;
         for entry in read_journal(path)? {
+            learn(&entry);
             journal.remember(entry);
         }
         journal.file = Some(file);
@@ -113,11 +125,13 @@ impl Journal {
         fault: Option<&str>,
     ) -> io::Result<Entry> {
         let message_id = match (&verdict, call.key) {
+            _ if !call.direction.is_message() => call.about,
             (Verdict::Delivered | Verdict::AnswerWithheld, _) => Some(self.last_id + 1),
             (Verdict::RepeatDropped, Some(key)) => self.first_id(&call.channel, key),
             _ => None,
         };
         let entry = Entry {
+            direction: call.direction,
             at: at.to_rfc3339_opts(SecondsFormat::Millis, true),
             at_ms: at.timestamp_millis(),
             provider: call.provider.to_owned(),
@@ -132,11 +146,7 @@ impl Journal {
             note: call.note.map(str::to_owned),
         };
         if let Some(file) = &mut self.file {
-            let mut line = serde_json::to_vec(&entry)?;
-            line.push(b'\n');
-            // One write, so that a reader sees whole lines but for a torn last one.
-            file.write_all(&line)?;
-            file.flush()?;
+            append_line(file, &entry)?;
         }
         self.remember(entry.clone());
         Ok(entry)
@@ -175,20 +185,6 @@ fn met(provider: &str, channel: &str, address: &str, fault: &str) -> (String, St
     (format!("{provider} {fault}"), channel.to_owned(), address.to_owned())
 }
 
-/// A line without its end was not answered, so it is taken back before the next is appended.
-pub(super) fn drop_torn_line(file: &mut File) -> io::Result<()> {
-    let mut whole = 0;
-    let mut reader = BufReader::new(&*file);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        if line.ends_with(b"\n") {
-            whole += line.len() as u64;
-        }
-        line.clear();
-    }
-    file.set_len(whole)
-}
-
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -217,15 +213,29 @@ impl From<String> for Verdict {
     }
 }
 
+impl Direction {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_to_person(&self) -> bool {
+        *self == Self::ToPerson
+    }
+
+    fn is_message(self) -> bool {
+        matches!(self, Self::ToPerson | Self::FromPerson)
+    }
+}
+
 impl Entry {
     /// The person has the message because of this call.
     pub fn is_delivery(&self) -> bool {
-        matches!(self.verdict, Verdict::Delivered | Verdict::AnswerWithheld)
+        self.direction == Direction::ToPerson
+            && matches!(self.verdict, Verdict::Delivered | Verdict::AnswerWithheld)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn call(address: &str, key: i64) -> Call {
@@ -244,7 +254,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let at = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
-        let mut journal = Journal::open(Some(&path)).unwrap();
+        let mut journal = Journal::open(Some(&path), |_| {}).unwrap();
         let first = journal.append(&call("1", 7), at, Verdict::Delivered, None).unwrap();
         assert_eq!(
             (first.at.as_str(), first.at_ms),
@@ -259,13 +269,13 @@ mod tests {
             .unwrap();
         assert_eq!(read_journal(&path).unwrap(), std::slice::from_ref(&first));
 
-        let mut journal = Journal::open(Some(&path)).unwrap();
+        let mut journal = Journal::open(Some(&path), |_| {}).unwrap();
         assert_eq!(journal.first_id("vk-one", 7), Some(1));
         let refused = Verdict::Refused("too many".to_owned());
         let second = journal.append(&call("20429", 8), at, refused, Some("0429")).unwrap();
         drop(journal);
         assert_eq!(read_journal(&path).unwrap(), [first, second]);
-        assert!(Journal::open(Some(&path)).unwrap().has_met(&call("20429", 9), "0429"));
+        assert!(Journal::open(Some(&path), |_| {}).unwrap().has_met(&call("20429", 9), "0429"));
     }
 
     #[test]

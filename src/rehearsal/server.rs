@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     account,
+    ai::{self, AiEntry, AiProvider},
     crm::{self, Crm, CrmEntry},
     journal::Entry,
     vk, waba, waha,
@@ -31,7 +32,11 @@ pub struct Options {
     pub hang_for: Duration,
     /// How long a provider thinks before it answers.
     pub answer_delay: Duration,
-    /// Where the journal is kept. It is appended to, and what it says is remembered.
+    /// How long a second of the table of people takes; zero has them answer at once. `None`: nobody
+    /// answers, and no webhook is pushed.
+    pub people: Option<Duration>,
+    /// Where the journal is kept; the AI's stands beside it. It is appended to, and what it says is
+    /// remembered.
     pub journal: Option<PathBuf>,
     pub clock: fn() -> DateTime<Utc>,
 }
@@ -42,6 +47,7 @@ pub struct Rehearsal {
     address: SocketAddr,
     world: Arc<World>,
     crm: Arc<Crm>,
+    ai: Arc<AiProvider>,
 }
 
 /// Starts the fake providers on a free port of the loopback. They end with `shutdown`.
@@ -51,15 +57,17 @@ pub async fn start(
     tracker: &TaskTracker,
 ) -> io::Result<Rehearsal> {
     let crm = Arc::new(Crm::open(options.clone(), shutdown.clone())?);
-    let world = Arc::new(World::open(options, shutdown.clone())?);
+    let ai = Arc::new(AiProvider::open(options.clone(), shutdown.clone())?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
+    let world = Arc::new(World::open(options, address, tracker.clone(), shutdown.clone())?);
     let router = Router::new()
         .nest("/vk", vk::router())
         .nest("/waba", waba::router())
         .nest("/waha", waha::router())
         .with_state(Arc::clone(&world))
-        .nest("/crm", crm::router().with_state(Arc::clone(&crm)));
+        .nest("/crm", crm::router().with_state(Arc::clone(&crm)))
+        .nest("/ai/v1", ai::router().with_state(Arc::clone(&ai)));
     tracker.spawn(async move {
         let server =
             axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
@@ -67,7 +75,7 @@ pub async fn start(
             tracing::error!(%error, "the rehearsal ended");
         }
     });
-    Ok(Rehearsal { address, world, crm })
+    Ok(Rehearsal { address, world, ai, crm })
 }
 
 impl Rehearsal {
@@ -82,7 +90,13 @@ impl Rehearsal {
         Some(format!("http://{}/{path}", self.address))
     }
 
-    /// The fake credential of a channel; always the same. The provider reads the channel from it.
+    /// The `endpoint` of every AI.
+    pub fn ai_endpoint(&self) -> String {
+        format!("http://{}/ai/v1", self.address)
+    }
+
+    /// The fake credential of a channel, or the `apiKey` of an AI; always the same. The provider
+    /// reads the name from it.
     pub fn secret(channel: &str, credential: &str) -> Secret {
         account::secret(channel, credential)
     }
@@ -102,8 +116,19 @@ impl Rehearsal {
         self.crm.entries()
     }
 
+    /// Says where the providers bring their webhooks: to `/hooks/{channel}` below `base`, such as
+    /// `http://127.0.0.1:8080`. What happened before waits for it.
+    pub fn push_webhooks_to(&self, base: String) {
+        self.world.push_webhooks_to(base);
+    }
+
     /// The latest entries of the journal, oldest first. The file has all of them.
     pub fn recent(&self) -> Vec<Entry> {
         self.world.recent()
+    }
+
+    /// The latest entries of the AI's journal, oldest first.
+    pub fn recent_ai(&self) -> Vec<AiEntry> {
+        self.ai.recent()
     }
 }

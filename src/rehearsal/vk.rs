@@ -1,4 +1,4 @@
-//! The fake VK API: `messages.send` and `users.get`, form-encoded, errors with HTTP 200.
+//! The fake VK API: methods that are called by form and answer errors with HTTP 200.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +7,7 @@ use axum::{
     extract::{State, rejection::FormRejection},
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     response::{IntoResponse as _, Response},
-    routing::post,
+    routing::{get, post},
 };
 use serde_json::{Value, json};
 
@@ -15,18 +15,24 @@ use super::{
     account,
     faults::Fault,
     journal::Call,
+    vk_polling,
     world::{Served, World},
 };
 use crate::domain::kind::ChannelKind;
 
 const TEXT_CHARACTERS_MAX: usize = 9_000;
 
-type Parameters = BTreeMap<String, String>;
+pub(super) type Parameters = BTreeMap<String, String>;
 
 pub(super) fn router() -> Router<Arc<World>> {
     Router::new()
         .route("/method/messages.send", post(messages_send))
         .route("/method/users.get", post(users_get))
+        .route("/method/messages.getLongPollServer", post(vk_polling::server))
+        .route("/method/messages.getLongPollHistory", post(vk_polling::history))
+        .route("/method/messages.markAsRead", post(vk_polling::mark_as_read))
+        .route("/method/messages.setActivity", post(vk_polling::set_activity))
+        .route("/longpoll/{channel}", get(vk_polling::check))
         .fallback(unknown_method)
 }
 
@@ -124,7 +130,10 @@ async fn users_get(
     Json(json!({ "response": [account] })).into_response()
 }
 
-fn channel_of<'a>(headers: &'a HeaderMap, parameters: &'a Parameters) -> Option<&'a str> {
+pub(super) fn channel_of<'a>(
+    headers: &'a HeaderMap,
+    parameters: &'a Parameters,
+) -> Option<&'a str> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = header.and_then(|value| value.strip_prefix("Bearer "));
     let token = token.or_else(|| parameters.get("access_token").map(String::as_str))?;
@@ -132,7 +141,7 @@ fn channel_of<'a>(headers: &'a HeaderMap, parameters: &'a Parameters) -> Option<
 }
 
 /// An error repeats the parameters, texts and all, as VK's do.
-fn error(parameters: &Parameters, code: i64, message: &str) -> Response {
+pub(super) fn error(parameters: &Parameters, code: i64, message: &str) -> Response {
     let request_params: Vec<Value> = parameters
         .iter()
         .filter(|(key, _)| *key != "access_token")
@@ -145,6 +154,6 @@ fn error(parameters: &Parameters, code: i64, message: &str) -> Response {
 }
 
 /// The journal cannot be written, so nothing is delivered.
-fn broken() -> Response {
+pub(super) fn broken() -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

@@ -14,13 +14,16 @@ use serde_json::{Value, json};
 use super::{
     account,
     faults::Fault,
-    journal::Call,
+    journal::{Call, Direction},
+    waba_events::message_id,
     world::{Served, World},
 };
 use crate::domain::kind::ChannelKind;
 
 /// Short enough to see the second call in a rehearsal of a minute.
 const TOO_MANY_WAIT: Duration = Duration::from_secs(3);
+
+const TEXT_CHARACTERS_MAX: usize = 4_096;
 
 const CALLBACK_DATA_CHARACTERS_MAX: usize = 512;
 
@@ -65,26 +68,47 @@ async fn messages(
         attempt: body.get("biz_opaque_callback_data").and_then(Value::as_str).map(str::to_owned),
         ..Call::default()
     };
+    if text_at("/status") == "read" {
+        return sign(&world, call, &body);
+    }
     let objection = known_path(&version, &phone_number_id)
         .or_else(|| account_objection(&world, &call))
-        .or_else(|| body_objection(&body));
+        .or_else(|| body_objection(&body, world.window_is_open(&call)));
     if let Some((status, code, name)) = objection {
         return match world.refuse(&call, format!("error {code}")) {
             Ok(()) => error(status, code, name),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         };
     }
+    world.calls_as(&call.channel, &phone_number_id);
     match world.deliver(&call).await {
         Ok(Served::Delivered(entry) | Served::Repeated(entry)) => Json(json!({
             "messaging_product": "whatsapp",
             "contacts": [{ "input": to, "wa_id": to }],
             "messages": [{
-                "id": format!("wamid.{:012}", entry.message_id.unwrap_or_default()),
+                "id": message_id(&entry),
                 "message_status": "accepted",
             }],
         }))
         .into_response(),
         Ok(Served::Fault(fault)) => answer_fault(fault),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// "Read", and with it "typing": nothing but the message tells whose it was.
+fn sign(world: &World, call: Call, body: &Value) -> Response {
+    if let Some((status, code, name)) = account_objection(world, &call) {
+        return error(status, code, name);
+    }
+    if body.get("message_id").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return error(StatusCode::BAD_REQUEST, 131_009, "Parameter value is not valid");
+    }
+    let note = if body.get("typing_indicator").is_some() { "read, typing" } else { "read" };
+    let call =
+        Call { direction: Direction::Sign, address: String::new(), note: Some(note), ..call };
+    match world.note(&call) {
+        Ok(()) => Json(json!({ "success": true })).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -126,7 +150,7 @@ fn account_objection(world: &World, call: &Call) -> Option<Objection> {
     }
 }
 
-fn body_objection(body: &Value) -> Option<Objection> {
+fn body_objection(body: &Value, window_is_open: bool) -> Option<Objection> {
     let text_at = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let bad = |code, name| Some((StatusCode::BAD_REQUEST, code, name));
     if text_at("/messaging_product") != "whatsapp" {
@@ -141,8 +165,13 @@ fn body_objection(body: &Value) -> Option<Objection> {
     }
     match text_at("/type") {
         "template" => template_objection(body),
-        // Nobody has written to the account in a rehearsal, so no window is open.
-        "text" => bad(131_047, "Re-engagement message"),
+        "text" => {
+            let length = text_at("/text/body").chars().count();
+            if !(1..=TEXT_CHARACTERS_MAX).contains(&length) {
+                return bad(131_009, "Parameter value is not valid");
+            }
+            if window_is_open { None } else { bad(131_047, "Re-engagement message") }
+        }
         _ => bad(131_051, "Unsupported message type"),
     }
 }

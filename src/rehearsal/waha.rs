@@ -1,4 +1,4 @@
-//! The fake WhatsApp gateway in the dialect of WAHA: `check-exists` and `sendText`.
+//! The fake WhatsApp gateway in the dialect of WAHA: `check-exists`, `sendText` and the signs.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::{
     account,
     faults::Fault,
-    journal::Call,
+    journal::{Call, Direction},
+    waha_events::message_id,
     world::{Served, World},
 };
 use crate::domain::kind::ChannelKind;
@@ -31,6 +32,9 @@ pub(super) fn router() -> Router<Arc<World>> {
         .route("/api/contacts/check-exists", get(check_exists))
         .route("/api/sendText", post(send_text))
         .route("/api/sessions/{session}", get(session))
+        .route("/api/sendSeen", post(seen))
+        .route("/api/startTyping", post(typing))
+        .route("/api/stopTyping", post(typing_ended))
 }
 
 async fn session(
@@ -92,12 +96,13 @@ async fn send_text(
     if !is_phone(phone) || text_at("session").is_empty() || text_at("text").is_empty() {
         return refuse(&world, &call, StatusCode::BAD_REQUEST, "the body is incomplete");
     }
-    if !world.was_looked_up(&call) {
+    world.calls_as(&call.channel, text_at("session"));
+    if !world.was_looked_up(&call) && !world.has_written(&call) {
         call.note = Some("sent without check-exists before it");
     }
     match world.deliver(&call).await {
         Ok(Served::Delivered(entry) | Served::Repeated(entry)) => {
-            let id = format!("true_{chat}_{:016X}", entry.message_id.unwrap_or_default());
+            let id = message_id(&entry);
             let message = json!({
                 "id": id, "timestamp": entry.at_ms / 1_000, "from": "me", "fromMe": true,
                 "to": chat, "body": call.text, "ack": 1, "source": "api",
@@ -121,6 +126,38 @@ async fn send_text(
             }
             _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         },
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+type Body = Result<Json<Value>, JsonRejection>;
+
+async fn seen(State(world): State<Arc<World>>, headers: HeaderMap, body: Body) -> Response {
+    sign(&world, &headers, body, "read")
+}
+
+async fn typing(State(world): State<Arc<World>>, headers: HeaderMap, body: Body) -> Response {
+    sign(&world, &headers, body, "typing")
+}
+
+async fn typing_ended(State(world): State<Arc<World>>, headers: HeaderMap, body: Body) -> Response {
+    sign(&world, &headers, body, "typing ended")
+}
+
+fn sign(world: &World, headers: &HeaderMap, body: Body, sign: &'static str) -> Response {
+    let body = body.map(|Json(body)| body).unwrap_or_default();
+    let text_at = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let phone = text_at("chatId").strip_suffix("@c.us").unwrap_or_default();
+    let call = call(headers, format!("+{phone}"), "");
+    if let Some(refused) = account_objection(world, &call) {
+        return refused;
+    }
+    if !is_phone(phone) || text_at("session").is_empty() {
+        return refuse(world, &call, StatusCode::BAD_REQUEST, "the body is incomplete");
+    }
+    let call = Call { direction: Direction::Sign, note: Some(sign), ..call };
+    match world.note(&call) {
+        Ok(()) => (StatusCode::CREATED, Json(json!({ "success": true }))).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -1,26 +1,47 @@
 //! What the fake providers share: the options, the journal, and how a call meets its fault.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio_util::sync::CancellationToken;
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    acquaintances::Acquaintances,
+    answers::follow,
     faults::{self, Fault},
     journal::{Call, Entry, Journal, Verdict},
     server::Options,
+    vk_stream::{Stream, Streams},
 };
 
 /// Numbers that were looked up and never written to must not pile up; to forget them all costs
 /// a note in the journal.
 const LOOKED_UP_MAX: usize = 100_000;
 
+/// The messages of ours that people think about at once. To whom one more is sent, does not answer:
+/// a rehearsal of a million openings is about the sending.
+const FOLLOWED_MAX: usize = 10_000;
+
 pub(super) struct World {
     options: Options,
+    address: SocketAddr,
+    tracker: TaskTracker,
     journal: Mutex<Journal>,
+    people: Mutex<Acquaintances>,
+    streams: Mutex<Streams>,
+    /// Wakes whoever waits at the long poll.
+    streamed: Notify,
+    /// The phone number's id, or the session, that a channel called with last.
+    accounts: Mutex<HashMap<String, String>>,
+    push_target: watch::Sender<Option<String>>,
+    followed: Arc<Semaphore>,
     /// The numbers that were looked up and not yet written to, by channel.
     looked_up: Mutex<HashSet<(String, String)>>,
     shutdown: CancellationToken,
@@ -35,9 +56,31 @@ pub(super) enum Served {
 }
 
 impl World {
-    pub(super) fn open(options: Options, shutdown: CancellationToken) -> io::Result<Self> {
-        let journal = Mutex::new(Journal::open(options.journal.as_deref())?);
-        Ok(Self { options, journal, looked_up: Mutex::default(), shutdown })
+    pub(super) fn open(
+        options: Options,
+        address: SocketAddr,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> io::Result<Self> {
+        let (mut people, mut streams) = (Acquaintances::default(), Streams::default());
+        let journal = Journal::open(options.journal.as_deref(), |entry| {
+            people.learn(entry);
+            streams.append(entry);
+        })?;
+        Ok(Self {
+            options,
+            address,
+            tracker,
+            journal: Mutex::new(journal),
+            people: Mutex::new(people),
+            streams: Mutex::new(streams),
+            streamed: Notify::new(),
+            accounts: Mutex::default(),
+            push_target: watch::Sender::new(None),
+            followed: Arc::new(Semaphore::new(FOLLOWED_MAX)),
+            looked_up: Mutex::default(),
+            shutdown,
+        })
     }
 
     /// The account's fault, which comes before anything is looked at. It is noted by the caller.
@@ -60,20 +103,125 @@ impl World {
 
     /// Delivers the call once, or drops it as a repeat. Where the answer is to be withheld, this
     /// takes as long as it is.
-    pub(super) async fn deliver(&self, call: &Call) -> io::Result<Served> {
+    pub(super) async fn deliver(self: &Arc<Self>, call: &Call) -> io::Result<Served> {
         let served = self.note_delivery(call)?;
+        if let Served::Delivered(entry) = &served {
+            self.let_answer(entry);
+        }
         let withheld = match &served {
             Served::Delivered(entry) => entry.verdict == Verdict::AnswerWithheld,
             Served::Repeated(_) | Served::Fault(_) => false,
         };
         let length = if withheld { self.options.hang_for } else { self.options.answer_delay };
-        if !length.is_zero() {
-            tokio::select! {
-                () = tokio::time::sleep(length) => {}
-                () = self.shutdown.cancelled() => {}
-            }
-        }
+        self.pause(length).await;
         Ok(served)
+    }
+
+    /// Has the news of the message told and the person think of an answer.
+    fn let_answer(self: &Arc<Self>, entry: &Entry) {
+        let Some(turn) = locked(&self.people).learn(entry) else { return };
+        if self.options.people.is_none() {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.followed).try_acquire_owned() else { return };
+        let following = follow(Arc::clone(self), entry.clone(), turn);
+        self.tracker.spawn(async move {
+            following.await;
+            drop(permit);
+        });
+    }
+
+    /// A person's words.
+    pub(super) fn say(&self, call: &Call) -> io::Result<Entry> {
+        let entry = self.append(&mut self.journal(), call, Verdict::Delivered, None)?;
+        locked(&self.people).learn(&entry);
+        Ok(entry)
+    }
+
+    /// A line of the journal that is no message.
+    pub(super) fn note(&self, call: &Call) -> io::Result<()> {
+        self.note_as(call, Verdict::Delivered)
+    }
+
+    pub(super) fn note_as(&self, call: &Call, verdict: Verdict) -> io::Result<()> {
+        self.append(&mut self.journal(), call, verdict, None).map(drop)
+    }
+
+    /// Waits; `false` where the rehearsal ended first.
+    pub(super) async fn pause(&self, length: Duration) -> bool {
+        if length.is_zero() {
+            return !self.shutdown.is_cancelled();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(length) => true,
+            () = self.shutdown.cancelled() => false,
+        }
+    }
+
+    pub(super) async fn shutdown(&self) {
+        self.shutdown.cancelled().await;
+    }
+
+    pub(super) fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        (self.options.clock)()
+    }
+
+    pub(super) fn has_faults(&self) -> bool {
+        self.options.faults
+    }
+
+    pub(super) fn person_second(&self) -> Duration {
+        self.options.people.unwrap_or_default()
+    }
+
+    pub(super) fn has_written(&self, call: &Call) -> bool {
+        locked(&self.people).has_written(&call.channel, &call.address)
+    }
+
+    pub(super) fn window_is_open(&self, call: &Call) -> bool {
+        locked(&self.people).window_is_open(&call.channel, &call.address, self.now())
+    }
+
+    /// Remembers by which account a channel calls, so that its webhooks can name it.
+    pub(super) fn calls_as(&self, channel: &str, account: &str) {
+        let mut accounts = locked(&self.accounts);
+        if accounts.get(channel).is_none_or(|known| known != account) {
+            accounts.insert(channel.to_owned(), account.to_owned());
+        }
+    }
+
+    pub(super) fn account(&self, channel: &str) -> Option<String> {
+        locked(&self.accounts).get(channel).cloned()
+    }
+
+    pub(super) fn push_webhooks_to(&self, base: String) {
+        self.push_target.send_replace(Some(base));
+    }
+
+    /// Waits until it is known; `None` where the rehearsal ended first.
+    pub(super) async fn push_target(&self) -> Option<String> {
+        let mut known = self.push_target.subscribe();
+        tokio::select! {
+            target = known.wait_for(Option::is_some) => target.ok()?.clone(),
+            () = self.shutdown.cancelled() => None,
+        }
+    }
+
+    pub(super) fn long_poll_server(&self, channel: &str) -> String {
+        format!("http://{}/vk/longpoll/{channel}", self.address)
+    }
+
+    pub(super) fn with_stream<T>(&self, channel: &str, look: impl FnOnce(&mut Stream) -> T) -> T {
+        look(locked(&self.streams).of(channel))
+    }
+
+    /// Comes after the next message from now on.
+    pub(super) fn next_message(&self) -> tokio::sync::futures::Notified<'_> {
+        self.streamed.notified()
     }
 
     pub(super) fn looked_up(&self, call: &Call) {
@@ -134,15 +282,23 @@ impl World {
         verdict: Verdict,
         fault: Option<&str>,
     ) -> io::Result<Entry> {
-        journal.append(call, (self.options.clock)(), verdict, fault)
+        let entry = journal.append(call, self.now(), verdict, fault)?;
+        // While the journal is held: a restart tells the stream again in the journal's order.
+        locked(&self.streams).append(&entry);
+        self.streamed.notify_waiters();
+        Ok(entry)
     }
 
-    /// A handler that panicked left at worst a line that was not written.
     fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.journal)
     }
 
     fn numbers(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
-        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.looked_up)
     }
+}
+
+/// A handler that panicked left at worst a line that was not written.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

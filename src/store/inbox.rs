@@ -127,6 +127,10 @@ async fn take(
     received: &Received,
 ) -> Result<Taking, StoreError> {
     let peer = received.peer.as_str();
+    // News of what was said to a person who was erased since would name them again.
+    if !matches!(received.what, Delivery::Message { .. }) && is_forgotten(connection, peer).await? {
+        return Ok(Taking::Repeated);
+    }
     match &received.what {
         Delivery::Message { .. } => take_message(connection, channel, received).await,
         Delivery::Echo { id, reference, text, typed_by_hand } => {
@@ -149,6 +153,12 @@ async fn take(
             })
         }
     }
+}
+
+async fn is_forgotten(connection: &mut PgConnection, peer: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT is_forgotten($1) AS "forgotten!""#, peer)
+        .fetch_one(connection)
+        .await?)
 }
 
 async fn take_message(

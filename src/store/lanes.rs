@@ -47,6 +47,19 @@ pub(super) fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds }
 }
 
+/// What became of the wish to let a channel send again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unblocked {
+    Lifted {
+        reason: String,
+    },
+    /// It cannot be connected: nobody's word mends that.
+    Stays {
+        reason: String,
+    },
+    WasOpen,
+}
+
 impl Store {
     /// Makes an executor known, alive as long as the session that is given back.
     pub async fn register_executor(
@@ -185,20 +198,26 @@ impl Store {
         Ok(found)
     }
 
-    /// Lifts the block of a channel; gives its reason, if there was one.
-    pub async fn unblock_lane(&self, channel: &ChannelName) -> Result<Option<String>, StoreError> {
-        let reason = sqlx::query_scalar!(
+    /// Lifts the block of a channel. One that cannot be connected stays so until that is mended.
+    pub async fn unblock_lane(&self, channel: &ChannelName) -> Result<Unblocked, StoreError> {
+        let blocked = sqlx::query!(
             r#"WITH before AS (
-                SELECT channel, blocked_reason FROM lanes
+                SELECT channel, blocked_class, blocked_reason FROM lanes
                 WHERE channel = $1 AND blocked_class IS NOT NULL FOR UPDATE
+            ), lifted AS (
+                UPDATE lanes l SET blocked_class = NULL, blocked_reason = NULL, blocked_until = NULL,
+                    failures = 0, not_before = NULL
+                FROM before b WHERE l.channel = b.channel AND b.blocked_class <> 'unconnectable'
             )
-            UPDATE lanes l SET blocked_class = NULL, blocked_reason = NULL, blocked_until = NULL,
-                failures = 0, not_before = NULL
-            FROM before b WHERE l.channel = b.channel RETURNING b.blocked_reason AS "reason!""#,
+            SELECT blocked_reason AS "reason!", blocked_class = 'unconnectable' AS "stays!" FROM before"#,
             channel.as_str()
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(reason)
+        Ok(match blocked {
+            None => Unblocked::WasOpen,
+            Some(row) if row.stays => Unblocked::Stays { reason: row.reason },
+            Some(row) => Unblocked::Lifted { reason: row.reason },
+        })
     }
 }

@@ -61,7 +61,7 @@ pub use forgetting::Forgotten;
 pub use guard::{DatabaseIdentity, Guard};
 pub use held_back::HeldBack;
 pub use inbox::{Parcel, Raw, Taken};
-pub use lanes::{LeasedLane, Presence, Sweep};
+pub use lanes::{LeasedLane, Presence, Sweep, Unblocked};
 pub use libpq::libpq_environment;
 pub use opt_outs::{OptOut, OptOutBy, StandingOptOut, Undone};
 pub use overview::{ChannelOverview, TaskOverview};

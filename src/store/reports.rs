@@ -319,7 +319,8 @@ impl Store {
                         AND earlier.sequence < w.sequence AND earlier.state = 'waiting')
                 ORDER BY w.ready_at LIMIT 1
             ) w
-            WHERE i.kind = 'Integration' AND (e.gone_digest = i.digest) IS NOT TRUE"#
+            WHERE i.kind = 'Integration' AND (e.gone_digest = i.digest) IS NOT TRUE
+                AND NOT (SELECT guarded FROM installation)"#
         )
         .fetch_one(&self.pool)
         .await?;

@@ -31,6 +31,7 @@ const IO_CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["channels", "intelligence", "integrations"]),
     ("notify", &["reconcile"]),
     ("axum", &["rehearsal"]),
+    ("hyper", &["rehearsal"]),
     ("clap", &["cli", "telemetry"]),
 ];
 

@@ -97,7 +97,10 @@ fn manifest(name: &str, wanted: &Wanted, spelled_out: bool) -> String {
     let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
     let quoted = |text: &str| serde_json::to_string(text).unwrap();
     let mut names: Vec<String> = channels.iter().map(|n| format!("vk-{n}")).collect();
-    let mut people: Vec<String> = audience.iter().map(ToString::to_string).collect();
+    // Each has people of its own: a new task with those of one that is gone is that one renamed.
+    let index: u32 = name.rsplit('-').next().unwrap().parse().unwrap();
+    let mut people: Vec<String> =
+        audience.iter().map(|person| format!("{}{person:03}", index + 1)).collect();
     let (mut limit, mut pause) = (
         format!("{}.{:06}", limit_micros / 1_000_000, limit_micros % 1_000_000),
         format!("{pause_s}s"),

@@ -14,8 +14,12 @@ fn healthy() -> Folder {
     let task = vk_task("one", "vk", "[1]", "");
     folder
         .write("one.yaml", &task.replace("dailyLimit", "timezone: Europe/Moscow\n    dailyLimit"));
+    fs::write(folder.tasks().join("manifest.schema.json"), "{}").unwrap();
     for entry in fs::read_dir(folder.tasks()).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         fs::write(path, format!("{SCHEMA_LINE}{text}")).unwrap();
     }

@@ -110,13 +110,13 @@ fn a_forecast_is_of_what_was_applied_and_says_what_it_cannot_know() {
     let picture = || program(&["forecast", "--output", "svg", "--at", later[1]]).run().stdout;
     assert!(picture().starts_with("<svg ") && picture() == picture());
     for (arguments, code, says) in [
-        (
-            &["forecast", "nobody"][..],
-            1,
-            "no task `nobody` was applied; `nuncio status` lists them",
-        ),
+        (&["forecast", "nobody"][..], 1, "there is no task `nobody`"),
         (&["forecast", "answers"], 1, "the task `answers` only answers: it opens no dialogue"),
-        (&["forecast", "--at", "2020-01-01T00:00:00Z"], 1, "is in the past; a forecast begins now"),
+        (
+            &["forecast", "--at", "2020-01-01T00:00:00Z"],
+            64,
+            "is in the past; a forecast begins now",
+        ),
         (&["forecast", "--at", "tomorrow"], 64, "tomorrow"),
     ] {
         let ended = program(arguments).run();

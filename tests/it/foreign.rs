@@ -2,22 +2,20 @@
 //!
 //! They are installed at the first run, in fixed versions, below the target folder. Where their
 //! registries cannot be reached, or Node or Python is absent, the tests say so and pass.
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
+    fs,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use crate::{
     goldens,
-    support::{Folder, Program, TestDatabase, channel, vk_task},
+    support::{Folder, Program, TestDatabase, Wanted, channel, installed, vk_task},
 };
 
 const NODE_PACKAGES: [&str; 5] = [
@@ -95,26 +93,15 @@ struct Foreign {
 }
 
 impl Foreign {
-    /// `None`, and a word on stderr, where they cannot be had.
+    /// `None` where they cannot be had.
     fn installed() -> Option<Self> {
-        let wanted = NODE_PACKAGES.join(" ") + " " + &PYTHON_PACKAGES.join(" ");
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-validators");
-        fs::create_dir_all(&root).unwrap();
-        let lock = File::create(root.join("lock")).unwrap();
-        flock(&lock, FlockOperation::LockExclusive).unwrap();
-        let stamp = root.join("installed");
-        let wanted = wanted + NODE_JUDGE + PYTHON_JUDGE;
-        // Written once, under the lock: other tests may be reading.
-        if fs::read_to_string(&stamp).unwrap_or_default() != wanted {
-            if let Err(why) = install(&root) {
-                eprintln!("skipped: the foreign validators cannot be installed: {why}");
-                return None;
-            }
-            fs::write(root.join("judge.mjs"), NODE_JUDGE).unwrap();
-            fs::write(root.join("judge.py"), PYTHON_JUDGE).unwrap();
-            fs::write(stamp, wanted).unwrap();
-        }
-        Some(Self { folder: root })
+        let folder = installed(&Wanted {
+            folder: "foreign-validators",
+            node_packages: &NODE_PACKAGES,
+            python_packages: &PYTHON_PACKAGES,
+            scripts: &[("judge.mjs", NODE_JUDGE), ("judge.py", PYTHON_JUDGE)],
+        })?;
+        Some(Self { folder })
     }
 
     /// What each validator says of each file: `None` where it accepts it.
@@ -165,25 +152,6 @@ impl Foreign {
     }
 }
 
-fn install(folder: &Path) -> Result<(), String> {
-    let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).current_dir(folder).output();
-        let output = output.map_err(|error| format!("`{program}`: {error}"))?;
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let why = stderr.lines().find(|line| line.contains("rror")).unwrap_or_default();
-        if output.status.success() { Ok(()) } else { Err(format!("`{program}`: {why}")) }
-    };
-    fs::write(folder.join("package.json"), "{\"private\": true}").unwrap();
-    let npm = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"];
-    let patience = ["--fetch-retries=0", "--fetch-timeout=20000"];
-    run("npm", &[&npm[..], &patience, &NODE_PACKAGES].concat())?;
-    run("python3", &["-m", "venv", "venv"])?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let patience = ["--retries", "0", "--timeout", "20"];
-    let python = folder.join("venv/bin/python");
-    run(&python.to_string_lossy(), &[&pip[..], &patience, &PYTHON_PACKAGES].concat())
-}
-
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -199,6 +167,9 @@ fn yaml_files(folder: &str) -> Vec<PathBuf> {
 
 /// Samples that a schema has to accept, and why. Whatever else is invalid it refuses.
 const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
+    ("ai-fallback_in_a_circle", "the circle goes through several documents"),
+    ("ai-fallback_unknown", "what is missing would be another document"),
+    ("ai-no_disclosure", "a warning: the manifest is valid"),
     ("document-duplicate_name", "two documents, each of them right"),
     ("task-audience_bad_csv", "another file"),
     ("task-audience_empty", "a warning: an empty audience is valid"),

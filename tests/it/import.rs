@@ -63,8 +63,8 @@ spec:
   maxOutputTokens: 100
   prices: {inputPerMillionTokens: 0.000001, outputPerMillionTokens: 2}
   reminders:
-    - {after: 48h, text: \"Hello?\"}
-    - {after: 90m 30s, text: \" bye \\n\"}
+    - {after: 90m 30s, text: \"Hello?\"}
+    - {after: 48h, text: \" bye \\n\"}
 ---
 apiVersion: nuncio/v1
 kind: Integration
@@ -72,7 +72,7 @@ metadata: {name: crm}
 spec:
   kind: webhook
   url: {file: /run/secrets/crm}
-  credentials: {a.b: {env: A}}
+  credentials: {a.b: {env: A}, secret: {env: B}}
   events: [success]
 ---
 apiVersion: nuncio/v1
@@ -236,7 +236,7 @@ fn a_named_task_comes_with_what_it_refers_to() {
     assert!(ended.stderr.contains("valid: 5 documents; 0 errors"), "{}", ended.stderr);
     let ended = run(folder.root(), &database, &["import", "nobody", "--into", "two"]);
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("no task `nobody` was applied"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no task `nobody`"), "{}", ended.stderr);
     assert!(!folder.root().join("two").exists());
 }
 

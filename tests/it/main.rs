@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 #![expect(clippy::disallowed_methods, reason = "the tests set the environment of the program")]
 
+mod ai_oracles;
 mod architecture;
 mod bad_input;
+mod channel_oracles;
 mod chaos;
 mod commands;
 mod conditions;
@@ -13,6 +15,7 @@ mod doctor;
 mod following;
 mod forecasting;
 mod foreign;
+mod foreign_receivers;
 mod formatting;
 mod goldens;
 mod guidance;
@@ -23,8 +26,10 @@ mod operators;
 mod outputs;
 mod pipelines;
 mod remote;
+mod reports;
 mod reviewing;
 mod sending;
 mod support;
+mod suppressing;
 mod telling;
 mod watching;

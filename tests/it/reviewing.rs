@@ -427,7 +427,7 @@ fn show_prints_a_saved_plan_and_what_is_live() {
     let bench = Bench::new();
     bench.task("one", 10);
     bench.ok(&["plan", "--out", "plan.json"]);
-    assert!(bench.ok(&["show", "plan.json"]).contains("`Task/one`"));
+    assert!(bench.ok(&["show", "plan.json"]).contains("+ Task `one`  tasks.d/one.yaml:1:1"));
     assert_eq!(bench.run(&["show", "1"]).code, 1);
     let applied = bench.ok(&["apply", "plan.json", "--output", "json"]);
     let applied: Value = serde_json::from_str(&applied).unwrap();

@@ -36,6 +36,7 @@ async fn stage(journal: Option<PathBuf>) -> Stage {
         faults: true,
         hang_for: Duration::from_mins(1),
         answer_delay: Duration::ZERO,
+        people: None,
         journal,
         clock,
     };

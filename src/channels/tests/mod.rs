@@ -2,8 +2,10 @@
 
 mod conformance;
 mod misbehaving;
-
+mod polling;
+mod replies;
 mod server;
+mod webhook_events;
 mod webhooks;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::words::{cents, shown_author, shown_state};
 use crate::{
-    cli::{audience::masked, sentence::wrapped_to},
+    cli::{audience::shown, sentence::wrapped_to},
     domain::{
         dialogue::{Author, MessageState},
         money::MicroUsd,
@@ -30,7 +30,7 @@ fn clock(at: DateTime<Utc>) -> String {
 pub(super) fn head(thread: &Thread, style: Style) -> String {
     let Thread { id, task, channel, peer, manager, state, state_by, state_at, .. } = thread;
     let Thread { created_at, spent, limit, allowance, calls, .. } = thread;
-    let who = if style.shows_addresses { peer.to_string() } else { masked(peer.as_str()) };
+    let who = shown(peer.as_str(), style.shows_addresses);
     let reason = thread.state_reason.as_ref().map(|reason| format!(": {reason}"));
     let granted = match allowance.micros() {
         0 => String::new(),
@@ -125,7 +125,7 @@ fn told(detail: &Value, shows_addresses: bool) -> String {
         |name: &str| detail.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut parts = Vec::new();
     if let Some(contact) = text("contact") {
-        let contact = if shows_addresses { contact.to_owned() } else { masked(contact) };
+        let contact = shown(contact, shows_addresses);
         parts.push(format!("{} {contact}", text("contact_kind").unwrap_or("contact")));
     }
     parts.extend(text("summary").map(str::to_owned));

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::words::{cents, cut, short};
 use crate::{
-    cli::{audience::masked, failure::FORMAT_VERSION, output::Output},
+    cli::{audience::shown, failure::FORMAT_VERSION, output::Output},
     domain::dialogue::{Author, DialogueState},
     store::{DialogueCounts, DialogueLine, LastWords},
 };
@@ -103,7 +103,7 @@ fn cells(line: &DialogueLine, shows_address: bool) -> [String; 7] {
         cents(*spent),
         task.clone(),
         channel.clone(),
-        if shows_address { peer.to_string() } else { masked(peer.as_str()) },
+        shown(peer.as_str(), shows_address).into_owned(),
     ];
     let mut widths = HEAD.iter();
     cells.map(|cell| widths.next().map_or_else(String::new, |(_, width)| cut(&cell, *width)))
@@ -243,8 +243,8 @@ mod tests {
         };
         let short = line(7, "spring", "12345678", "Как дела?\nЯ тут");
         let wanted = "\
-ID STATE    WAITS SPENT TASK   CHANNEL WHO LAST WORDS
-7  operator 3h    $0.12 spring spring  …78 < Как дела? Я тут
+ID STATE    WAITS SPENT TASK   CHANNEL WHO   LAST WORDS
+7  operator 3h    $0.12 spring spring  …5678 < Как дела? Я тут
 ";
         assert_eq!(table(&[short], 80, false, true), wanted);
         let long = "x".repeat(63);

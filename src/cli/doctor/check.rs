@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::manifest::clean;
+use crate::{cli::sentence::hung, manifest::clean};
 
 /// How something stands, in rising order of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -47,8 +47,14 @@ impl Check {
             Verdict::Warn => ("warn", "1;33"),
             Verdict::Fail => ("fail", "1;31"),
         };
+        let lead = format!("{word}  ");
+        let message = hung(&format!("{lead}{check}: {message}"), lead.len());
+        let message = message.strip_prefix(word).unwrap_or(&message).to_owned();
         let word = if color { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() };
-        let remedy = remedy.as_ref().map(|remedy| format!("\n      → {remedy}"));
-        format!("{word}  {check}: {message}{}", remedy.unwrap_or_default())
+        let remedy = remedy.as_ref().map(|remedy| {
+            let remedy = format!("      → {remedy}");
+            format!("\n{}", hung(&remedy, "      → ".chars().count()))
+        });
+        format!("{word}{message}{}", remedy.unwrap_or_default())
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     clock, config,
     service::DatabaseChoice,
     store::{
-        Examination, Rights, Schema, Store, StoreError,
+        Examination, Purpose, Rights, Schema, Store, StoreError,
         embedded::{Cluster, Durability, Embedded},
     },
 };
@@ -16,18 +16,25 @@ use crate::{
 /// Permits are decided by the database's clock; logs and people go by this machine's.
 const SKEW_MAX: TimeDelta = TimeDelta::seconds(1);
 
-pub(super) async fn look(choice: &DatabaseChoice, zones: &[String]) -> Vec<Check> {
+/// The database's checks, and what it is used for where that is known.
+pub(super) async fn look(
+    choice: &DatabaseChoice,
+    zones: &[String],
+) -> (Vec<Check>, Option<Purpose>) {
     match examine(choice, zones).await {
-        Ok(checks) => checks,
+        Ok(found) => found,
         Err(error) => {
             let Failure { message, hint, .. } = Failure::of_error(&error);
             let remedy = hint.unwrap_or_else(|| "the message names the cause".to_owned());
-            vec![Check::fail("database", message, &remedy)]
+            (vec![Check::fail("database", message, &remedy)], None)
         }
     }
 }
 
-async fn examine(choice: &DatabaseChoice, zones: &[String]) -> anyhow::Result<Vec<Check>> {
+async fn examine(
+    choice: &DatabaseChoice,
+    zones: &[String],
+) -> anyhow::Result<(Vec<Check>, Option<Purpose>)> {
     // A private server lives as long as somebody uses it.
     let mut private = None;
     let (options, whose) = match choice {
@@ -37,7 +44,7 @@ async fn examine(choice: &DatabaseChoice, zones: &[String]) -> anyhow::Result<Ve
             if Embedded::look(data, &config::search_path())? == Cluster::Absent {
                 let message =
                     format!("a private server will be made in {shown} when one is needed");
-                return Ok(vec![Check::ok("database", message)]);
+                return Ok((vec![Check::ok("database", message)], None));
             }
             let program = std::env::current_exe()?;
             let path = config::search_path();
@@ -48,9 +55,15 @@ async fn examine(choice: &DatabaseChoice, zones: &[String]) -> anyhow::Result<Ve
     let mut examination = Examination::connect(options).await?;
     let version = examination.version().await?;
     let mut checks = vec![Check::ok("database", format!("{whose} is PostgreSQL {version}"))];
+    let schema = examination.schema().await;
+    let purpose = match schema {
+        // A role that may not read it is told of below.
+        Ok(Schema::Current) => examination.purpose().await.unwrap_or_default(),
+        _ => None,
+    };
     // One question that fails leaves the others their answers.
     let asked = [
-        examination.schema().await.map(|schema| schema_check(&schema)),
+        schema.map(|schema| schema_check(&schema)),
         examination.rights().await.map(|rights| rights_check(&rights)),
         clock_check(&mut examination).await,
         examination.unknown_zones(zones).await.map(|unknown| zones_check(zones, &unknown)),
@@ -62,7 +75,7 @@ async fn examine(choice: &DatabaseChoice, zones: &[String]) -> anyhow::Result<Ve
         })
     }));
     examination.close().await?;
-    Ok(checks)
+    Ok((checks, purpose))
 }
 
 fn schema_check(schema: &Schema) -> Check {

@@ -64,8 +64,23 @@ fn schema_lines(loaded: &Loaded) -> Check {
         })
         .map(AsRef::as_ref)
         .collect();
+    if without.is_empty()
+        && let Some((file, schema)) = loaded.sources.files().find_map(|file| {
+            let line = loaded.sources.text(file)?.lines().next()?;
+            let schema = line.strip_prefix(SCHEMA_LINE)?.trim();
+            let is_elsewhere = schema.contains("://");
+            let there = Path::new(&**file).parent()?.join(schema);
+            (!is_elsewhere && !there.is_file()).then_some((file, schema))
+        })
+    {
+        return Check::warn(
+            "editor",
+            format!("`{file}` names the schema `{schema}`, and there is no such file"),
+            "`nuncio schema > FILE` writes it; the line names it from where the manifest is",
+        );
+    }
     match without.as_slice() {
-        [] => Check::ok("editor", "every manifest names its schema"),
+        [] => Check::ok("editor", "every manifest names a schema that is there"),
         [first, ..] => Check::warn(
             "editor",
             format!(
@@ -94,8 +109,12 @@ mod tests {
 
     #[test]
     fn a_manifest_without_a_schema_line_is_named() {
-        let with = format!("{SCHEMA_LINE}x.json\nkind: Tsak\n");
+        let with = format!("{SCHEMA_LINE}https://example.org/x.json\nkind: Tsak\n");
         assert_eq!(schema_lines(&load_text("a.yaml", &with)).verdict, Verdict::Ok);
+        let gone = format!("{SCHEMA_LINE}x.json\nkind: Tsak\n");
+        let check = schema_lines(&load_text("a.yaml", &gone));
+        assert_eq!(check.verdict, Verdict::Warn);
+        assert!(check.message.contains("names the schema `x.json`"), "{check:?}");
         let check = schema_lines(&load_text("a.yaml", "kind: Tsak\n"));
         assert_eq!(check.verdict, Verdict::Warn);
         assert!(check.message.contains("`a.yaml`"), "{check:?}");

@@ -34,11 +34,12 @@ struct Answer {
 
 pub(super) async fn run(common: &Common, args: &Args, output: Output) -> ExitStatus {
     let (mut checks, loaded) = folder::look(&common.tasks);
-    if let Some(loaded) = &loaded {
-        checks.extend(credentials::look(&loaded.desired.resources));
-    }
     let zones = loaded.as_ref().map(folder::zones).unwrap_or_default();
-    checks.extend(database::look(&common.database(), &zones).await);
+    let (of_database, purpose) = database::look(&common.database(), &zones).await;
+    if let Some(loaded) = &loaded {
+        checks.extend(credentials::look(&loaded.desired.resources, purpose));
+    }
+    checks.extend(of_database);
     checks.push(machine::git(&config::search_path()));
     checks.extend(machine::inotify(&common.tasks));
     checks.push(machine::locale(config::locale().as_deref()));

@@ -13,8 +13,6 @@ use crate::{
     plan::{BLOCKED, Blocked, Plan, Rejection},
 };
 
-/// The code of a deletion that has to wait for something.
-
 /// What a command looked at, and what it found.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Review {

@@ -98,10 +98,11 @@ impl Lexicon {
             Some(prefix) => {
                 let prefix = folded(prefix);
                 let known = self.prefixes.iter().find(|(known, _)| *known == prefix);
-                known.map(|(_, id)| *id).unwrap_or_else(|| {
-                    self.prefixes.push((prefix, next));
-                    next
-                })
+                if let Some((_, id)) = known {
+                    return *id;
+                }
+                self.prefixes.push((prefix, next));
+                next
             }
             None => *self.ids.entry(folded(word)).or_insert(next),
         }

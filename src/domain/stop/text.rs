@@ -19,7 +19,7 @@ pub(super) struct Word {
 /// The words of one sentence.
 pub(super) type Sentence = Vec<Word>;
 
-/// A text as words without their breaks, for what is compared word by word.
+/// A word as it is compared.
 pub(super) fn folded(word: &str) -> String {
     fold_word(&decomposed(word))
 }

@@ -32,8 +32,11 @@ fn spec(endpoint: &str) -> AiSpec {
         instructions: String::new(),
         temperature: Some("0.4".to_owned()),
         max_output_tokens: 400,
+        max_tokens_field: None,
         prices: Prices { input, cached_input, output },
+        fallback: None,
         disclosure: None,
+        handover: None,
         reminders: Vec::new(),
     }
 }

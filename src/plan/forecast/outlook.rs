@@ -99,12 +99,12 @@ impl Forecast {
 }
 
 impl ChannelForecast {
-    /// The share of the daily limit that is used from the forecast's day to the last day with an opening,
-    /// in whole percent.
+    /// The share of the daily limit that the openings use from the forecast's day to the last day with
+    /// one, in whole percent. What was sent before is not in it, as it is not in the openings.
     pub fn used_percent(&self) -> u64 {
         let days = self.openings.len().max(1) as u128;
-        let sent = u128::from(self.openings.iter().sum::<u64>()) + u128::from(self.sent_before);
-        let most = u128::from(self.daily_limit) * days;
-        u64::try_from(sent * 100 / most.max(1)).unwrap_or(u64::MAX)
+        let openings = u128::from(self.openings.iter().sum::<u64>());
+        let most = (u128::from(self.daily_limit) * days).max(1);
+        u64::try_from((openings * 100 + most / 2) / most).unwrap_or(u64::MAX)
     }
 }

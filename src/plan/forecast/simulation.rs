@@ -234,7 +234,7 @@ impl<'a> Simulation<'a> {
         let tasks = facts
             .tasks
             .iter()
-            .map(|(name, task)| (name.clone(), task_forecast(task, simulated.remove(name))))
+            .map(|(name, task)| (name.clone(), task_forecast(task, simulated.remove(name), now)))
             .collect();
         let mut openings: BTreeMap<&ChannelName, Vec<u64>> =
             self.lanes.into_iter().map(|lane| (lane.channel, lane.openings)).collect();
@@ -293,7 +293,19 @@ fn note_bindings(lane: &Lane, senders: &[Sender], tallies: &mut [Tally], day: &D
     }
 }
 
-fn task_forecast(facts: &TaskFacts, simulated: Option<(Sender, Tally)>) -> TaskForecast {
+/// Whether the hours keep a task from opening anything at this moment.
+fn is_closed(facts: &TaskFacts, now: DateTime<Utc>) -> bool {
+    let day = now.timestamp().div_euclid(DAY_S).saturating_mul(DAY_S);
+    let at = now.timestamp_micros();
+    let spans = open_spans(facts.working_hours, facts.timezone, day);
+    !spans.iter().any(|span| (span.from..span.to).contains(&at))
+}
+
+fn task_forecast(
+    facts: &TaskFacts,
+    simulated: Option<(Sender, Tally)>,
+    now: DateTime<Utc>,
+) -> TaskForecast {
     let (left, tally) = match simulated {
         Some((sender, tally)) => (sender.remaining, tally),
         None => (facts.remaining, Tally::default()),
@@ -311,9 +323,15 @@ fn task_forecast(facts: &TaskFacts, simulated: Option<(Sender, Tally)>) -> TaskF
     binds.sort_by_key(|(binding, days)| (Reverse(*days), *binding));
     let most = binds.first().map_or(0, |(_, days)| *days);
     binds.retain(|(_, days)| *days >= most / RARE);
-    // A task that is done within its first day was kept by its pause, if it had to wait for it.
-    if binds.is_empty() && facts.remaining - left > tally.lanes.len() as u64 {
-        binds.push((Binding::Pause, 1));
+    // A task that is done within its first day was kept by its hours, if they have yet to open, and by
+    // its pause, if it had to wait for it.
+    if binds.is_empty() && facts.remaining > left {
+        if is_closed(facts, now) {
+            binds.push((Binding::WorkingHours, 1));
+        }
+        if facts.remaining - left > tally.lanes.len() as u64 {
+            binds.push((Binding::Pause, 1));
+        }
     }
     TaskForecast {
         part: facts.part,

@@ -112,12 +112,18 @@ pub(super) fn usage(channel: &ChannelForecast, forecast: &Forecast) -> String {
     let limit = grouped(u64::from(channel.daily_limit));
     match channel.openings.len() {
         0 => format!("nothing to send{block}"),
-        n => format!(
-            "{} until {}, {} % of its {limit} a day{block}",
-            counted(channel.openings.iter().sum(), "opening"),
-            forecast.day(n - 1),
-            channel.used_percent()
-        ),
+        n => {
+            let openings = counted(channel.openings.iter().sum(), "opening");
+            let beside = match channel.sent_before {
+                0 => String::new(),
+                sent => format!(" beside {} of today", grouped(sent)),
+            };
+            let average = if n > 1 { "on average " } else { "" };
+            let (until, percent) = (forecast.day(n - 1), channel.used_percent());
+            format!(
+                "{openings}{beside} until {until}, {average}{percent} % of its {limit} a day{block}"
+            )
+        }
     }
 }
 

@@ -8,9 +8,12 @@ use super::{
     code::{code, diff_block, printable, prose, shortened},
     fit::{Form, Part},
 };
-use crate::plan::document::{
-    BlockedDocument, ChangeDocument, ConsequencesDocument, DriftDocument, FieldDocument,
-    HeldDocument, PhaseDocument, RejectionDocument,
+use crate::plan::{
+    document::{
+        BlockedDocument, ChangeDocument, ConsequencesDocument, DriftDocument, FieldDocument,
+        HeldDocument, PhaseDocument, RejectionDocument,
+    },
+    restored::shown_number,
 };
 
 /// What of a value or a text is told where the whole of it has no room.
@@ -137,7 +140,12 @@ const FITS: &str = "a String takes all text";
 
 fn consequences(of: Option<&ConsequencesDocument>) -> String {
     let Some(ConsequencesDocument { remaining, written }) = of else { return String::new() };
-    format!("{remaining} not reached yet; {written} written to, and not written to again.\n\n")
+    match written {
+        0 => format!("{remaining} not reached yet.\n\n"),
+        _ => format!(
+            "{remaining} not reached yet; {written} written to, and not written to again.\n\n"
+        ),
+    }
 }
 
 fn remedies(all: &[String]) -> String {
@@ -242,6 +250,7 @@ fn value_lines(sign: char, path: &str, value: &Value, length: Length, lines: &mu
             }
         }
         Value::String(text) => line(&format!("{path}: {}", text.trim_end())),
+        Value::Number(number) => line(&format!("{path}: {}", shown_number(number))),
         value => line(&format!("{path}: {value}")),
     }
 }

@@ -11,8 +11,8 @@ use crate::support::{Folder, Program, channel, vk_task};
 fn every_command_of_the_contract_has_help() {
     let folder = Folder::new();
     let commands = "validate plan apply watch status show history explain start pause stop delete unblock \
-                    resolve adopt import rollback fmt audience forecast rehearse schema completions \
-                    doctor db dialogues dialogue spending";
+                    resolve reports adopt import rollback fmt audience forecast rehearse schema completions \
+                    forget suppress unsuppress doctor db dialogues dialogue spending";
     for command in commands.split_whitespace() {
         let ended = Program::new(folder.root(), &[command, "--help"]).run();
         assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);
@@ -61,7 +61,7 @@ fn a_plan_goes_where_its_options_say() {
         bench.told("plan --json-into nowhere/plan.json", 1).stderr.contains("nowhere/plan.json")
     );
     let unknown = bench.told("plan --target three", 1);
-    assert!(unknown.stderr.contains("--target names the task `three`"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("--target: there is no task `three`"), "{}", unknown.stderr);
 }
 
 #[test]

@@ -40,6 +40,7 @@
 //! | `import`, `fmt` | `import::an_import_of_everything_leaves_nothing_to_do`, `formatting::a_folder_is_formatted_and_a_second_time_unchanged` |
 //! | `pause --for --reason` | `lifecycle::a_pause_ends_by_itself_and_is_in_the_history` |
 //! | `start`, `stop`, `delete`, `unblock`, `resolve` | `lifecycle::operators_act_unless_git_owns_the_run_state`, `sending::a_banned_account_stops_and_another_takes_its_contact_over`, `sending::every_fault_ends_as_its_class_says` |
+//! | `reports`, `reports replay` | `reports/delivery::what_was_given_up_is_listed_and_replayed` |
 //! | `audience` | `commands::an_audience_is_shown_with_what_became_of_each` |
 //! | `dialogues` | `operators/lists::dialogues_are_listed_by_what_is_asked_for`, `operators/lists::every_page_of_a_list_is_read_from_an_index_at_100_000_dialogues` |
 //! | `dialogue show`, `say`, `take`, `give-back`, `close`, `unblock` | `operators/acts::a_dialogue_is_shown_with_what_became_of_each_message`, `operators/acts::operators_act_and_are_told_exactly_what_they_did`, `operators/acts::an_operator_speaks_and_the_ai_is_silent`, `operators/acts::a_blocked_dialogue_goes_on_with_what_was_granted` |
@@ -57,7 +58,7 @@
 //! | an unknown major is refused | `contract/commands::a_plan_of_an_unknown_format_is_refused` |
 //! | a saved plan is bound task by task | `reviewing::what_is_not_what_was_reviewed_is_not_applied` |
 //! | two plans of the same input are the same bytes | `reviewing::plans_of_the_same_input_are_the_same_bytes` |
-//! | an unreadable or vanished folder is an error | `bad_input::a_missing_folder_is_an_error_and_an_empty_one_is_not`, `watching::a_folder_that_vanishes_deletes_nothing` |
+//! | an unreadable or vanished folder is an error | `bad_input::a_missing_folder_is_an_error`, `watching::a_folder_that_vanishes_deletes_nothing` |
 //! | too many deletions, an audience that shrinks | `reviewing::too_much_at_once_is_rejected_until_it_is_allowed` |
 //! | one bad manifest stops a pipeline, and in `watch` itself alone | `reviewing::what_is_allowed_goes_on_when_it_shall_keep_going`, `watching::one_broken_manifest_stops_only_itself` |
 //! | protection outlives its file | `contract/commands::a_protected_task_outlives_its_file` |

@@ -1,7 +1,7 @@
 //! What stands on standard output, and how.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     process::{Command, Stdio},
 };
 
@@ -105,6 +105,23 @@ fn a_plan_says_the_same_without_colour() {
     }
 }
 
+/// The forecast of a saved plan is shorter than that of a fresh one.
+fn without_forecast(plan: &str) -> String {
+    let (changes, rest) = plan.split_once("What will happen then:\n").unwrap();
+    let rest: Vec<&str> =
+        rest.lines().skip_while(|line| line.is_empty() || line.starts_with("  ")).collect();
+    format!("{changes}{}\n", rest.join("\n"))
+}
+
+#[test]
+fn a_saved_plan_is_shown_as_it_was_made() {
+    let bench = Bench::with_everything();
+    let made = bench.run(&[EVERYTHING, &["--out", "saved.plan"]].concat()).stdout;
+    let shown = bench.run(&["show", "saved.plan"]).stdout;
+    assert_eq!(without_forecast(&shown), without_forecast(&made));
+    assert!(shown.contains("  running: 3 contacts, exhausted on "), "{shown}");
+}
+
 /// What a symbol and a name look like in the title of a change.
 type Title = fn(&str, &str) -> String;
 
@@ -151,7 +168,8 @@ fn a_terminal_is_asked() {
         return;
     }
     let bench = Bench::new();
-    for (answer, code, revisions) in [("y", 1, "0"), ("yes", 0, "1")] {
+    // The third key is Ctrl-C.
+    for (answer, code, revisions) in [("y", 1, "0"), ("\u{3}", 130, "0"), ("yes", 0, "1")] {
         let line = format!("{} apply", env!("CARGO_BIN_EXE_nuncio"));
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
@@ -163,10 +181,20 @@ fn a_terminal_is_asked() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut told = Vec::new();
+        while !String::from_utf8_lossy(&told).contains("is accepted:") {
+            let mut part = [0; 512];
+            let n = stdout.read(&mut part).unwrap();
+            assert!(n > 0, "{}", String::from_utf8_lossy(&told));
+            told.extend_from_slice(&part[..n]);
+        }
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        stdout.read_to_end(&mut told).unwrap();
         let output = child.wait_with_output().unwrap();
-        let told = String::from_utf8(output.stdout).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        assert_eq!(told.contains("Nothing was applied."), code != 0, "{answer}: {told}");
         assert_eq!(output.status.code(), Some(code), "{answer}: {told}");
         assert!(told.contains("Only `yes` is accepted") && told.contains('\u{1b}'), "{told}");
         assert_eq!(bench.database.value("SELECT count(*) FROM revisions"), revisions, "{answer}");

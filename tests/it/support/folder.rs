@@ -62,6 +62,7 @@ spec:
   model: test-model
   instructions: Sell.
   prices: {inputPerMillionTokens: 1, outputPerMillionTokens: 2}
+  disclosure: I am a virtual assistant.
 ";
 
 pub(crate) fn channel(name: &str, kind: &str, credentials: &str, more: &str) -> String {

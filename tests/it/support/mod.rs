@@ -2,6 +2,7 @@
 
 mod database;
 mod folder;
+mod installed;
 mod program;
 mod providers;
 mod proxy;
@@ -9,6 +10,7 @@ mod repository;
 
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, vk_task};
+pub(crate) use installed::{Wanted, installed};
 pub(crate) use program::{Ended, Program, Running};
 pub(crate) use providers::Providers;
 pub(crate) use proxy::Proxy;

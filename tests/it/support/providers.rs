@@ -5,7 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use nuncio::{
     clock,
     domain::kind::ChannelKind,
-    rehearsal::{Entry, Options, Rehearsal, read_journal, start},
+    rehearsal::{
+        AiEntry, Entry, Options, Rehearsal, ai_journal, read_ai_journal, read_journal, start,
+    },
 };
 use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -31,6 +33,7 @@ impl Providers {
             faults,
             hang_for: Duration::from_secs(30),
             answer_delay: delay,
+            people: None,
             journal: Some(journal.clone()),
             clock: clock::now,
         };
@@ -44,7 +47,16 @@ impl Providers {
         self.rehearsal.endpoint(kind).unwrap()
     }
 
-    /// The credential by which a provider knows a channel.
+    pub(crate) fn ai_endpoint(&self) -> String {
+        self.rehearsal.ai_endpoint()
+    }
+
+    /// Every call of the AI, oldest first.
+    pub(crate) fn ai_journal(&self) -> Vec<AiEntry> {
+        read_ai_journal(&ai_journal(&self.journal)).unwrap()
+    }
+
+    /// The credential by which a provider knows a channel, or the AI's server an AI.
     pub(crate) fn secret(channel: &str, credential: &str) -> String {
         Rehearsal::secret(channel, credential).reveal().to_owned()
     }

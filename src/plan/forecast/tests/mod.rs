@@ -39,16 +39,18 @@ fn task(hours: &str, limit: u32, pause: u64, channels: &[&str], remaining: u64) 
 }
 
 fn foresee(channels: &[(&str, u32)], tasks: &[(&str, TaskFacts)]) -> Forecast {
-    let now = at("2026-06-01T00:00:00Z");
-    let facts = ForecastFacts {
-        counted_at: now,
+    forecast(&facts(channels, tasks), at("2026-06-01T00:00:00Z"))
+}
+
+fn facts(channels: &[(&str, u32)], tasks: &[(&str, TaskFacts)]) -> ForecastFacts {
+    ForecastFacts {
+        counted_at: at("2026-06-01T00:00:00Z"),
         channels: channels
             .iter()
             .map(|(name, limit)| (name.parse().unwrap(), ChannelFacts::unused(*limit)))
             .collect(),
         tasks: tasks.iter().map(|(name, task)| (name.parse().unwrap(), task.clone())).collect(),
-    };
-    forecast(&facts, now)
+    }
 }
 
 fn one(channels: &[(&str, u32)], facts: TaskFacts) -> TaskForecast {
