@@ -113,7 +113,6 @@ pub(super) async fn run(
 }
 
 async fn list(store: &Store, shows_addresses: bool, output: Output) -> anyhow::Result<()> {
-    let shown = |address: &str| shown(address, shows_addresses).into_owned();
     let (attempts, replies) = (store.list_doubtful().await?, store.list_doubtful_replies().await?);
     if attempts.is_empty() && replies.is_empty() {
         output.note("Nothing is in doubt.");
@@ -125,7 +124,7 @@ async fn list(store: &Store, shows_addresses: bool, output: Output) -> anyhow::R
             one.granted_at.format("%Y-%m-%d %H:%M:%S UTC"),
             one.task,
             one.channel,
-            shown(one.address.as_str()),
+            shown(one.address.as_str(), shows_addresses),
             one.reason
         ));
     }
@@ -136,7 +135,7 @@ async fn list(store: &Store, shows_addresses: bool, output: Output) -> anyhow::R
             one.sent_at.format("%Y-%m-%d %H:%M:%S UTC"),
             one.task,
             one.channel,
-            shown(one.peer.as_str()),
+            shown(one.peer.as_str(), shows_addresses),
             one.dialogue,
             one.author,
             one.reason

@@ -7,6 +7,7 @@ use super::{
     Common, ExitStatus,
     failure::FORMAT_VERSION,
     output::{ListForm, Output},
+    values,
 };
 use crate::{
     clock,
@@ -31,11 +32,11 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Day, Part::Task, Part::Model])]
     by: Vec<Part>,
     /// Only the last so many days, today included
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_600))]
-    days: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = days)]
+    days: Option<i64>,
     /// At most so many sums [default: 50, or all for csv and json]
-    #[arg(long, value_name = "N")]
-    limit: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    limit: Option<u64>,
     /// How the sums are written
     #[arg(long, value_enum, default_value_t)]
     output: ListForm,
@@ -50,9 +51,15 @@ enum Part {
 }
 
 /// More than a screen or two is for a file.
-const HUMAN_LIMIT: u32 = 50;
+const HUMAN_LIMIT: u64 = 50;
 /// Years of days, tasks and models; an answer is held whole.
-const SUMS_MAX: u32 = 1_000_000;
+const SUMS_MAX: u64 = 1_000_000;
+/// A century.
+const DAYS_MAX: i64 = 36_600;
+
+fn days(text: &str) -> Result<i64, String> {
+    values::count_within(text, 1..=DAYS_MAX)
+}
 
 /// A sum for programs; amounts are exact decimals.
 #[derive(Serialize)]
@@ -85,7 +92,7 @@ pub(super) async fn run(
     let database = Database::open(&common.database()).await?;
     let parts: Vec<SpendingPart> = by.iter().map(|part| part.part()).collect();
     let since = days.and_then(|days| {
-        clock::now().date_naive().checked_sub_days(Days::new(u64::from(days) - 1))
+        clock::now().date_naive().checked_sub_days(Days::new(days.unsigned_abs().saturating_sub(1)))
     });
     let default = if *form == ListForm::Human { HUMAN_LIMIT } else { SUMS_MAX };
     let limit = limit.unwrap_or(default).min(SUMS_MAX);
@@ -95,7 +102,7 @@ pub(super) async fn run(
     // One more than is shown says whether there are more.
     let mut sums = sum(&parts, limit + 1).await?;
     let total = sum(&[], 1).await?;
-    let complete = u32::try_from(sums.len()).is_ok_and(|length| length <= limit);
+    let complete = sums.len() as u64 <= limit;
     sums.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let total = total.first();
     match form {

@@ -187,7 +187,7 @@ impl Store {
         task: Option<&TaskName>,
         since: Option<NaiveDate>,
         parts: &[SpendingPart],
-        at_most: u32,
+        at_most: u64,
     ) -> Result<Vec<SpendingSum>, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT CASE WHEN $1 THEN day END AS day, CASE WHEN $2 THEN task END AS task,
@@ -206,7 +206,7 @@ impl Store {
             parts.contains(&SpendingPart::Model),
             task.map(TaskName::as_str),
             since,
-            i64::from(at_most)
+            i64::try_from(at_most).unwrap_or(i64::MAX)
         )
         .fetch_all(&self.pool)
         .await?;

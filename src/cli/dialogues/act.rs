@@ -1,6 +1,6 @@
 //! `nuncio dialogue take`, `give-back`, `close` and `unblock`: one act on one dialogue.
 
-use super::{no_such_dialogue, sentence::why, words::shown_state};
+use super::{dialogue_id, no_such_dialogue, sentence::why, words::shown_state};
 use crate::{
     cli::{Common, ExitStatus, output::Output},
     config,
@@ -12,6 +12,7 @@ use crate::{
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The dialogue, by its number in `nuncio dialogues`
+    #[arg(value_parser = dialogue_id)]
     id: DialogueId,
     /// Why, for whoever reads the dialogue later
     #[arg(long, value_name = "TEXT")]

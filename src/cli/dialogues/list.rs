@@ -16,6 +16,7 @@ use crate::{
     cli::{
         Common, ExitStatus,
         output::{ListForm, Output, columns},
+        values,
     },
     clock,
     domain::{
@@ -34,8 +35,8 @@ waits whose last message nobody has answered: for the AI where the dialogue is
 open, else for an operator. `nuncio dialogue close` ends the waiting, too.
 
 Addresses are shown on a terminal; anywhere else only with --show-addresses,
-and without it people read the last two characters, and programs none. What was
-said is shown as it was said.
+and without it people read their end, and programs nothing. What was said is
+shown as it was said.
 
 The counts come first, of all states. They and each page are of their own
 moment. `<` are the person's words, `>` are ours.";
@@ -59,7 +60,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "ADDRESS", allow_negative_numbers = true)]
     person: Option<String>,
     /// At most so many dialogues [default: 50, or all for csv and json]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::count)]
     limit: Option<u64>,
     /// Show addresses also where no terminal is
     #[arg(long)]
@@ -139,6 +140,9 @@ pub(in crate::cli) async fn run(
             json.end(written.is_ok() && !lines.more)?;
             written?;
         }
+    }
+    if !shows_addresses && counts.states.values().any(|n| *n > 0) {
+        output.note("The addresses are masked; --show-addresses shows them.");
     }
     Ok(ExitStatus::Success)
 }

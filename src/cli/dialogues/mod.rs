@@ -14,7 +14,7 @@ pub(super) use self::{
     words::state_counts,
 };
 
-use super::{Common, ExitStatus, output::Output};
+use super::{Common, ExitStatus, failure::NotFound, output::Output};
 use crate::{domain::id::DialogueId, store::DialogueAct};
 
 #[derive(clap::Args, Debug)]
@@ -56,5 +56,10 @@ pub(super) async fn run(
 
 /// Of an id that nothing has.
 fn no_such_dialogue<T>(dialogue: DialogueId) -> anyhow::Result<T> {
-    anyhow::bail!("there is no dialogue {dialogue}; `nuncio dialogues` lists them")
+    Err(NotFound::new(format!("dialogue {dialogue}"), "`nuncio dialogues` lists them").into())
+}
+
+/// The number of a dialogue.
+fn dialogue_id(text: &str) -> Result<DialogueId, &'static str> {
+    text.trim().parse().map_err(|_| "write the number of a dialogue, as `17`")
 }

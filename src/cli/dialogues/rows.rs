@@ -243,8 +243,8 @@ mod tests {
         };
         let short = line(7, "spring", "12345678", "Как дела?\nЯ тут");
         let wanted = "\
-ID STATE    WAITS SPENT TASK   CHANNEL WHO LAST WORDS
-7  operator 3h    $0.12 spring spring  …78 < Как дела? Я тут
+ID STATE    WAITS SPENT TASK   CHANNEL WHO   LAST WORDS
+7  operator 3h    $0.12 spring spring  …5678 < Как дела? Я тут
 ";
         assert_eq!(table(&[short], 80, false, true), wanted);
         let long = "x".repeat(63);

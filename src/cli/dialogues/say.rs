@@ -4,7 +4,7 @@ use std::{io::Read as _, time::Duration};
 
 use anyhow::Context as _;
 
-use super::{no_such_dialogue, sentence::why};
+use super::{dialogue_id, no_such_dialogue, sentence::why};
 use crate::{
     channels::split_for,
     cli::{Common, ExitStatus, output::Output},
@@ -17,6 +17,7 @@ use crate::{
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The dialogue, by its number in `nuncio dialogues`
+    #[arg(value_parser = dialogue_id)]
     id: DialogueId,
     /// What to say; `-` reads it from standard input
     #[arg(allow_hyphen_values = true)]

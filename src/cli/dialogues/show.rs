@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    no_such_dialogue,
+    dialogue_id, no_such_dialogue,
     page::{Style, conversation, head},
     sentence::why,
 };
@@ -20,6 +20,7 @@ use crate::{
         failure::FORMAT_VERSION,
         output::{AnswerForm, Output, columns},
         sentence::wrapped_to,
+        values,
     },
     domain::{dialogue::MessageState, id::DialogueId, kind::ChannelKind},
     service::Database,
@@ -29,10 +30,11 @@ use crate::{
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The dialogue, by its number in `nuncio dialogues`
+    #[arg(value_parser = dialogue_id)]
     id: DialogueId,
     /// How many messages, the latest
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=MESSAGES_MAX))]
-    limit: u32,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
+    limit: i64,
     /// Show addresses and contacts also where no terminal is
     #[arg(long)]
     show_addresses: bool,
@@ -43,6 +45,10 @@ pub(super) struct Args {
 
 /// Years of a talkative person; an answer is held whole.
 const MESSAGES_MAX: i64 = 10_000;
+
+fn limit(text: &str) -> Result<i64, String> {
+    values::count_within(text, 1..=MESSAGES_MAX)
+}
 
 pub(super) async fn run(
     common: &Common,

@@ -112,7 +112,13 @@ fn operators_act_and_are_told_exactly_what_they_did() {
         assert!(ended.stderr.contains("there is no dialogue 4711"), "{ended:?}");
     }
     assert_eq!(desk.run("dialogue say 4711 hello").code, 1);
-    assert_eq!(desk.run("dialogue show nonsense").code, 64);
+    for line in ["show nonsense", "show 1 --limit 0", "take 99999999999999999999"] {
+        let ended = desk.run(&format!("dialogue {line}"));
+        assert_eq!(ended.code, 64, "{line}: {ended:?}");
+        let raw = ["invalid digit", "number too large", "is not in 1.."];
+        assert!(!raw.iter().any(|raw| ended.stderr.contains(raw)), "{line}: {ended:?}");
+        assert!(ended.stderr.contains("write "), "{line}: {ended:?}");
+    }
 }
 
 #[test]
