@@ -173,15 +173,6 @@ fn check_task(task: &ReadDocument, index: &Index) -> Vec<Diagnostic> {
         refer(task, index, path, kind, &mut found);
     }
     let format: Option<Format> = task.text("format").and_then(|text| text.parse().ok());
-    let is_hosted = |name: &str| {
-        index.channels.get(name).is_some_and(|known| known.kind.facts().way == Way::Hosted)
-    };
-    if format == Some(Format::Incoming)
-        && !task.texts("channels").iter().all(|(name, _)| is_hosted(name))
-    {
-        let message = "this version does not answer incoming messages yet: the task will wait";
-        found.push(warning(task, Code::NotSupported, task.span("format"), message.to_owned()));
-    }
     let suitable = check_channels(task, format, index, &mut found);
     if format == Some(Format::IncomingAndOutgoing) {
         check_opening(task, &suitable, &mut found);

@@ -133,6 +133,7 @@ impl Store {
                 LEFT JOIN probe ON probe.ai = t.fields->>'ai'
                 CROSS JOIN LATERAL (SELECT awake_ai(t.fields->>'ai') AS ai) awake
                 WHERE l.owner = $1 AND t.phase = 'in-progress' AND t.deleted_at IS NULL
+                    AND NOT (SELECT guarded FROM installation)
                     AND (l.blocked_class IS NULL OR l.blocked_until <= now())
                     AND d.held_fence IS DISTINCT FROM l.fence
                     AND coalesce(probe.ai, awake.ai) IS NOT NULL

@@ -39,6 +39,7 @@ impl Store {
             JOIN tasks t ON t.id = d.task_id
             LEFT JOIN resources ai ON ai.kind = 'Ai' AND ai.name = t.fields->>'ai'
             WHERE l.owner = $1 AND t.phase = 'in-progress' AND t.deleted_at IS NULL
+                AND NOT (SELECT guarded FROM installation)
                 AND (l.blocked_class IS NULL OR l.blocked_until <= now())
                 AND (NOT t.outgoing OR hours_open(t.hours_from_s, t.hours_to_s, t.timezone, now()))
             ORDER BY d.reminder_at LIMIT $2"#,

@@ -60,6 +60,7 @@ impl Store {
                 JOIN messages m ON m.channel = l.channel AND m.state = 'waiting'
                     AND m.ready_at <= clock_timestamp()
                 WHERE l.owner = $1 AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                    AND NOT (SELECT guarded FROM installation)
                     AND NOT EXISTS (SELECT FROM messages o WHERE o.dialogue_id = m.dialogue_id
                         AND (o.state = 'sending' OR o.state = 'waiting' AND o.id < m.id))
                 ORDER BY m.ready_at

@@ -143,7 +143,8 @@ mod tests {
         let manager = "apiVersion: nuncio/v1\nkind: Manager\nmetadata: {name: anna}\n\
             spec: {fullName: Anna, persona: x}\n";
         let ai = "apiVersion: nuncio/v1\nkind: Ai\nmetadata: {name: sales}\n\
-            spec: {model: m, instructions: x, prices: {inputPerMillionTokens: 1, outputPerMillionTokens: 1}}\n";
+            spec: {model: m, instructions: x, prices: {inputPerMillionTokens: 1, outputPerMillionTokens: 1}, \
+            disclosure: x}\n";
         let task = "apiVersion: nuncio/v1\nkind: Task\nmetadata: {name: web}\n\
             spec: {type: web, format: incoming, channels: [site], managers: [anna], ai: sales, \
             spendingLimitPerDialogue: 1}\n";
