@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Common, ExitStatus, output::Output, signals::Signals};
 use crate::{
     clock, config,
+    hosting::WebOptions,
     integrations::{NoticeUrl, Notifier},
     plan::render_human,
     reconcile::{Audience, BranchName, Follower, GitUrl, Reconciled, Remote, UrlOrigin},
     server::PublicUrl,
-    service::{self, Database, WatchOptions, WebOptions},
+    service::{self, Database, WatchOptions},
 };
 
 #[derive(clap::Args, Debug)]
