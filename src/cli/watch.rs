@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     clock, config,
+    hosting::WebOptions,
     integrations::{NoticeUrl, Notifier},
     plan::render_human,
     reconcile::{Audience, BranchName, Follower, GitUrl, Reconciled, Remote, UrlOrigin},
     server::PublicUrl,
-    service::{self, Database, WatchOptions, WebOptions},
+    service::{self, Database, WatchOptions},
 };
 
 #[derive(clap::Args, Debug)]

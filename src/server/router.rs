@@ -49,6 +49,11 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    if let Some(problem) = unexplained(&response) {
+        let allowed = response.headers_mut().remove(header::ALLOW);
+        response = problem.into_response();
+        response.headers_mut().extend(allowed.map(|allowed| (header::ALLOW, allowed)));
+    }
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -60,6 +65,20 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// What the framework refuses by itself, such as a query that is none, in the form of our own refusals.
+fn unexplained(response: &Response) -> Option<Problem> {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let status = response.status();
+    (is_plain && status.is_client_error()).then(|| {
+        let (code, detail) = match status {
+            StatusCode::METHOD_NOT_ALLOWED => ("not-allowed", "that is not done here"),
+            _ => ("bad-request", "the address is not what is expected here"),
+        };
+        Problem::new(status, code, detail)
+    })
 }
 
 /// The body of a request as JSON: of limited length, and within a limited time.

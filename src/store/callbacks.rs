@@ -59,7 +59,7 @@ impl Store {
             r#"WITH head AS (
                 SELECT due.position FROM lanes l CROSS JOIN LATERAL (
                     SELECT c.position FROM callbacks c
-                    WHERE c.channel = l.channel AND c.state = 'due' AND c.due_at <= clock_timestamp()
+                    WHERE c.channel = l.channel AND c.state = 'due' AND c.due_at <= now()
                         AND NOT EXISTS (SELECT FROM callbacks o WHERE o.dialogue_id = c.dialogue_id
                             AND o.state = 'due' AND o.position < c.position)
                     ORDER BY c.due_at LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -103,9 +103,9 @@ impl Store {
         let DueCallback { position, lease, channel, .. } = callback;
         match end {
             CallbackEnd::Delivered => {
+                // The message itself is the record.
                 sqlx::query!(
-                    "UPDATE callbacks SET state = 'delivered', due_at = NULL, reason = NULL
-                    WHERE position = $1 AND lease = $2 AND state = 'due'",
+                    "DELETE FROM callbacks WHERE position = $1 AND lease = $2 AND state = 'due'",
                     position.0,
                     lease
                 )

@@ -121,6 +121,11 @@ fn what_is_no_message_is_refused() {
         (422, post(path).json(&json!({"text": "x".repeat(4001)}))),
         (422, post(path).json(&json!({"text": " "}))),
         (404, caller.call(Method::GET, "shop-api/dialogues/anna")),
+        (404, caller.call(Method::GET, "shop-api/nothing")),
+        (400, caller.call(Method::GET, "shop-api/messages?after=x")),
+        (400, caller.call(Method::GET, "shop-api/messages?wait=-1")),
+        (400, caller.call(Method::GET, "shop-api/dialogues/%FF")),
+        (405, caller.call(Method::DELETE, "shop-api/messages")),
     ] {
         let (got, problem) = caller.run(request);
         assert_eq!(got, status, "{problem}");

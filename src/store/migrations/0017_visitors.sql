@@ -20,7 +20,7 @@ ALTER TABLE messages ADD COLUMN position bigint;
 CREATE INDEX messages_shown ON messages (dialogue_id, position) WHERE position IS NOT NULL;
 CREATE INDEX messages_to_poll ON messages (channel, position) WHERE position IS NOT NULL AND author <> 'person';
 
--- Messages of ours that are posted to the system behind an `api` channel.
+-- Messages of ours that are to be posted to the system behind an `api` channel, until it has taken them.
 CREATE TABLE callbacks (
     position bigint PRIMARY KEY,
     channel text NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE callbacks (
     -- Rises with each lease; an outcome under an older one changes nothing.
     lease bigint NOT NULL DEFAULT 0,
     reason text,
-    CONSTRAINT callback_state_is_known CHECK (state IN ('due', 'delivered', 'dead')),
+    CONSTRAINT callback_state_is_known CHECK (state IN ('due', 'dead')),
     CONSTRAINT due_iff_it_has_a_time CHECK ((due_at IS NOT NULL) = (state = 'due'))
 );
 CREATE INDEX callbacks_due ON callbacks (channel, due_at) WHERE state = 'due';
