@@ -116,7 +116,8 @@ impl Store {
         let rows = sqlx::query!(
             r#"WITH probe AS (
                 -- A single dialogue asks whether it is back; the others wait for its answer.
-                UPDATE ai_rests r SET not_before = now() + make_interval(secs =>
+                -- It counts as failed until it is back.
+                UPDATE ai_rests r SET failures = failures + 1, not_before = now() + make_interval(secs =>
                     least($4::float8, $3::float8 * power(2, least(failures, 20))))
                 WHERE r.not_before <= now() AND EXISTS (
                     SELECT FROM dialogues d JOIN lanes l ON l.channel = d.channel AND l.owner = $1
@@ -344,15 +345,15 @@ impl Store {
         sqlx::query!(
             "INSERT INTO ai_rests (ai, failures, not_before, class, reason)
             VALUES ($1, 1, now() + coalesce($4, make_interval(secs => $5)), $2, $3)
-            ON CONFLICT (ai) DO UPDATE SET failures = ai_rests.failures + 1, class = excluded.class,
-                reason = excluded.reason, not_before = now() + coalesce($4, make_interval(secs =>
-                    least($6::float8, $5::float8 * power(2, least(ai_rests.failures, 20)))))",
+            -- The calls of one outage fail together, and count once.
+            ON CONFLICT (ai) DO UPDATE SET class = excluded.class, reason = excluded.reason,
+                not_before = CASE WHEN $4::interval IS NULL THEN ai_rests.not_before
+                    ELSE greatest(ai_rests.not_before, excluded.not_before) END",
             ai,
             class,
             kept(reason),
             after.map(interval),
-            BACKOFF_FIRST_S,
-            BACKOFF_MAX_S
+            BACKOFF_FIRST_S
         )
         .execute(&self.pool)
         .await?;

@@ -13,6 +13,7 @@ mod commands;
 mod conditions;
 mod contract;
 mod convergence;
+mod dialogues;
 mod doctor;
 mod following;
 mod forecasting;

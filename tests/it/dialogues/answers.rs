@@ -1,0 +1,198 @@
+//! What the AI's answers come to: replies, hand-overs, limits, and the books.
+
+use std::time::Duration;
+
+use super::{PATIENCE, Stage};
+use crate::support::wait_until;
+
+/// Nothing is being answered, and nothing waits to be said.
+const QUIET: &str =
+    "SELECT NOT EXISTS (SELECT FROM dialogues WHERE due_at IS NOT NULL OR held_fence IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM messages WHERE state IN ('waiting', 'sending'))";
+
+fn wait_for(stage: &Stage, query: &str, wanted: &str) {
+    wait_until(query, PATIENCE, || {
+        let value = stage.database.value(query);
+        (value == wanted, value)
+    });
+}
+
+/// What was said to a visitor, in order.
+fn said(stage: &Stage, visitor: &str) -> String {
+    stage.database.value(&format!(
+        "SELECT coalesce(string_agg(m.author || ': ' || m.text, E'\\n' ORDER BY m.id), '') FROM messages m
+        JOIN dialogues d ON d.id = m.dialogue_id WHERE d.peer = '{visitor}' AND m.state = 'sent'"
+    ))
+}
+
+fn state(stage: &Stage, visitor: &str) -> String {
+    stage.database.value(&format!(
+        "SELECT state || ': ' || coalesce(state_reason, '') FROM dialogues WHERE peer = '{visitor}'"
+    ))
+}
+
+#[test]
+fn a_dialogue_is_answered_and_its_books_are_the_ais() {
+    let stage = Stage::new(Duration::ZERO, "1", "");
+    let watch = stage.watch();
+    for (visitor, words) in [
+        ("asks", "What does it cost?"),
+        ("agrees", "I agree, call me: +7 912 345-67-89"),
+        ("wants-a-human", "I want to talk to a human, please"),
+        ("refuses", "I am not interested"),
+    ] {
+        stage.write(visitor, 1, words);
+    }
+    // A burst is answered once.
+    for number in 1..=5 {
+        stage.write("bursts", number, "and what about the price?");
+    }
+    wait_for(&stage, "SELECT count(*) FROM dialogues WHERE waiting_since IS NOT NULL", "1");
+    wait_for(&stage, QUIET, "true");
+    let asks = said(&stage, "asks");
+    assert!(asks.starts_with("ai: I am a virtual assistant."), "{asks}");
+    assert_eq!(state(&stage, "asks"), "open: ");
+    assert!(state(&stage, "agrees").starts_with("succeeded"), "{}", state(&stage, "agrees"));
+    assert!(state(&stage, "refuses").starts_with("closed"), "{}", state(&stage, "refuses"));
+    assert!(state(&stage, "wants-a-human").starts_with("with-operator"));
+    assert_eq!(said(&stage, "wants-a-human"), "handover: A colleague will go on.");
+    assert_eq!(said(&stage, "bursts").matches("ai: ").count(), 1, "{}", said(&stage, "bursts"));
+    // The second answer has no disclosure any more.
+    stage.write("asks", 2, "Where are you?");
+    wait_for(
+        &stage,
+        "SELECT count(*) FROM messages m JOIN dialogues d ON d.id = m.dialogue_id
+        WHERE d.peer = 'asks' AND m.author = 'ai' AND m.state = 'sent'",
+        "2",
+    );
+    assert_eq!(said(&stage, "asks").matches("virtual assistant").count(), 1);
+    wait_for(&stage, QUIET, "true");
+    watch.kill();
+    let billed: i64 = stage.billed();
+    let booked = "SELECT sum(cost) FROM ai_calls";
+    assert_eq!(stage.database.value(booked), billed.to_string());
+    assert_eq!(stage.database.value("SELECT sum(spent) FROM dialogues"), billed.to_string());
+    assert_eq!(stage.database.value("SELECT sum(spent) FROM spending"), billed.to_string());
+    let events = "SELECT string_agg(event, ' ' ORDER BY event) FROM dialogue_events
+        WHERE event IN ('success', 'contact-obtained')";
+    assert_eq!(stage.database.value(events), "contact-obtained success");
+}
+
+#[test]
+fn what_must_not_be_sent_goes_to_an_operator() {
+    let stage = Stage::new(Duration::ZERO, "1", "");
+    let watch = stage.watch();
+    for fault in ["ai-empty", "ai-cut-off", "ai-refusal", "ai-filtered", "ai-question-filtered"] {
+        stage.write(fault, 1, &format!("Tell me about {fault}"));
+    }
+    wait_for(&stage, "SELECT count(*) FROM dialogues WHERE state = 'with-operator'", "5");
+    wait_for(&stage, QUIET, "true");
+    watch.kill();
+    let said = stage.database.value(
+        "SELECT string_agg(DISTINCT author || ': ' || text, ' ') FROM messages WHERE author <> 'person'",
+    );
+    assert_eq!(said, "handover: A colleague will go on.");
+}
+
+#[test]
+fn a_failing_ai_loses_no_dialogue() {
+    let stage = Stage::new(Duration::ZERO, "1", "");
+    let watch = stage.watch();
+    for fault in ["ai-429", "ai-500", "ai-503", "ai-withheld", "ai-garbage"] {
+        stage.write(fault, 1, &format!("Tell me about {fault}"));
+    }
+    wait_for(
+        &stage,
+        "SELECT count(DISTINCT dialogue_id) FROM messages WHERE author = 'ai' AND state = 'sent'",
+        "5",
+    );
+    wait_for(&stage, QUIET, "true");
+    wait_for(&stage, "SELECT count(*) FROM ai_rests", "0");
+    watch.kill();
+    // What may have been billed without an answer stays spent.
+    let booked: i64 = stage.database.value("SELECT sum(spent) FROM dialogues").parse().unwrap();
+    assert!(booked >= stage.billed(), "{booked} is booked, {} was billed", stage.billed());
+}
+
+#[test]
+fn a_limit_blocks_its_dialogue_and_only_an_act_unblocks_it() {
+    let stage = Stage::new(Duration::ZERO, "0.006", "");
+    let watch = stage.watch();
+    let mut number = 0;
+    wait_until("the limit is reached", PATIENCE, || {
+        let state = state_or_nothing(&stage, "talks");
+        if state != "blocked" && stage.database.value(QUIET) == "true" {
+            number += 1;
+            stage.write("talks", number, "And what else? Please tell me more about it.");
+        }
+        (state == "blocked", state)
+    });
+    wait_for(&stage, QUIET, "true");
+    assert!(said(&stage, "talks").ends_with("handover: A colleague will go on."));
+    stage.write("talks", 900, "Are you still there?");
+    wait_for(&stage, QUIET, "true");
+    let silent = said(&stage, "talks");
+    assert!(silent.ends_with("handover: A colleague will go on."), "{silent}");
+    let limit = "SELECT spent <= 6000 FROM dialogues";
+    assert_eq!(stage.database.value(limit), "true");
+    assert!(stage.billed() <= 6_000, "{}", stage.billed());
+    let unblocked = stage.program(&["dialogue", "unblock", "1", "--add", "0.02"]).run();
+    assert_eq!(unblocked.code, 0, "{unblocked:?}");
+    wait_until("the AI goes on", PATIENCE, || {
+        let said = said(&stage, "talks");
+        (!said.ends_with("handover: A colleague will go on."), said)
+    });
+    watch.kill();
+}
+
+fn state_or_nothing(stage: &Stage, visitor: &str) -> String {
+    stage.database.value(&format!(
+        "SELECT coalesce((SELECT state FROM dialogues WHERE peer = '{visitor}'), '')"
+    ))
+}
+
+#[test]
+fn fifty_messages_at_once_over_processes_that_are_killed_stay_within_the_limit() {
+    let stage = Stage::new(Duration::from_millis(150), "0.05", "");
+    let mut watches: Vec<_> = (0..3).map(|_| Some(stage.watch())).collect();
+    let mut number = 0;
+    // Any numbers would do; these kill each process at some time, and often the one that answers.
+    for round in [0_usize, 2, 1, 1, 0, 2, 0, 1, 2, 0] {
+        let burst: Vec<usize> = (number..number + 50).collect();
+        number += 50;
+        stage.runtime.block_on(async {
+            let writing = burst.iter().map(|number| {
+                super::write(&stage.store, "one", *number, "And what else? Tell me more.")
+            });
+            futures_util::future::join_all(writing).await;
+        });
+        let answers = stage.database.value("SELECT count(*) FROM ai_calls");
+        wait_until("an answer is begun", PATIENCE, || {
+            let now = stage.database.value("SELECT count(*) FROM ai_calls");
+            let blocked = state_or_nothing(&stage, "one") == "blocked";
+            (blocked || now != answers, now)
+        });
+        watches[round].take().unwrap().kill();
+        watches[round] = Some(stage.watch());
+    }
+    wait_until("nothing hangs", PATIENCE, || {
+        let quiet = stage.database.value(QUIET);
+        (quiet == "true", stage.database.value("SELECT row_to_json(d)::text FROM dialogues d"))
+    });
+    for watch in watches.into_iter().flatten() {
+        watch.kill();
+    }
+    assert!(stage.billed() <= 50_000, "{} was billed", stage.billed());
+    assert!(stage.billed() > 0);
+    let booked: i64 = stage.database.value("SELECT sum(spent) FROM dialogues").parse().unwrap();
+    assert!((stage.billed()..=50_000).contains(&booked), "{booked} of {}", stage.billed());
+    assert_eq!(
+        stage.database.value("SELECT count(*) FROM messages WHERE author = 'person'"),
+        "500"
+    );
+    // No answer was said twice.
+    let twice =
+        "SELECT count(*) FROM (SELECT turn FROM messages WHERE author = 'ai' AND state = 'sent'
+        GROUP BY turn HAVING count(*) > 1) t";
+    assert_eq!(stage.database.value(twice), "0");
+}

@@ -1,0 +1,140 @@
+//! Dialogues under failure: what is spent, who speaks, and that nothing hangs.
+
+mod answers;
+mod crashes;
+mod takeovers;
+
+use std::time::Duration;
+
+use nuncio::{
+    domain::{
+        address::Address,
+        dialogue::{Delivery, Received},
+        id::{ChannelName, ExecutorId},
+        resource::Prices,
+    },
+    store::{Parcel, Presence, Store, Sweep},
+};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::support::{Folder, Program, Providers, Running, TestDatabase};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A chat page with a task, an AI that is rehearsed, and a database.
+struct Stage {
+    folder: Folder,
+    database: TestDatabase,
+    providers: Providers,
+    runtime: Runtime,
+    store: Store,
+}
+
+impl Stage {
+    /// With an AI that thinks for so long, and a limit for each dialogue.
+    fn new(delay: Duration, limit: &str, ai: &str) -> Self {
+        let (folder, database) = (Folder::new(), TestDatabase::new());
+        let providers = Providers::start(delay, true);
+        folder.write("all.yaml", &manifests(&providers.ai_endpoint(), limit, ai));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .unwrap();
+        let store = runtime.block_on(database.store());
+        let stage = Self { folder, database, providers, runtime, store };
+        let applied = stage.program(&["apply", "--auto-approve"]).run();
+        assert_eq!(applied.code, 0, "{applied:?}");
+        stage
+    }
+
+    fn program(&self, arguments: &[&str]) -> Program {
+        Program::new(self.folder.root(), arguments)
+            .database(&self.database)
+            .env("AI_KEY", Providers::secret("sales", "apiKey"))
+    }
+
+    fn watch(&self) -> Running {
+        self.program(&["watch"]).start()
+    }
+
+    /// A statement as nuncio's own, from within the runtime.
+    async fn run(&self, statement: &'static str) {
+        let url = self.database.url();
+        let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    }
+
+    /// What the AI's server has billed, by its own journal.
+    fn billed(&self) -> i64 {
+        let price = |text: &str| text.parse().unwrap();
+        let prices = Prices { input: price("1"), cached_input: price("1"), output: price("2") };
+        self.providers.ai_journal().iter().map(|entry| entry.billed(&prices).micros()).sum()
+    }
+
+    /// The visitor writes; each message has its own number.
+    fn write(&self, visitor: &str, number: usize, text: &str) {
+        self.runtime.block_on(write(&self.store, visitor, number, text));
+    }
+}
+
+async fn write(store: &Store, visitor: &str, number: usize, text: &str) {
+    let received = [Received {
+        peer: Address::from_stored(visitor.to_owned()),
+        at: None,
+        what: Delivery::Message { id: format!("{visitor}-{number}"), text: text.to_owned() },
+    }];
+    let channel: ChannelName = "site".parse().unwrap();
+    let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
+    assert_eq!(store.receive(&parcel).await.unwrap().fresh, 1);
+}
+
+/// An executor without loops: the test itself leases, answers and permits.
+async fn executor(store: &Store) -> (ExecutorId, Presence) {
+    let id = ExecutorId(Uuid::new_v4());
+    let presence = store.register_executor(id, "here", 1).await.unwrap();
+    assert!(matches!(store.sweep_lanes(id).await.unwrap(), Sweep::Holds { .. }));
+    (id, presence)
+}
+
+fn manifests(ai_endpoint: &str, limit: &str, ai: &str) -> String {
+    format!(
+        "apiVersion: nuncio/v1
+kind: Manager
+metadata: {{name: anna}}
+spec: {{fullName: Anna Petrova, persona: Friendly.}}
+---
+apiVersion: nuncio/v1
+kind: Ai
+metadata: {{name: sales}}
+spec:
+  endpoint: {ai_endpoint}
+  model: gpt-5-mini
+  apiKey: {{env: AI_KEY}}
+  instructions: Sell.
+  maxOutputTokens: 100
+  disclosure: I am a virtual assistant.
+  handover: A colleague will go on.
+  prices: {{inputPerMillionTokens: 1, outputPerMillionTokens: 2}}
+{ai}
+---
+apiVersion: nuncio/v1
+kind: Channel
+metadata: {{name: site}}
+spec: {{kind: page-messenger}}
+---
+apiVersion: nuncio/v1
+kind: Task
+metadata: {{name: web}}
+spec:
+  type: web
+  format: incoming
+  channels: [site]
+  managers: [anna]
+  ai: sales
+  spendingLimitPerDialogue: {limit}
+  state: running
+"
+    )
+}

@@ -1,0 +1,80 @@
+//! Takeovers at every moment of an answer: after their commit the AI says nothing.
+
+use std::time::Duration;
+
+use nuncio::{
+    domain::{dialogue::Author, id::ExecutorId},
+    store::{Answer, Committed, DialogueAct, DialogueActed, HeldTurn, Store, Sweep},
+};
+
+use super::{Stage, executor, write};
+
+const DIALOGUES: usize = 100;
+const ROUNDS: usize = 100;
+
+/// A word of the AI whose permit is later than the takeover that was in force.
+const SPOKEN_OVER: &str = "SELECT count(*) FROM messages m CROSS JOIN LATERAL (
+        SELECT e.event FROM dialogue_events e
+        WHERE e.dialogue_id = m.dialogue_id AND e.event IN ('with-operator', 'open') AND e.at <= m.sending_at
+        ORDER BY e.id DESC LIMIT 1
+    ) last WHERE m.author = 'ai' AND m.state = 'sent' AND last.event = 'with-operator'";
+
+#[test]
+fn ten_thousand_takeovers_let_no_word_of_the_ai_pass() {
+    let stage = Stage::new(Duration::ZERO, "1", "");
+    stage.runtime.block_on(async {
+        let store = &stage.store;
+        let (id, _presence) = executor(store).await;
+        for round in 0..ROUNDS {
+            for visitor in 0..DIALOGUES {
+                write(store, &format!("v{visitor}"), round, "Hello").await;
+            }
+            stage.run("UPDATE dialogues SET due_at = now()").await;
+            // A heartbeat.
+            assert!(matches!(store.sweep_lanes(id).await.unwrap(), Sweep::Holds { .. }));
+            let turns = store.lease_turns(id, DIALOGUES).await.unwrap();
+            assert_eq!(turns.len(), DIALOGUES, "round {round}");
+            let both = turns.iter().enumerate().map(|(number, turn)| async move {
+                // Each at another moment, from before the commit of the answer to after its permit.
+                let moment = (number * 37 + round * 11) % 40;
+                tokio::join!(answer(store, id, turn), take(store, turn, moment));
+            });
+            futures_util::future::join_all(both).await;
+            drop(store.permit_replies(id, DIALOGUES).await.unwrap());
+            for turn in &turns {
+                let back =
+                    store.act_on_dialogue(turn.dialogue, DialogueAct::GiveBack, "anna", None);
+                assert!(matches!(back.await.unwrap(), DialogueActed::Done { .. }));
+            }
+        }
+    });
+    assert_eq!(stage.database.value(SPOKEN_OVER), "0");
+    let count = |state: &str| -> u32 {
+        let query =
+            format!("SELECT count(*) FROM messages WHERE author = 'ai' AND state = '{state}'");
+        stage.database.value(&query).parse().unwrap()
+    };
+    let taken = "SELECT count(*) FROM dialogue_events WHERE event = 'with-operator'";
+    assert_eq!(stage.database.value(taken), (DIALOGUES * ROUNDS).to_string());
+    // The takeovers met answers before and after their permit; else nothing was tried.
+    assert!(count("sent") > 100, "{} were sent", count("sent"));
+    assert!(count("discarded") > 100, "{} were discarded", count("discarded"));
+    assert_eq!(count("waiting"), 0);
+}
+
+async fn answer(store: &Store, executor: ExecutorId, turn: &HeldTurn) {
+    let texts = vec![(Author::Ai, "Good day".to_owned())];
+    let answer = Answer { texts, ..Answer::default() };
+    // Taken, or void because the operator was first.
+    let (Committed::Taken | Committed::Void) = store.commit_answer(turn, &answer).await.unwrap();
+    drop(store.permit_replies(executor, DIALOGUES).await.unwrap());
+}
+
+async fn take(store: &Store, turn: &HeldTurn, moment: usize) {
+    for _ in 0..moment {
+        tokio::task::yield_now().await;
+    }
+    let taken =
+        store.act_on_dialogue(turn.dialogue, DialogueAct::Take, "anna", None).await.unwrap();
+    assert!(matches!(taken, DialogueActed::Done { .. }), "{taken:?}");
+}
