@@ -196,3 +196,123 @@ fn fifty_messages_at_once_over_processes_that_are_killed_stay_within_the_limit()
         GROUP BY turn HAVING count(*) > 1) t";
     assert_eq!(stage.database.value(twice), "0");
 }
+
+#[test]
+fn an_answer_outlives_the_connections_and_the_books_hold() {
+    let stage = Stage::new(Duration::from_millis(1500), "1", "");
+    let watch = stage.watch();
+    stage.write("one", 1, "What does it cost?");
+    wait_for(&stage, "SELECT count(*) > 0 FROM ai_calls WHERE settled_at IS NULL", "true");
+    // The executor's session goes too: its lease is lost while the AI still thinks.
+    stage.database.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    wait_for(&stage, "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'", "1");
+    wait_for(&stage, QUIET, "true");
+    wait_for(&stage, "SELECT count(*) FROM ai_calls WHERE settled_at IS NULL", "0");
+    watch.kill();
+    assert_eq!(
+        stage.database.value("SELECT sum(spent) FROM dialogues"),
+        stage.billed().to_string()
+    );
+    assert_eq!(said(&stage, "one").matches("ai: ").count(), 1, "{}", said(&stage, "one"));
+}
+
+#[test]
+fn a_fallback_answers_while_the_ai_rests() {
+    let stage = Stage::new(
+        Duration::ZERO,
+        "1",
+        "  fallback: spare
+---
+apiVersion: nuncio/v1
+kind: Ai
+metadata: {name: spare}
+spec:
+  endpoint: http://127.0.0.1:9/v1
+  model: spare-model
+  instructions: Sell.
+  disclosure: I am a virtual assistant.
+  prices: {inputPerMillionTokens: 1, outputPerMillionTokens: 2}
+",
+    );
+    // The first does not answer, and the spare one is where the first was said to be.
+    let swapped = std::fs::read_to_string(stage.folder.tasks().join("all.yaml")).unwrap();
+    let real = stage.providers.ai_endpoint();
+    let swapped = swapped
+        .replace(&real, "HERE")
+        .replace("http://127.0.0.1:9/v1", &real)
+        .replace("HERE", "http://127.0.0.1:9/v1")
+        .replace("  model: spare-model", "  model: gpt-5-mini\n  apiKey: {env: AI_KEY}");
+    stage.folder.write("all.yaml", &swapped);
+    let watch = stage.watch();
+    stage.write("one", 1, "What does it cost?");
+    wait_for(&stage, "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'", "1");
+    wait_for(&stage, "SELECT string_agg(ai, ' ') FROM ai_rests", "sales");
+    watch.kill();
+    let asked = "SELECT string_agg(DISTINCT ai, ' ') FROM ai_calls WHERE cost > 0";
+    assert_eq!(stage.database.value(asked), "spare");
+}
+
+#[test]
+fn a_silent_person_is_reminded_until_they_write() {
+    let reminders = "  reminders:\n    - {after: 1h, text: Are you there?}\n    - {after: 3h, text: Still there?}\n";
+    let stage = Stage::new(Duration::ZERO, "1", reminders);
+    let watch = stage.watch();
+    stage.write("one", 1, "What does it cost?");
+    let reminded = "SELECT count(*) FROM messages WHERE author = 'reminder' AND state = 'sent'";
+    wait_for(&stage, "SELECT count(*) FROM dialogues WHERE reminder_at IS NOT NULL", "1");
+    for count in ["1", "2"] {
+        let soon = "SELECT reminder_at - now() BETWEEN interval '59 min' AND interval '2 h' FROM dialogues";
+        assert_eq!(stage.database.value(soon), "true");
+        stage.database.run("UPDATE dialogues SET reminder_at = now()");
+        wait_for(&stage, reminded, count);
+    }
+    let next = "SELECT coalesce(reminder_at::text, 'none') FROM dialogues";
+    assert_eq!(stage.database.value(next), "none");
+    // Whoever has written is not reminded of it.
+    stage.write("one", 2, "Where are you?");
+    wait_for(&stage, "SELECT count(*) FROM dialogues WHERE reminder_at IS NOT NULL", "1");
+    stage.write("one", 3, "I agree");
+    wait_for(&stage, "SELECT state FROM dialogues", "succeeded");
+    assert_eq!(stage.database.value(next), "none");
+    watch.kill();
+    assert_eq!(stage.database.value(reminded), "2");
+}
+
+#[test]
+fn a_paused_task_answers_nobody_until_it_goes_on() {
+    let stage = Stage::new(Duration::ZERO, "1", "");
+    let path = stage.folder.tasks().join("all.yaml");
+    let manifests = std::fs::read_to_string(path).unwrap();
+    let watch = stage.watch();
+    stage.write("one", 1, "What does it cost?");
+    wait_for(&stage, "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'", "1");
+    stage.folder.write("all.yaml", &manifests.replace("state: running", "state: paused"));
+    wait_for(&stage, "SELECT phase FROM tasks", "stopped");
+    stage.write("one", 2, "Are you there?");
+    wait_for(&stage, "SELECT count(*) FROM dialogues WHERE due_at < now() - interval '1 s'", "1");
+    stage.folder.write("all.yaml", &manifests);
+    wait_for(&stage, "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'", "2");
+    watch.kill();
+}
+
+#[test]
+fn a_long_dialogue_is_summarised_and_goes_on() {
+    let stage = Stage::new(Duration::ZERO, "5", "");
+    let watch = stage.watch();
+    let long = "I have read all of it and have another question. ".repeat(300);
+    for number in 1..=4 {
+        stage.write("one", number, &format!("{long} What does it cost?"));
+        let answered = "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'";
+        wait_for(&stage, answered, &number.to_string());
+    }
+    watch.kill();
+    let kept = "SELECT summary IS NOT NULL AND summary_until < (SELECT max(id) FROM messages)
+        AND length(summary) < 5000 FROM dialogues";
+    assert_eq!(stage.database.value(kept), "true");
+    // What was summarised is not paid for again and again.
+    let dearest = "SELECT max(input_tokens) < 60000 FROM ai_calls";
+    assert_eq!(stage.database.value(dearest), "true");
+}
