@@ -13,6 +13,7 @@ pub mod rehearsal;
 pub mod server;
 pub mod cli;
 pub mod service;
+pub mod connectors;
 pub mod hosting;
 pub mod config;
 pub mod clock;

@@ -12,14 +12,13 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    channels, clock, config,
+    clock, config,
+    connectors::{ai_connector, connector, report_connector},
     domain::id::{ExecutorId, WatchId},
     executor::{
-        AiConnector, BackupGuard, Callbacks, Connector, Conversations, Executor, Identity,
-        Receiver, ReportConnector, Reports,
+        BackupGuard, Callbacks, Connector, Conversations, Executor, Identity, Receiver, Reports,
     },
     hosting::{WebOptions, host_channels},
-    integrations, intelligence,
     plan::Plan,
     reconcile::{
         Announcements, Announcer, Audience, Controller, Follower, ReconcileError, Reconciled,
@@ -160,7 +159,7 @@ pub async fn rehearse(
     let rehearsal = start_providers(journal, &providers_end, &tracker).await?;
     tracker.close();
     let loops = TaskTracker::new();
-    let connector = connector(Some(rehearsal.clone()))?;
+    let connector = connector(Some(&rehearsal))?;
     let web = WebOptions::default();
     host_channels(&store, &web, Some(&rehearsal), &connector, &shutdown, &loops).await?;
     start_executor(&store, connector, Some(&rehearsal), &loops, &shutdown)?;
@@ -181,10 +180,10 @@ fn start_executor(
 ) -> anyhow::Result<()> {
     let executor = Executor::new(store.clone(), connector, identity());
     let held = executor.held();
-    let ais = ai_connector(rehearsal.cloned())?;
+    let ais = ai_connector(rehearsal)?;
     let conversations = Conversations::new(store.clone(), ais, held.clone(), shutdown.clone());
     let receiver = Receiver::new(store.clone(), held);
-    let reports = Reports::new(store.clone(), report_connector(rehearsal.cloned())?);
+    let reports = Reports::new(store.clone(), report_connector(rehearsal)?);
     loops.spawn(executor.run(shutdown.clone()));
     loops.spawn(conversations.run(shutdown.clone()));
     loops.spawn(receiver.run(shutdown.clone()));
@@ -262,7 +261,7 @@ pub async fn watch(
     if let Some(embedded) = &database.embedded {
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
-    let connector = connector(rehearsal.clone())?;
+    let connector = connector(rehearsal.as_ref())?;
     host_channels(&store, &web, rehearsal.as_ref(), &connector, &shutdown, &loops).await?;
     if !rehearse {
         // A rehearsal tells nobody.
@@ -320,75 +319,6 @@ async fn keep_server(embedded: Arc<Embedded>, shutdown: CancellationToken) {
             }
         }
     }
-}
-
-/// What it takes to call the real providers.
-pub fn live_connector() -> anyhow::Result<Connector> {
-    connector(None)
-}
-
-fn connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<Connector> {
-    let http = channels::Http::new()?;
-    Ok(match rehearsal {
-        Some(rehearsal) => Connector {
-            http,
-            find_secret: Arc::new(|channel, credential, _| {
-                Ok(Rehearsal::secret(channel.as_str(), credential))
-            }),
-            find_endpoint: Arc::new(move |kind| rehearsal.endpoint(kind)),
-        },
-        None => Connector {
-            http,
-            find_secret: Arc::new(|_, _, reference| {
-                config::secret(reference).map_err(|missing| missing.to_string())
-            }),
-            find_endpoint: Arc::new(|_| None),
-        },
-    })
-}
-
-/// What it takes to ask the AIs, or a rehearsal's.
-fn ai_connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<AiConnector> {
-    let http = intelligence::AiHttp::new()?;
-    Ok(match rehearsal {
-        Some(rehearsal) => AiConnector {
-            http,
-            find_key: Arc::new(|ai, _| Ok(Rehearsal::secret(ai, "apiKey"))),
-            find_endpoint: Arc::new(move || Some(rehearsal.ai_endpoint())),
-        },
-        None => AiConnector {
-            http,
-            find_key: Arc::new(|_, reference| {
-                config::secret(reference).map_err(|missing| missing.to_string())
-            }),
-            find_endpoint: Arc::new(|| None),
-        },
-    })
-}
-
-/// What it takes to report to integrations, or to a rehearsal's.
-fn report_connector(rehearsal: Option<Rehearsal>) -> anyhow::Result<ReportConnector> {
-    let (http, clock) = (integrations::Http::new()?, clock::now);
-    Ok(match rehearsal {
-        Some(rehearsal) => ReportConnector {
-            http,
-            find_secret: Arc::new(|integration, credential, _| {
-                Ok(Rehearsal::integration_secret(integration.as_str(), credential))
-            }),
-            find_endpoint: Arc::new(move |integration, kind| {
-                Some(rehearsal.integration_url(kind, integration.as_str()))
-            }),
-            clock,
-        },
-        None => ReportConnector {
-            http,
-            find_secret: Arc::new(|_, _, reference| {
-                config::secret(reference).map_err(|missing| missing.to_string())
-            }),
-            find_endpoint: Arc::new(|_, _| None),
-            clock,
-        },
-    })
 }
 
 /// Reconciles a single time, and sends nothing.

@@ -4,6 +4,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::{
     channels::Examined,
+    connectors::connector,
     domain::{
         channel::ChannelSpec,
         desired::DesiredResource,
@@ -14,14 +15,13 @@ use crate::{
     },
     executor::Connector,
     manifest::{Code, Diagnostic, Loaded},
-    service::live_connector,
 };
 
 /// Providers that are asked at once: a folder of a thousand channels is no reason to be throttled.
 const ASKED_AT_ONCE: usize = 8;
 
 pub(super) async fn examine(loaded: &Loaded) -> anyhow::Result<Vec<Diagnostic>> {
-    let connector = &live_connector()?;
+    let connector = &connector(None)?;
     let channels: Vec<_> = loaded.desired.resources.iter().filter_map(channel).collect();
     let examined = stream::iter(channels)
         .map(|(name, spec, place)| one(connector, name, spec, place))

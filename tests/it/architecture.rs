@@ -24,7 +24,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms of the top floor: they may name everything.
-const TOP: &[&str] = &["cli", "service", "hosting", "config", "clock", "telemetry", "main", "lib"];
+const TOP: &[&str] =
+    &["cli", "service", "hosting", "connectors", "config", "clock", "telemetry", "main", "lib"];
 
 /// Crates that mean IO, and the rooms that may use them.
 const IO_CRATES: &[(&str, &[&str])] = &[

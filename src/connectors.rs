@@ -1,0 +1,84 @@
+//! A part of the composition root: how providers, AIs and integrations are found, the real ones or a rehearsal's.
+
+use std::sync::Arc;
+
+use crate::{
+    channels, clock, config,
+    executor::{AiConnector, Connector, ReportConnector},
+    integrations, intelligence,
+    rehearsal::Rehearsal,
+};
+
+/// What it takes to call the providers of channels, or a rehearsal's.
+pub fn connector(rehearsal: Option<&Rehearsal>) -> anyhow::Result<Connector> {
+    let http = channels::Http::new()?;
+    Ok(match rehearsal {
+        Some(rehearsal) => {
+            let rehearsal = rehearsal.clone();
+            Connector {
+                http,
+                find_secret: Arc::new(|channel, credential, _| {
+                    Ok(Rehearsal::secret(channel.as_str(), credential))
+                }),
+                find_endpoint: Arc::new(move |kind| rehearsal.endpoint(kind)),
+            }
+        }
+        None => Connector {
+            http,
+            find_secret: Arc::new(|_, _, reference| {
+                config::secret(reference).map_err(|missing| missing.to_string())
+            }),
+            find_endpoint: Arc::new(|_| None),
+        },
+    })
+}
+
+/// What it takes to ask the AIs, or a rehearsal's.
+pub fn ai_connector(rehearsal: Option<&Rehearsal>) -> anyhow::Result<AiConnector> {
+    let http = intelligence::AiHttp::new()?;
+    Ok(match rehearsal {
+        Some(rehearsal) => {
+            let rehearsal = rehearsal.clone();
+            AiConnector {
+                http,
+                find_key: Arc::new(|ai, _| Ok(Rehearsal::secret(ai, "apiKey"))),
+                find_endpoint: Arc::new(move || Some(rehearsal.ai_endpoint())),
+            }
+        }
+        None => AiConnector {
+            http,
+            find_key: Arc::new(|_, reference| {
+                config::secret(reference).map_err(|missing| missing.to_string())
+            }),
+            find_endpoint: Arc::new(|| None),
+        },
+    })
+}
+
+/// What it takes to report to integrations, or to a rehearsal's.
+pub fn report_connector(rehearsal: Option<&Rehearsal>) -> anyhow::Result<ReportConnector> {
+    let (http, clock) = (integrations::Http::new()?, clock::now);
+    Ok(match rehearsal {
+        Some(rehearsal) => {
+            let rehearsal = rehearsal.clone();
+            ReportConnector {
+                http,
+                find_secret: Arc::new(|integration, credential, _| {
+                    Ok(Rehearsal::integration_secret(integration.as_str(), credential))
+                }),
+                find_endpoint: Arc::new(move |integration, kind| {
+                    Some(rehearsal.integration_url(kind, integration.as_str()))
+                }),
+                clock,
+            }
+        }
+        None => ReportConnector {
+            http,
+            find_secret: Arc::new(|_, _, reference| {
+                config::secret(reference).map_err(|missing| missing.to_string())
+            }),
+            find_endpoint: Arc::new(|_, _| None),
+            clock,
+        },
+    })
+}
