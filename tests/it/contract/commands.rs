@@ -1,11 +1,11 @@
 //! Commands, options and exit codes.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use serde_json::Value;
 
 use super::{Bench, Environment};
-use crate::support::{Folder, Program, channel, vk_task};
+use crate::support::{Folder, Program, channel, vk_task, wait_until};
 
 #[test]
 fn every_command_of_the_contract_has_help() {
@@ -179,4 +179,28 @@ fn a_protected_task_outlives_its_file() {
     let ended = bench.told("apply --auto-approve --stop-first --max-delete 1", 3);
     assert!(ended.stdout.contains("the spring budget"), "{}", ended.stdout);
     assert_eq!(bench.database.value("SELECT count(*) FROM tasks WHERE deleted_at IS NULL"), "1");
+}
+
+#[test]
+fn a_long_load_says_every_few_seconds_how_far_it_is() {
+    let bench = Bench::new();
+    let people: String = (1..=20_000).map(|id| format!("{id}\n")).collect();
+    fs::write(bench.folder.tasks().join("people.txt"), people).unwrap();
+    bench.folder.write("one.yaml", &vk_task("one", "vk", "{file: people.txt}", ""));
+    // The load is long because the table is not free for longer than a line is apart.
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| {
+            bench.database.run("BEGIN; LOCK TABLE contacts; SELECT pg_sleep(4); COMMIT");
+        });
+        wait_until("the table is held", Duration::from_secs(10), || {
+            let query =
+                "SELECT count(*) FROM pg_locks WHERE relation = 'contacts'::regclass AND granted
+                AND mode = 'AccessExclusiveLock'";
+            let held = bench.database.value(query);
+            (held == "1", held)
+        });
+        let ended = bench.told("apply --auto-approve", 0);
+        held.join().unwrap();
+        assert!(ended.stderr.contains(" contacts loaded so far\n"), "{}", ended.stderr);
+    });
 }

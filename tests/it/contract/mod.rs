@@ -68,8 +68,8 @@
 //! | `watch` waits for git, follows a swapped link | `watching::a_git_operation_is_waited_out`, `watching::a_swapped_symlink_is_followed` |
 //! | schemas: current, draft-07, `x-immutable`, first lines | `src/manifest/tests::the_schema_says_what_editors_need`, `src/manifest/tests::the_committed_schema_is_current`, `foreign::the_schema_accepts_what_is_valid_and_refuses_what_a_schema_can_refuse` |
 //! | unknown and duplicate keys, alias bombs, oversized files | `bad_input::a_bad_file_is_one_problem_with_its_place`, `bad_input::a_huge_file_is_refused_by_its_length` |
-//!
-//! No test keeps the line that long work prints every few seconds where no terminal is.
+//! | long work says how far it is | `contract/commands::a_long_load_says_every_few_seconds_how_far_it_is` |
+//! | `forget`, `suppress`, `unsuppress` | `suppressing::nothing_in_any_table_names_a_person_who_was_forgotten`, `suppressing::who_is_suppressed_is_written_to_by_no_task_and_no_drift_is_seen`, `suppressing::a_suppression_ends_only_by_an_act_that_says_why_and_is_on_record` |
 
 mod commands;
 mod streams;
