@@ -27,7 +27,7 @@ of the same person: give each of them.";
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = ABOUT)]
 pub(super) struct Args {
-    /// The person: a phone, `@name` or VKontakte id
+    /// The person: a phone, `@name`, VKontakte id, or the id of a visitor of your page
     // An id of a community begins with a minus.
     #[arg(allow_negative_numbers = true)]
     person: String,
@@ -44,7 +44,7 @@ pub(super) async fn run(
     args: &Args,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
-    let addresses = Address::parse_any(&args.person)?;
+    let addresses = Address::parse_person(&args.person)?;
     if !args.auto_approve {
         if !stdin().is_terminal() {
             output.error("nobody was forgotten: nobody can be asked, as stdin is no terminal");

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use phonenumber::country;
+use uuid::Uuid;
 
 use super::kind::MessengerType;
 
@@ -53,6 +54,14 @@ impl Address {
             });
         }
         Ok(found)
+    }
+
+    /// Reads whatever names a person: an address, or the id of a visitor of our own pages.
+    pub fn parse_person(text: &str) -> Result<Vec<Self>, InvalidAddress> {
+        match text.trim().parse::<Uuid>() {
+            Ok(visitor) => Ok(vec![Self(visitor.to_string())]),
+            Err(_) => Self::parse_any(text),
+        }
     }
 
     /// Takes back what the store was given.

@@ -13,6 +13,7 @@ use super::{
     inbox::kept,
     lanes::interval,
     reports::insert_report,
+    thread::in_order,
 };
 use crate::domain::{
     address::Address,
@@ -238,7 +239,9 @@ impl Store {
             channel_kind: row.kind,
             variables,
             summary: row.summary,
-            history: in_order(history.collect::<Result<_, StoreError>>()?),
+            history: in_order(history.collect::<Result<_, StoreError>>()?, |one| {
+                (one.author == Author::Person).then(|| one.provider_at.unwrap_or(one.at))
+            }),
             remaining: MicroUsd::from_micros(row.remaining.max(0)),
             failures: u32::try_from(row.failures).unwrap_or(u32::MAX),
             now: row.now,
@@ -432,16 +435,4 @@ pub(super) async fn insert_event(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// The order in which it was said: deliveries of one person may arrive in another order than they were
-/// written in, and only the provider's clock knows.
-fn in_order(mut history: Vec<Utterance>) -> Vec<Utterance> {
-    let mut from = 0;
-    while from < history.len() {
-        let run = history[from..].iter().take_while(|one| one.author == Author::Person).count();
-        history[from..from + run].sort_by_key(|one| one.provider_at.unwrap_or(one.at));
-        from += run.max(1);
-    }
-    history
 }

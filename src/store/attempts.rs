@@ -2,7 +2,12 @@
 
 use sqlx::PgConnection;
 
-use super::{connect::Store, encoding::parsed, error::StoreError, inbox::kept};
+use super::{
+    connect::Store,
+    encoding::parsed,
+    error::StoreError,
+    inbox::{kept, settle_attempt},
+};
 use crate::domain::{
     attempt::Outcome,
     id::{AttemptId, ChannelName, ExecutorId, Fence},
@@ -83,7 +88,8 @@ impl Store {
             finished.iter().map(|f| f.text.as_deref().map(kept)).collect();
         let stops: Vec<bool> = finished.iter().map(|f| f.outcome.class.stops_channel()).collect();
         let again: Vec<bool> = finished.iter().map(|f| f.outcome.class.is_tried_again()).collect();
-        let recorded = sqlx::query_scalar!(
+        let mut transaction = self.pool.begin().await?;
+        let recorded = sqlx::query!(
             r#"WITH news AS (
                 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::float8[],
                     $6::text[], $7::text[], $8::bool[], $9::bool[], $13::text[])
@@ -99,15 +105,16 @@ impl Store {
                 UPDATE attempts a SET finished_at = clock_timestamp(), outcome = lane.class,
                     -- Of a person who was forgotten meanwhile nothing is kept: a provider's id may be made of
                     -- the address.
-                    reason = CASE WHEN a.address <> '' THEN nullif(lane.reason, '')
+                    reason = CASE WHEN a.address <> '' THEN coalesce(nullif(lane.reason, ''), a.reason)
                         WHEN lane.class = 'in-doubt' THEN 'resolved as dropped: the person was forgotten' END,
-                    provider_message_id = CASE WHEN a.address <> '' THEN lane.message_id END,
+                    provider_message_id = CASE WHEN a.address <> ''
+                        THEN coalesce(lane.message_id, a.provider_message_id) END,
                     text = CASE WHEN a.address <> '' THEN lane.text END
                 FROM lane
                 WHERE a.id = lane.attempt AND a.granted_at = lane.in_flight_granted_at
                     AND a.outcome IS NULL
                 RETURNING a.id, a.opening, a.tries, a.task_id, a.task, a.channel, a.position, a.address,
-                    a.key, utc_day(a.granted_at) AS day, lane.class, lane.stops, lane.after_s,
+                    a.key, a.delivery, a.reason, utc_day(a.granted_at) AS day, lane.class, lane.stops, lane.after_s,
                     -- What is tried again, within reason and while the contact is there: refusals that
                     -- reached nobody, and doubts where the provider drops the repeat.
                     (lane.again OR lane.class = 'in-doubt' AND lane.drops_repeats) AND a.tries < $10
@@ -182,7 +189,7 @@ impl Store {
                 UPDATE audiences a SET waiting = waiting + 1
                 FROM heir WHERE a.task_id = heir.task_id AND NOT is_passed
             )
-            SELECT id AS "id!" FROM done"#,
+            SELECT id AS "id!", delivery, reason FROM done"#,
             &attempts,
             &channels,
             &fences,
@@ -197,9 +204,18 @@ impl Store {
             BACKOFF_MAX_S,
             &texts as &[Option<String>]
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await?;
-        Ok(recorded.into_iter().map(AttemptId).collect())
+        for attempt in &recorded {
+            // The provider told of the message before it answered the call.
+            if let Some(delivery) = &attempt.delivery {
+                let reason = attempt.reason.as_deref().unwrap_or_default();
+                settle_attempt(&mut transaction, attempt.id, parsed(delivery)?, None, reason)
+                    .await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(recorded.into_iter().map(|attempt| AttemptId(attempt.id)).collect())
     }
 
     /// Attempts in flight on lanes of this executor that it does not know of.

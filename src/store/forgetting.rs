@@ -129,12 +129,18 @@ async fn forget_dialogues(
             DELETE FROM messages m USING gone WHERE m.dialogue_id = gone.id
         ), events_gone AS (
             DELETE FROM dialogue_events e USING gone WHERE e.dialogue_id = gone.id
+        ), callbacks_gone AS (
+            DELETE FROM callbacks c USING gone WHERE c.dialogue_id = gone.id
         )
         DELETE FROM reports r USING gone WHERE r.dialogue = gone.id",
         address
     )
     .execute(&mut *connection)
     .await?;
+    // A visitor of our own pages has their id for an address.
+    sqlx::query!("DELETE FROM visitors WHERE id::text = $1", address)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query!("DELETE FROM deliveries WHERE $1 = ANY (peers)", address)
         .execute(&mut *connection)
         .await?;

@@ -29,7 +29,7 @@ pub struct ReplyPermit {
     pub author: Author,
     pub text: String,
     pub key: i64,
-    /// How long ago the person wrote last.
+    /// How long ago the person wrote last, by the provider's clock: a webhook may have come late.
     pub silence: Option<Duration>,
 }
 
@@ -94,7 +94,8 @@ impl Store {
             WHERE m.id = j.id AND m.state = 'waiting'
             RETURNING m.id, m.dialogue_id, m.channel, m.author, m.text, m.key AS "key!", j.fence, j.peer,
                 m.state AS "state!",
-                (SELECT extract(epoch FROM clock_timestamp() - max(p.at))::float8 FROM messages p
+                (SELECT extract(epoch FROM clock_timestamp() - max(least(coalesce(p.provider_at, p.at), p.at)))::float8
+                    FROM messages p
                     WHERE p.dialogue_id = m.dialogue_id AND p.author = 'person') AS silence_s"#,
             executor.0,
             i64::try_from(at_most).unwrap_or(i64::MAX)

@@ -165,22 +165,51 @@ pub(super) async fn hand_to_operator(
     change_state(connection, dialogue, DialogueState::WithOperator, by, Some(reason), 0).await
 }
 
-/// Closes every dialogue with a person, on whatever channel: nothing is said in any of them any more.
+/// A message of ours did not arrive: where the AI speaks, an operator goes on.
+pub(super) async fn hand_undelivered(
+    connection: &mut PgConnection,
+    dialogue: i64,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let open = sqlx::query_scalar!(
+        "SELECT id FROM dialogues WHERE id = $1 AND state = 'open' FOR UPDATE",
+        dialogue
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(dialogue) = open else { return Ok(()) };
+    let reason = format!("a reply was not delivered: {reason}");
+    hand_to_operator(connection, dialogue, "nuncio", &reason).await
+}
+
+/// Closes every dialogue with a person, on whatever channel: nothing is said in any of them any more. In one
+/// that is closed already, a goodbye may still wait.
 pub(super) async fn close_all(
     connection: &mut PgConnection,
     peer: &str,
     reason: &str,
 ) -> Result<(), StoreError> {
-    let open = sqlx::query_scalar!(
-        "SELECT id FROM dialogues WHERE peer = $1 AND state <> 'closed' ORDER BY id FOR UPDATE",
+    let theirs = sqlx::query!(
+        "SELECT id, state FROM dialogues WHERE peer = $1 ORDER BY id FOR UPDATE",
         peer
     )
     .fetch_all(&mut *connection)
     .await?;
-    for dialogue in open {
-        change_state(connection, dialogue, DialogueState::Closed, "person", Some(reason), 0)
-            .await?;
+    for dialogue in &theirs {
+        if parsed::<DialogueState>(&dialogue.state)? != DialogueState::Closed {
+            change_state(connection, dialogue.id, DialogueState::Closed, "person", Some(reason), 0)
+                .await?;
+        }
     }
+    let ids: Vec<i64> = theirs.iter().map(|dialogue| dialogue.id).collect();
+    sqlx::query!(
+        "UPDATE messages SET state = 'discarded', reason = $2, ready_at = NULL
+        WHERE dialogue_id = ANY ($1) AND state = 'waiting'",
+        &ids,
+        reason
+    )
+    .execute(&mut *connection)
+    .await?;
     Ok(())
 }
 

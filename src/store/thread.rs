@@ -267,7 +267,9 @@ impl Store {
             }
         }
         messages.reverse();
-        Ok(messages)
+        Ok(in_order(messages, |one| {
+            (one.author == Author::Person).then(|| one.provider_at.unwrap_or(one.at))
+        }))
     }
 
     /// What happened in a dialogue since a moment, in order.
@@ -293,4 +295,16 @@ impl Store {
         });
         Ok(events.collect())
     }
+}
+
+/// The order in which it was said: deliveries of one person may arrive in another order than they were
+/// written in, and only the provider's clock knows. `written_at` gives nothing for what is ours.
+pub(super) fn in_order<T>(
+    mut messages: Vec<T>,
+    written_at: impl Fn(&T) -> Option<DateTime<Utc>>,
+) -> Vec<T> {
+    for run in messages.chunk_by_mut(|a, b| written_at(a).is_some() && written_at(b).is_some()) {
+        run.sort_by_key(&written_at);
+    }
+    messages
 }

@@ -17,7 +17,7 @@ const FORGOTTEN_AT_ONCE: i64 = 10_000;
 pub enum Acquaintance {
     /// The digest of the secret that the visitor holds: whoever asks has yet to show that one.
     Known { secret_digest: Vec<u8>, is_seen_anew: bool },
-    /// They were silent for too long.
+    /// They were silent for too long, or were forgotten at their wish: this id is nobody's any more.
     Expired,
 }
 
@@ -35,12 +35,14 @@ impl Store {
                     SELECT secret_digest, seen_at FROM visitors WHERE channel = $1 AND id = $2
                 ), fresh AS (
                     INSERT INTO visitors (channel, id, secret_digest)
-                    SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM known)
+                    SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM known) AND NOT is_forgotten($2::text)
                     ON CONFLICT DO NOTHING RETURNING secret_digest, seen_at
                 )
                 SELECT secret_digest AS "secret_digest!", seen_at < now() - $4::interval AS "expired!",
                     seen_at < now() - $5::interval AS "long_ago!"
-                FROM (SELECT * FROM known UNION ALL SELECT * FROM fresh) visitor"#,
+                FROM (SELECT * FROM known UNION ALL SELECT * FROM fresh
+                    UNION ALL SELECT $3, '-infinity' WHERE is_forgotten($2::text)) visitor
+                ORDER BY seen_at LIMIT 1"#,
                 channel.as_str(),
                 visitor.0,
                 &secret_digest[..],

@@ -6,7 +6,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Hosted, wait_until};
+use crate::support::{Hosted, Program, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -211,6 +211,31 @@ fn a_visitor_who_was_silent_for_too_long_is_a_stranger_also_after_they_were_forg
     let revived = Visitor { hosted: &hosted, client: client(), cookie };
     let (status, _) = revived.run(revived.get("/chat/site/messages"));
     assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn of_a_visitor_who_was_forgotten_nothing_is_left_and_their_cookie_opens_nothing() {
+    let hosted = Hosted::start();
+    let (visitor, other) = (Visitor::new(&hosted), Visitor::new(&hosted));
+    visitor.send("forget me");
+    other.send("and not me");
+    let id = visitor.cookie.split(['=', '.']).nth(1).unwrap();
+    let arguments = ["forget", id, "--auto-approve"];
+    let ended = Program::new(hosted.folder.root(), &arguments).database(&hosted.database).run();
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    for table in ["visitors", "dialogues", "messages"] {
+        let named = format!("SELECT count(*) FROM {table} t WHERE t::text LIKE '%{id}%'");
+        assert_eq!(hosted.database.value(&named), "0", "{table}");
+        let left = format!("SELECT count(*) FROM {table}");
+        assert_eq!(hosted.database.value(&left), "1", "{table}");
+    }
+    assert_eq!(visitor.run(visitor.get("/chat/site/messages")).0, StatusCode::UNAUTHORIZED);
+    let again = visitor.run(visitor.message(Uuid::new_v4(), "me again"));
+    assert_eq!(again.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(hosted.database.value("SELECT count(*) FROM visitors"), "1");
+    // As a stranger they are welcome.
+    Visitor::new(&hosted).send("hello");
+    assert_eq!(other.texts(), ["and not me"]);
 }
 
 #[test]
