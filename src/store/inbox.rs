@@ -153,8 +153,11 @@ async fn take(
             let news = News { id, reference: reference.as_deref(), state: *state, reason };
             Ok(if take_status(connection, channel, peer, &news).await? {
                 Taking::Fresh
-            } else if reference.is_none() && is_early(connection, channel, peer, id).await? {
+            } else if is_early(connection, channel, peer, id).await? {
                 Taking::Early
+            } else if take_status(connection, channel, peer, &news).await? {
+                // Its id was recorded between the two looks.
+                Taking::Fresh
             } else {
                 Taking::Repeated
             })

@@ -55,6 +55,15 @@ async fn news_of_a_message_whose_id_is_not_known_yet_is_to_be_brought_again() {
     for (peer, taken) in [("900", EARLY), ("700", EARLY), ("555", REPEATED)] {
         assert_eq!(tell(&store, peer, news("2", Read)).await, taken, "{peer}");
     }
+    // An opening's number is attached to it, and says no more as long as it is not known to have left.
+    let attempt = database_value(&database, "SELECT id::text FROM attempts").await;
+    let named = Delivery::Status {
+        id: "1".to_owned(),
+        reference: Some(attempt),
+        state: Read,
+        reason: String::new(),
+    };
+    assert_eq!(tell(&store, "900", named).await, EARLY);
 
     let outcome = Outcome {
         provider_message_id: Some("2".to_owned()),
@@ -76,11 +85,12 @@ async fn news_of_a_message_whose_id_is_not_known_yet_is_to_be_brought_again() {
     ] {
         assert_eq!(tell(&store, "700", news(id, state)).await, taken, "{id} {state}");
     }
-    let state: String = sqlx::query_scalar("SELECT state FROM messages WHERE author = 'ai'")
-        .fetch_one(&mut database.connection().await)
-        .await
-        .unwrap();
+    let state = database_value(&database, "SELECT state FROM messages WHERE author = 'ai'").await;
     assert_eq!(state, "read");
+}
+
+async fn database_value(database: &TestDatabase, query: &'static str) -> String {
+    sqlx::query_scalar(query).fetch_one(&mut database.connection().await).await.unwrap()
 }
 
 async fn sql(database: &TestDatabase, statement: &'static str) {
