@@ -13,6 +13,7 @@ mod commands;
 mod conditions;
 mod contract;
 mod convergence;
+mod dialogues_rehearsed;
 mod doctor;
 mod early_news;
 mod following;
