@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     journal::{Call, Direction, Entry},
     news::News,
-    people::{self, Person, Way},
+    people::{Person, Way},
     pushes::push,
     world::World,
 };
@@ -16,7 +16,7 @@ const TIMES: usize = 3;
 
 /// Lives through one message of ours, which was the person's `turn`-th.
 pub(super) async fn follow(world: Arc<World>, entry: Entry, turn: usize) {
-    let person = people::of_address(&entry.address);
+    let person = Person::of_address(&entry.address);
     for news in News::of(&entry, person.unreachable) {
         push_if_webhook(&world, &entry, news).await;
     }

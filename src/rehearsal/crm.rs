@@ -17,7 +17,7 @@ use super::{
     account, crm_amocrm, crm_bitrix24, crm_telegram, crm_webhook,
     faults::{self, Fault},
     journal::Verdict,
-    lines::drop_torn_line,
+    lines::{drop_torn_line, read_lines},
     server::Options,
 };
 use crate::domain::{channel::Secret, resource::IntegrationKind};
@@ -119,15 +119,20 @@ pub(super) fn secret(integration: &str, credential: &str) -> Secret {
     }
 }
 
-/// The journal of the CRMs stands beside that of the providers.
-fn beside(journal: &Path) -> PathBuf {
+/// Where the CRMs' journal is: beside the providers' one.
+pub fn crm_journal(journal: &Path) -> PathBuf {
     journal.with_extension("crm.jsonl")
+}
+
+/// Reads a CRMs' journal. A torn last line, which a killed rehearsal leaves, is passed over.
+pub fn read_crm_journal(path: &Path) -> io::Result<Vec<CrmEntry>> {
+    read_lines(path)
 }
 
 impl Crm {
     pub(super) fn open(options: Options, shutdown: CancellationToken) -> io::Result<Self> {
         let mut journal = Journal::default();
-        if let Some(path) = options.journal.as_deref().map(beside) {
+        if let Some(path) = options.journal.as_deref().map(crm_journal) {
             let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
             drop_torn_line(&mut file)?;
             file.rewind()?;

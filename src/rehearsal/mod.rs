@@ -30,7 +30,7 @@ mod world;
 mod tests;
 
 pub use ai::{AI_FAULTS, AiEntry, AiFault, AiFaultRow, ai_journal, read_ai_journal};
-pub use crm::CrmEntry;
+pub use crm::{CrmEntry, crm_journal, read_crm_journal};
 pub use faults::{ACCOUNT_FAULTS, ADDRESS_FAULTS, AccountFault, AddressFault, Fault};
 pub use journal::{Direction, Entry, Verdict, read_journal};
 pub use people::{Line, PEOPLE, Person, Way};

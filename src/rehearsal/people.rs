@@ -47,23 +47,7 @@ const USUAL: Person = Person {
     about: "asks for the price, then agrees and gives a phone number",
 };
 
-/// The people by the last digits of the address.
-///
-/// | ending | what they do |
-/// |---|---|
-/// | any | ask for the price, then agree and give a phone number |
-/// | `6` | send a picture, then agree |
-/// | `7` | say STOP |
-/// | `8` | ask for a human |
-/// | `9` | never answer |
-/// | `0901` | never answer |
-/// | `0902` | say STOP, in a sentence of Russian |
-/// | `0903` | ask for a human at their second message |
-/// | `0904` | write on and on |
-/// | `0905` | write three messages in a burst |
-/// | `0906` | answer after three hours |
-/// | `0907` | write two messages; webhooks bring each three times, the last first |
-/// | `0908` | are never reached: the messages are taken, and later reported as failed |
+/// The people by the last digits of the address. The README has the table.
 pub const PEOPLE: &[Person] = &[
     USUAL,
     Person {
@@ -146,14 +130,14 @@ pub const PEOPLE: &[Person] = &[
 /// The words of the journal for a picture; the providers send no text with it.
 pub(super) const PICTURE: &str = "[picture]";
 
-pub(super) fn of_address(address: &str) -> &'static Person {
-    let matching = PEOPLE.iter().filter(|person| address.ends_with(person.ending));
-    matching.max_by_key(|person| person.ending.len()).unwrap_or(&USUAL)
-}
-
 impl Person {
+    pub fn of_address(address: &str) -> &'static Self {
+        let matching = PEOPLE.iter().filter(|person| address.ends_with(person.ending));
+        matching.max_by_key(|person| person.ending.len()).unwrap_or(&USUAL)
+    }
+
     /// What they say to our message with this number, counted from 0.
-    pub(super) fn lines(&self, turn: usize) -> &'static [Line] {
+    pub fn lines(&self, turn: usize) -> &'static [Line] {
         let last = self.says.len().saturating_sub(1);
         let turn = if self.for_ever { turn.min(last) } else { turn };
         self.says.get(turn).copied().unwrap_or_default()
@@ -175,14 +159,28 @@ mod tests {
             ("12340901", 0, None),
             ("12345679", 0, None),
         ] {
-            let lines = of_address(address).lines(turn);
+            let lines = Person::of_address(address).lines(turn);
             assert_eq!(lines.first().map(|line| line.text), said, "{address} {turn}");
         }
-        let endless = of_address("+70000000904");
+        let endless = Person::of_address("+70000000904");
         assert_eq!(endless.lines(0), endless.lines(1_000));
         for person in PEOPLE {
             let address = format!("12345{}", person.ending);
-            assert_eq!(of_address(&address).about, person.about);
+            assert_eq!(Person::of_address(&address).about, person.about);
         }
+    }
+
+    #[test]
+    fn the_readme_has_the_table() {
+        let readme = include_str!("../../README.md");
+        let row = |person: &Person| {
+            let ending = match person.ending {
+                "" => "any other".to_owned(),
+                ending => format!("`{ending}`"),
+            };
+            format!("| {ending} | {} |\n", person.about)
+        };
+        let table: String = PEOPLE.iter().map(row).collect();
+        assert!(readme.contains(&table), "the README should have:\n{table}");
     }
 }

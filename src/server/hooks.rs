@@ -96,6 +96,9 @@ async fn receive(
     if taken.unrouted > 0 {
         return Err(later("no task uses this channel at the moment; bring it again"));
     }
+    if taken.early > 0 {
+        return Err(later("this is news of a message that is on its way; bring it again"));
+    }
     debug!(%channel, fresh = taken.fresh, repeated = taken.repeated, "received");
     Ok("ok".into_response())
 }

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::{
     connect::Store,
+    early_news::is_early,
     error::StoreError,
     lanes::interval,
     opt_outs::{OptOut, OptOutBy, opt_out},
@@ -53,6 +54,8 @@ pub struct Taken {
     pub repeated: usize,
     /// Messages on a channel that no task uses. Nothing of the delivery was kept: it is to be repeated.
     pub unrouted: usize,
+    /// News of a message whose call has not told its id yet. Nothing was kept here either.
+    pub early: usize,
 }
 
 /// What one part of a delivery did.
@@ -60,6 +63,7 @@ enum Taking {
     Fresh,
     Repeated,
     Unrouted,
+    Early,
 }
 
 impl Store {
@@ -78,11 +82,12 @@ impl Store {
                 Taking::Fresh => taken.fresh += 1,
                 Taking::Repeated => taken.repeated += 1,
                 Taking::Unrouted => taken.unrouted += 1,
+                Taking::Early => taken.early += 1,
             }
         }
-        if taken.unrouted > 0 {
+        if taken.unrouted + taken.early > 0 {
             transaction.rollback().await?;
-            return Ok(Taken { unrouted: taken.unrouted, ..Taken::default() });
+            return Ok(Taken { fresh: 0, repeated: 0, ..taken });
         }
         if let Some(Raw { headers, body }) = raw
             && (taken.fresh > 0 || received.is_empty())
@@ -180,6 +185,11 @@ async fn take(
         Delivery::Status { id, reference, state, reason } => {
             let news = News { id, reference: reference.as_deref(), state: *state, reason };
             Ok(if take_status(connection, channel, peer, &news).await? {
+                Taking::Fresh
+            } else if is_early(connection, channel, peer, id).await? {
+                Taking::Early
+            } else if take_status(connection, channel, peer, &news).await? {
+                // Its id was recorded between the two looks.
                 Taking::Fresh
             } else {
                 Taking::Repeated

@@ -13,6 +13,7 @@ mod connect;
 mod contents;
 mod dialogues;
 mod doubts;
+mod early_news;
 pub mod embedded;
 mod encoding;
 mod error;
