@@ -405,14 +405,18 @@ async fn take_status(
         return Ok(true);
     }
     let attempt = sqlx::query_scalar!(
-        "SELECT a.id FROM attempts a
-        WHERE a.channel = $1 AND (a.id = $3 OR a.address = $2 AND a.provider_message_id = $4
-            AND a.key IN (SELECT opening_key(t.name, $2) FROM task_channels tc JOIN tasks t ON t.id = tc.task_id
-                WHERE tc.channel = $1))
-            AND a.outcome IN ('sent', 'in-doubt')
+        r#"SELECT a.id AS "id!" FROM (
+            SELECT id, delivery, outcome FROM attempts WHERE id = $3 AND channel = $1
+            UNION ALL
+            SELECT id, delivery, outcome FROM attempts
+            WHERE channel = $1 AND address = $2 AND provider_message_id = $4
+                AND key IN (SELECT opening_key(t.name, $2)
+                    FROM task_channels tc JOIN tasks t ON t.id = tc.task_id WHERE tc.channel = $1)
+        ) a
+        WHERE a.outcome IN ('sent', 'in-doubt')
             AND message_rank(a.delivery) < message_rank($5)
             AND NOT (coalesce(a.delivery, '') IN ('delivered', 'read') AND $5 = 'failed')
-        ORDER BY a.id DESC LIMIT 1",
+        ORDER BY a.id DESC LIMIT 1"#,
         channel.as_str(),
         peer,
         number,
