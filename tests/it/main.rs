@@ -13,6 +13,7 @@ mod commands;
 mod conditions;
 mod contract;
 mod convergence;
+mod dialogue_plans;
 mod doctor;
 mod following;
 mod forecasting;
