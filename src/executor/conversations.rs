@@ -28,7 +28,7 @@ use crate::{
         id::MessageId,
         resource::{AiSpec, Reminder},
     },
-    store::{FinishedReply, HeldTurn, ReplyPermit, Store, StoreError, Wakeups},
+    store::{DialoguesAhead, FinishedReply, HeldTurn, ReplyPermit, Store, StoreError, Wakeups},
 };
 
 /// Answers in the making at a time: an AI takes seconds, and a backlog after an outage must not be a flood.
@@ -39,7 +39,7 @@ const REPLIES_MAX: usize = 64;
 const LOOK: Duration = Duration::from_secs(5);
 const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
-/// When something is due at this moment, and could not be taken, because a row was locked.
+/// When something is due at this moment, and could not be taken: at first, because a row may be locked.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// How long calls may finish after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(3);
@@ -57,6 +57,8 @@ pub struct Conversations {
     /// Messages whose call runs, or is not recorded yet.
     calling: HashMap<Id, ReplyPermit>,
     ended: Vec<FinishedReply>,
+    /// Before what could not be taken is tried again.
+    patience: Duration,
 }
 
 impl Conversations {
@@ -76,6 +78,7 @@ impl Conversations {
             calls: JoinSet::new(),
             calling: HashMap::new(),
             ended: Vec::new(),
+            patience: LOCKED_PAUSE,
         }
     }
 
@@ -115,33 +118,68 @@ impl Conversations {
         let Some(executor) = held.executor else { return Ok(Instant::now() + LOOK) };
         self.record().await?;
         let known: Vec<MessageId> = self.calling.values().map(|permit| permit.message).collect();
-        let settled = self.store.settle_abandoned_replies(executor, &known).await?;
-        if settled > 0 {
-            warn!(settled, "replies of a stopped executor");
-        }
-        for due in self.store.list_due_reminders(executor).await? {
-            let ai = due.ai_fields.as_ref().and_then(AiSpec::from_fields);
-            let reminders = ai.map(|ai| ai.reminders).unwrap_or_default();
-            let (text, next) = reminder(&reminders, due.index, due.text.as_deref());
-            self.store.remind(&due, text.as_deref(), next).await?;
-        }
-        let free = REPLIES_MAX.saturating_sub(self.calling.len());
-        if free > 0 {
-            for permit in self.store.permit_replies(executor, free).await? {
-                self.call(permit, &held);
+        // Where nothing is due, a pass is this one statement.
+        let DialoguesAhead { abandoned, answer_in, reply_in, reminder_in } =
+            self.store.look_at_dialogues(executor, &known).await?;
+        let is_due = |wait: Option<Duration>| wait.is_some_and(|wait| wait.is_zero());
+        let (may_call, may_answer) =
+            (self.calling.len() < REPLIES_MAX, self.turns.len() < ANSWERS_MAX);
+        let mut moved = false;
+        if abandoned {
+            let settled = self.store.settle_abandoned_replies(executor, &known).await?;
+            if settled > 0 {
+                warn!(settled, "replies of a stopped executor");
+                moved = true;
             }
         }
-        let free = ANSWERS_MAX.saturating_sub(self.turns.len());
-        if free > 0 {
+        if is_due(reminder_in) {
+            for due in self.store.list_due_reminders(executor).await? {
+                let ai = due.ai_fields.as_ref().and_then(AiSpec::from_fields);
+                let reminders = ai.map(|ai| ai.reminders).unwrap_or_default();
+                let (text, next) = reminder(&reminders, due.index, due.text.as_deref());
+                self.store.remind(&due, text.as_deref(), next).await?;
+                moved = true;
+            }
+        }
+        if may_call && (moved || is_due(reply_in)) {
+            let free = REPLIES_MAX.saturating_sub(self.calling.len());
+            for permit in self.store.permit_replies(executor, free).await? {
+                self.call(permit, &held);
+                moved = true;
+            }
+        }
+        if may_answer && is_due(answer_in) {
+            let free = ANSWERS_MAX.saturating_sub(self.turns.len());
             for turn in self.store.lease_turns(executor, free).await? {
                 let driver = held.drivers.get(&turn.channel).cloned();
                 let answer =
                     self.answers.spawn(self.answering.clone().answer(turn.clone(), driver));
                 self.turns.insert(answer.id(), turn);
+                moved = true;
             }
         }
-        let next = self.store.next_in_dialogues_in(executor).await?;
-        Ok(Instant::now() + next.map_or(LOOK, |wait| wait.clamp(LOCKED_PAUSE, LOOK)))
+        if moved {
+            self.patience = LOCKED_PAUSE;
+            return Ok(Instant::now() + LOCKED_PAUSE);
+        }
+        // What has no place to go to is looked at when a place is free: a call or an answer ends.
+        let wanted = [reminder_in, reply_in.filter(|_| may_call), answer_in.filter(|_| may_answer)];
+        let next = wanted.into_iter().flatten().min();
+        Ok(Instant::now() + self.wait_for(next))
+    }
+
+    /// What is due and could not be taken, because a row was locked or an AI rests, is tried again at ever
+    /// longer pauses, until something happens.
+    fn wait_for(&mut self, next: Option<Duration>) -> Duration {
+        match next {
+            Some(wait) if wait.is_zero() => {
+                let pause = self.patience;
+                self.patience = (pause * 2).min(LOOK);
+                pause
+            }
+            Some(wait) => wait.clamp(LOCKED_PAUSE, LOOK),
+            None => LOOK,
+        }
     }
 
     fn call(&mut self, permit: ReplyPermit, held: &Held) {
@@ -250,8 +288,9 @@ impl Conversations {
                     *wakeups = None;
                 }
             }
-            () = sleep_until(until) => {}
+            () = sleep_until(until) => return,
         }
+        self.patience = LOCKED_PAUSE;
     }
 
     /// Calls that run may finish for a while; answers in the making are made again by whoever comes next.

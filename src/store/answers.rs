@@ -1,4 +1,4 @@
-//! Answers of the AI: which dialogue is due, what is known of it, and the commit of what is to be said.
+//! Answers of the AI: what is known of a dialogue, and the commit of what is to be said.
 
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use super::{
     lanes::interval,
     reports::insert_report,
     thread::in_order,
+    turns::HeldTurn,
 };
 use crate::domain::{
     address::Address,
     dialogue::{Author, DialogueState},
     fields::Fields,
-    id::{ChannelName, DialogueId, ExecutorId, Fence, TaskName},
+    id::{DialogueId, TaskName},
     money::MicroUsd,
     report::NewReport,
 };
@@ -27,22 +28,8 @@ use crate::domain::{
 /// Messages that are read for one answer; older ones are in the summary, or too old to matter.
 const HISTORY_MAX: i64 = 200;
 /// An answer that failed is tried again after 5 s, 10 s, 20 s … and at most every five minutes.
-const BACKOFF_FIRST_S: f64 = 5.0;
-const BACKOFF_MAX_S: f64 = 300.0;
-
-/// A dialogue whose answer this executor makes now; nobody else does until it is settled or the lane moves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldTurn {
-    pub dialogue: DialogueId,
-    pub channel: ChannelName,
-    pub fence: Fence,
-    /// What the answer answers: with a later turn it is void.
-    pub turn: i64,
-    /// The AI to ask.
-    pub ai: String,
-    /// It did not answer before, and this is to find out whether it does again.
-    pub is_probe: bool,
-}
+pub(super) const BACKOFF_FIRST_S: f64 = 5.0;
+pub(super) const BACKOFF_MAX_S: f64 = 300.0;
 
 /// What an answer is made from.
 #[derive(Clone, Debug)]
@@ -107,71 +94,6 @@ pub enum Committed {
 }
 
 impl Store {
-    /// Takes up to so many dialogues that are to be answered, on lanes of this executor; of an AI that
-    /// rested, a single one.
-    pub async fn lease_turns(
-        &self,
-        executor: ExecutorId,
-        at_most: usize,
-    ) -> Result<Vec<HeldTurn>, StoreError> {
-        let rows = sqlx::query!(
-            r#"WITH probe AS (
-                -- A single dialogue asks whether it is back; the others wait for its answer.
-                -- It counts as failed until it is back.
-                UPDATE ai_rests r SET failures = failures + 1, not_before = now() + make_interval(secs =>
-                    least($4::float8, $3::float8 * power(2, least(failures, 20))))
-                WHERE r.not_before <= now() AND EXISTS (
-                    SELECT FROM dialogues d JOIN lanes l ON l.channel = d.channel AND l.owner = $1
-                    JOIN tasks t ON t.id = d.task_id AND t.fields->>'ai' = r.ai
-                    WHERE d.due_at <= clock_timestamp())
-                RETURNING r.ai
-            ), due AS (
-                SELECT d.id, l.fence, t.fields->>'ai' AS wanted, coalesce(probe.ai, awake.ai) AS ai,
-                    probe.ai IS NOT NULL AS is_probe
-                FROM lanes l
-                JOIN executors e ON e.id = l.owner AND e.alive_until > now()
-                JOIN dialogues d ON d.channel = l.channel AND d.due_at <= clock_timestamp()
-                JOIN tasks t ON t.id = d.task_id
-                LEFT JOIN probe ON probe.ai = t.fields->>'ai'
-                CROSS JOIN LATERAL (SELECT awake_ai(t.fields->>'ai') AS ai) awake
-                WHERE l.owner = $1 AND t.phase = 'in-progress' AND t.deleted_at IS NULL
-                    AND NOT (SELECT guarded FROM installation)
-                    AND (l.blocked_class IS NULL OR l.blocked_until <= now())
-                    AND d.held_fence IS DISTINCT FROM l.fence
-                    AND coalesce(probe.ai, awake.ai) IS NOT NULL
-                ORDER BY d.due_at
-                LIMIT $2
-                FOR UPDATE OF d SKIP LOCKED
-            ), chosen AS (
-                SELECT * FROM (
-                    SELECT due.*, row_number() OVER (PARTITION BY is_probe, ai ORDER BY id) AS n FROM due
-                ) numbered WHERE NOT is_probe OR n = 1
-            )
-            UPDATE dialogues d SET held_fence = chosen.fence, held_turn = d.turn
-            FROM chosen WHERE d.id = chosen.id
-            RETURNING d.id, d.channel, d.turn, chosen.fence, chosen.ai AS "ai!",
-                chosen.is_probe AS "is_probe!""#,
-            executor.0,
-            i64::try_from(at_most).unwrap_or(i64::MAX),
-            BACKOFF_FIRST_S,
-            BACKOFF_MAX_S
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(HeldTurn {
-                    dialogue: DialogueId(row.id),
-                    channel: parsed(&row.channel)?,
-                    fence: Fence(row.fence),
-                    turn: row.turn,
-                    ai: row.ai,
-                    is_probe: row.is_probe,
-                })
-            })
-            .collect()
-    }
-
     /// Everything that an answer is made from; `None` when it is void already.
     pub async fn read_context(
         &self,

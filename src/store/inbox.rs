@@ -475,11 +475,15 @@ async fn take_status(
         return Ok(true);
     }
     let attempt = sqlx::query_scalar!(
-        "SELECT a.id FROM attempts a
-        WHERE a.channel = $1 AND (a.id = $3 OR a.address = $2 AND a.provider_message_id = $4
-            AND a.key IN (SELECT opening_key(t.name, $2) FROM task_channels tc JOIN tasks t ON t.id = tc.task_id
-                WHERE tc.channel = $1))
-        ORDER BY a.id DESC LIMIT 1",
+        r#"SELECT a.id AS "id!" FROM (
+            SELECT id FROM attempts WHERE id = $3 AND channel = $1
+            UNION ALL
+            SELECT id FROM attempts
+            WHERE channel = $1 AND address = $2 AND provider_message_id = $4
+                AND key IN (SELECT opening_key(t.name, $2)
+                    FROM task_channels tc JOIN tasks t ON t.id = tc.task_id WHERE tc.channel = $1)
+        ) a
+        ORDER BY a.id DESC LIMIT 1"#,
         channel.as_str(),
         peer,
         number,
@@ -525,10 +529,22 @@ pub(super) async fn settle_attempt(
     provider_message_id: Option<&str>,
     reason: &str,
 ) -> Result<bool, StoreError> {
+    // The doubt would have been repeated with the same key, and was in fact answered. A repeat that is being
+    // granted at this moment is waited for: it then counts for the opening, and this news does not.
+    let repeat_not_needed = sqlx::query_scalar!(
+        "DELETE FROM retries r WHERE r.opening = (SELECT a.opening FROM attempts a
+            WHERE a.id = $1 AND a.outcome = 'in-doubt') AND r.in_doubt RETURNING r.opening",
+        attempt
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .is_some();
     let settled = sqlx::query_scalar!(
         r#"WITH before AS (
-            SELECT id, granted_at, task_id, channel, outcome, opening FROM attempts
+            SELECT id, granted_at, task_id, channel, outcome, opening FROM attempts a
             WHERE id = $1 AND outcome IN ('sent', 'in-doubt')
+                AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
+                    AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
                 AND (outcome = 'in-doubt' OR delivery = 'failed' AND $2 = 'failed'
                     OR message_rank(coalesce(delivery, '')) < message_rank($2))
                 AND NOT (coalesce(delivery, '') IN ('delivered', 'read') AND $2 = 'failed')
@@ -550,22 +566,19 @@ pub(super) async fn settle_attempt(
                 provider_message_id = coalesce(m.provider_message_id, after.provider_message_id)
             FROM after
             WHERE m.key = after.key AND m.channel = after.channel AND m.author = 'opening'
-        ), repeat_not_needed AS (
-            -- The doubt would have been repeated with the same key: it was in fact answered.
-            DELETE FROM retries r USING after WHERE r.opening = after.opening RETURNING r.opening
         ), counted AS (
             UPDATE task_channels tc SET
                 n_sent = n_sent + (after.now = 'sent')::int - (after.was = 'sent')::int,
                 n_failed = n_failed + (after.now = 'recipient-permanent')::int,
-                n_in_doubt = greatest(0, n_in_doubt - (after.was = 'in-doubt'
-                    AND NOT EXISTS (SELECT FROM repeat_not_needed))::int)
+                n_in_doubt = greatest(0, n_in_doubt - (after.was = 'in-doubt' AND NOT $5::bool)::int)
             FROM after WHERE tc.task_id = after.task_id AND tc.channel = after.channel
         )
         SELECT id FROM after"#,
         attempt,
         state.as_str(),
         provider_message_id,
-        kept(reason)
+        kept(reason),
+        repeat_not_needed
     )
     .fetch_optional(connection)
     .await?;

@@ -33,15 +33,26 @@ impl Store {
         executor: ExecutorId,
     ) -> Result<Vec<DueReminder>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT d.id, d.turn, d.reminder_index, d.reminder_text, ai.fields AS "ai_fields?"
-            FROM lanes l
-            JOIN dialogues d ON d.channel = l.channel AND d.reminder_at <= clock_timestamp()
-            JOIN tasks t ON t.id = d.task_id
-            LEFT JOIN resources ai ON ai.kind = 'Ai' AND ai.name = t.fields->>'ai'
-            WHERE l.owner = $1 AND t.phase = 'in-progress' AND t.deleted_at IS NULL
-                AND NOT (SELECT guarded FROM installation)
-                AND (l.blocked_class IS NULL OR l.blocked_until <= now())
-                AND (NOT t.outgoing OR hours_open(t.hours_from_s, t.hours_to_s, t.timezone, now()))
+            r#"WITH place AS MATERIALIZED (
+                SELECT p.channel, p.task_id, t.fields->>'ai' AS ai
+                FROM reminder_places p
+                JOIN lanes l ON l.channel = p.channel AND l.owner = $1
+                    AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                JOIN tasks t ON t.id = p.task_id AND t.phase = 'in-progress' AND t.deleted_at IS NULL
+                WHERE p.reminder_at <= now() AND NOT (SELECT guarded FROM installation)
+                    AND (NOT t.outgoing OR hours_open(t.hours_from_s, t.hours_to_s, t.timezone, now()))
+                ORDER BY p.reminder_at LIMIT $2
+            )
+            SELECT d.id, d.turn, d.reminder_index, d.reminder_text, ai.fields AS "ai_fields?"
+            FROM place
+            CROSS JOIN LATERAL (
+                SELECT o.* FROM dialogues o
+                WHERE o.channel = place.channel AND o.task_id = place.task_id AND o.reminder_at <= now()
+                ORDER BY o.reminder_at
+                -- Twice its share: one place may be more behind than another.
+                LIMIT greatest(1, 2 * $2 / (SELECT count(*) FROM place))
+            ) d
+            LEFT JOIN resources ai ON ai.kind = 'Ai' AND ai.name = place.ai
             ORDER BY d.reminder_at LIMIT $2"#,
             executor.0,
             REMINDERS_MAX

@@ -53,22 +53,38 @@ impl Store {
         at_most: usize,
     ) -> Result<Vec<ReplyPermit>, StoreError> {
         let rows = sqlx::query!(
-            r#"WITH waiting AS (
-                SELECT m.id, m.dialogue_id
-                FROM lanes l
+            r#"WITH place AS MATERIALIZED (
+                SELECT l.channel
+                FROM waiting_channels w
+                JOIN lanes l ON l.channel = w.channel AND l.owner = $1
                 JOIN executors e ON e.id = l.owner AND e.alive_until > now()
-                JOIN messages m ON m.channel = l.channel AND m.state = 'waiting'
-                    AND m.ready_at <= clock_timestamp()
-                WHERE l.owner = $1 AND (l.blocked_class IS NULL OR l.blocked_until <= now())
-                    AND NOT (SELECT guarded FROM installation)
-                    AND NOT EXISTS (SELECT FROM messages o WHERE o.dialogue_id = m.dialogue_id
-                        AND (o.state = 'sending' OR o.state = 'waiting' AND o.id < m.id))
+                CROSS JOIN LATERAL (
+                    SELECT m.ready_at FROM messages m
+                    WHERE m.channel = l.channel AND m.state = 'waiting' AND m.ready_at <= now()
+                        AND NOT EXISTS (SELECT FROM messages o WHERE o.dialogue_id = m.dialogue_id
+                            AND (o.state = 'sending' OR o.state = 'waiting' AND o.id < m.id))
+                    ORDER BY m.ready_at LIMIT 1
+                ) first
+                WHERE w.ready_at <= now() AND NOT (SELECT guarded FROM installation)
+                    AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                ORDER BY first.ready_at LIMIT $2
+            ), waiting AS MATERIALIZED (
+                SELECT m.id, m.dialogue_id
+                FROM place CROSS JOIN LATERAL (
+                    SELECT m.id, m.dialogue_id, m.ready_at FROM messages m
+                    WHERE m.channel = place.channel AND m.state = 'waiting' AND m.ready_at <= now()
+                        AND NOT EXISTS (SELECT FROM messages o WHERE o.dialogue_id = m.dialogue_id
+                            AND (o.state = 'sending' OR o.state = 'waiting' AND o.id < m.id))
+                    ORDER BY m.ready_at
+                    -- Twice its share: a channel may have more to say than another.
+                    LIMIT greatest(1, 2 * $2 / (SELECT count(*) FROM place))
+                ) m
                 ORDER BY m.ready_at
                 LIMIT $2
             ), dialogue AS (
                 -- Locked: whoever changes the dialogue does so before this, or after the permit.
                 SELECT d.id, d.task, d.peer, d.channel, d.state, d.turn FROM dialogues d
-                WHERE d.id IN (SELECT dialogue_id FROM waiting)
+                WHERE d.id = ANY (ARRAY(SELECT dialogue_id FROM waiting))
                 FOR UPDATE SKIP LOCKED
             ), judged AS (
                 SELECT m.id, d.peer, l.fence, l.hosted,
@@ -81,7 +97,7 @@ impl Store {
                             THEN 'something newer was said'
                     END AS objection
                 FROM waiting w JOIN dialogue d ON d.id = w.dialogue_id
-                JOIN messages m ON m.id = w.id
+                JOIN messages m ON m.id = w.id AND m.id = ANY (ARRAY(SELECT id FROM waiting))
                 JOIN lanes l ON l.channel = d.channel AND l.owner = $1
             )
             UPDATE messages m SET
@@ -91,7 +107,7 @@ impl Store {
                 ready_at = NULL, fence = j.fence, tries = m.tries + 1, sending_at = clock_timestamp(),
                 key = coalesce(m.key, new_message_key())
             FROM judged j
-            WHERE m.id = j.id AND m.state = 'waiting'
+            WHERE m.id = j.id AND m.id = ANY (ARRAY(SELECT id FROM judged)) AND m.state = 'waiting'
             RETURNING m.id, m.dialogue_id, m.channel, m.author, m.text, m.key AS "key!", j.fence, j.peer,
                 m.state AS "state!",
                 (SELECT extract(epoch FROM clock_timestamp() - max(least(coalesce(p.provider_at, p.at), p.at)))::float8
@@ -220,26 +236,5 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(settled.rows_affected())
-    }
-
-    /// How long until something is to be answered, sent or reminded of on a lane of this executor.
-    pub async fn next_in_dialogues_in(
-        &self,
-        executor: ExecutorId,
-    ) -> Result<Option<Duration>, StoreError> {
-        let seconds = sqlx::query_scalar!(
-            r#"SELECT extract(epoch FROM min(least(
-                (SELECT min(d.due_at) FROM dialogues d WHERE d.channel = l.channel AND d.due_at IS NOT NULL
-                    AND d.held_fence IS DISTINCT FROM l.fence),
-                (SELECT min(d.reminder_at) FROM dialogues d
-                    WHERE d.channel = l.channel AND d.reminder_at IS NOT NULL),
-                (SELECT min(m.ready_at) FROM messages m WHERE m.channel = l.channel AND m.state = 'waiting')
-            )) - clock_timestamp())::float8
-            FROM lanes l WHERE l.owner = $1 AND (l.blocked_class IS NULL OR l.blocked_until <= now())"#,
-            executor.0
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0))))
     }
 }

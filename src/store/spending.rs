@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{answers::HeldTurn, connect::Store, encoding::count, error::StoreError};
+use super::{connect::Store, encoding::count, error::StoreError, turns::HeldTurn};
 use crate::domain::{
     id::{AiCallId, DialogueId, TaskName},
     money::MicroUsd,

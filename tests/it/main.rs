@@ -15,6 +15,7 @@ mod contract;
 mod convergence;
 mod dialogues;
 mod dialogues_rehearsed;
+mod dialogue_plans;
 mod doctor;
 mod early_news;
 mod following;
