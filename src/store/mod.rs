@@ -27,6 +27,7 @@ mod inbox;
 mod lanes;
 mod libpq;
 mod live;
+mod news;
 mod opt_outs;
 mod overview;
 mod permits;
