@@ -3,10 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    connect::Store,
-    encoding::parsed,
-    error::StoreError,
-    inbox::{kept, settle_attempt},
+    connect::Store, encoding::parsed, error::StoreError, inbox::kept, news::settle_attempt,
 };
 use crate::domain::{
     attempt::Outcome,

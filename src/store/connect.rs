@@ -16,7 +16,7 @@ use super::{
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// Four loops that each listen and work, a writer and readers; more do not make two cores faster.
-const CONNECTIONS_MAX: u32 = 12;
+const CONNECTIONS_MAX: u32 = 8;
 /// Past this the database counts as away, and the caller decides what that means.
 pub(super) const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 /// Every statement but a large load is far below it; a hung one must not hold a lock for ever.

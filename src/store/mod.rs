@@ -28,6 +28,7 @@ mod inbox;
 mod lanes;
 mod libpq;
 mod live;
+mod news;
 mod opt_outs;
 mod overview;
 mod permits;

@@ -43,7 +43,23 @@ const write = async (page, text) => {
   await input.fill(text);
   await input.press("Enter");
 };
+// On a phone, Enter is a new line.
+const tap = async (page, text) => {
+  await page.getByRole("textbox", { name: "Your message" }).fill(text);
+  await page.getByRole("button", { name: "Send" }).tap();
+};
 const shows = (page, text) => page.getByRole("log").getByText(text, { exact: true }).waitFor(PATIENCE);
+// The person's last words have their answer, and none is being made.
+const isAnswered = (page) =>
+  page.waitForFunction(() => document.querySelector("#typing").hidden
+    && document.querySelectorAll("#waiting .pending").length === 0
+    && document.querySelector("#log .message:last-of-type")?.classList.contains("us"), null, PATIENCE);
+const answerCount = (page) => page.locator("#log .message.us:not(.greeting)").count();
+const ownTexts = (page) => page.locator("#log .message.visitor .bubble").allTextContents();
+const look = async (page, name) => {
+  if (!process.env.SCREENSHOTS) return;
+  await page.screenshot({ path: `${process.env.SCREENSHOTS}${name}.png` });
+};
 const texts = (page) => page.locator("#log .message:not(.greeting) .bubble").allTextContents();
 const isSettled = (page) =>
   page.waitForFunction(() => document.querySelectorAll("#waiting .pending").length === 0, null, PATIENCE);
@@ -52,8 +68,13 @@ try {
   const first = await open(context);
   await write(first, "Hello");
   await shows(first, "Hello");
-  await say("Good day! How can I help?");
-  await shows(first, "Good day! How can I help?");
+  // Looked for at every frame: it is gone as soon as the answer is there.
+  await first.waitForFunction(() => !document.querySelector("#typing").hidden, null, PATIENCE);
+  await look(first, "typing");
+  await isAnswered(first);
+  const answer = (await texts(first))[1];
+  assert.match(answer, /^I am a virtual assistant\.\s/);
+  assert.match(answer, /What matters most to you/);
 
   // Text is text.
   const script = "<script>document.title = 'taken over'</script>";
@@ -61,43 +82,51 @@ try {
   await shows(first, script);
   assert.equal(await first.title(), "Example & Sons");
   assert.equal(await first.locator("#log script").count(), 0);
-  await say("See https://example.com/a?b=c. Or <b>this</b>");
-  const link = first.getByRole("link", { name: "https://example.com/a?b=c", exact: true });
-  await link.waitFor(PATIENCE);
-  assert.match(await link.getAttribute("rel"), /noopener/);
-  assert.equal(await first.locator("#log b").count(), 0);
+  await isAnswered(first);
 
   // Two tabs show the same chat.
   const second = await open(context);
-  await shows(second, "Good day! How can I help?");
+  await second.getByText(/What matters most to you/).waitFor(PATIENCE);
   await write(second, "From the other tab");
   await shows(first, "From the other tab");
+  for (const page of [first, second]) await isAnswered(page);
   assert.deepEqual(await texts(first), await texts(second));
 
   // A reload keeps it, and what was being written.
-  const before = await texts(first);
+  const kept = await texts(first);
   await first.getByRole("textbox").fill("A draft");
   await first.reload();
   await shows(first, "From the other tab");
-  assert.deepEqual(await texts(first), before);
+  assert.deepEqual(await texts(first), kept);
   assert.equal(await first.getByRole("textbox").inputValue(), "A draft");
 
-  // Without a connection nothing is lost; not even by a reload of the other tab, once it is back.
+  // Without a connection nothing is lost: neither what the AI answers meanwhile nor what is written; not even by a
+  // reload of the other tab, once it is back.
+  const answersBefore = await answerCount(first);
+  await write(first, "How long does it take?");
+  await shows(second, "How long does it take?");
+  await isSettled(first);
   await context.setOffline(true);
+  const before = await texts(first);
   const wentAt = Date.now();
   for (const text of ["Offline 1", "Offline 2"]) await write(first, text);
   await write(second, "Offline 3");
   await first.getByText("No connection.").waitFor(PATIENCE);
   for (const page of [first, second]) await page.getByText("Waits for the connection").nth(2).waitFor(PATIENCE);
-  await say("Are you still there?");
+  // Who read the end of it still does, also what another tab wrote.
+  const below = (page) => page.locator("#scroll").evaluate((s) => s.scrollHeight - s.scrollTop - s.clientHeight);
+  assert.ok(await below(first) < 2, `${await below(first)}`);
+  await look(first, "offline");
   await first.waitForTimeout(Math.max(0, OFFLINE_MS - (Date.now() - wentAt)));
   assert.deepEqual(await texts(first), before);
   await context.setOffline(false);
   await second.reload();
   for (const page of [first, second]) {
     await shows(page, "Offline 3");
-    await shows(page, "Are you still there?");
     await isSettled(page);
+    await isAnswered(page);
+    // One that was missed, and one to what was written since.
+    assert.ok(await answerCount(page) >= answersBefore + 2);
   }
   assert.equal(await first.getByText("No connection.").count(), 0);
 
@@ -117,19 +146,39 @@ try {
   await write(first, "Back");
   await shows(second, "Back");
   assert.ok(losses > 0);
-  const all = await texts(first);
-  assert.deepEqual(all, await texts(second));
-  assert.equal(new Set(all).size, all.length, all.join("\n"));
+  for (const page of [first, second]) await isAnswered(page);
+  assert.deepEqual(await texts(first), await texts(second));
+  const own = await ownTexts(first);
+  assert.equal(new Set(own).size, own.length, own.join("\n"));
+  await look(first, "desktop");
 
-  // Somebody else.
+  // A person of ours goes on, and the AI is silent from then on.
+  await say("See https://example.com/a?b=c. Or <b>this</b>");
+  const link = first.getByRole("link", { name: "https://example.com/a?b=c", exact: true });
+  await link.waitFor(PATIENCE);
+  assert.match(await link.getAttribute("rel"), /noopener/);
+  assert.equal(await first.locator("#log b").count(), 0);
+  await write(first, "Who is this?");
+  await shows(second, "Who is this?");
+  const all = await texts(first);
+
+  // Somebody else, on a phone: while they get their answer, the first one gets none.
   const other = await chromium.launch(options);
-  const stranger = await open(await other.newContext());
+  const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+  const stranger = await open(await other.newContext(phone));
   await stranger.getByText("Hello!", { exact: true }).waitFor(PATIENCE);
-  await write(stranger, "Is anybody here?");
+  await tap(stranger, "Is anybody here?");
   await shows(stranger, "Is anybody here?");
-  await say("Only for the second visitor");
-  await shows(stranger, "Only for the second visitor");
-  assert.deepEqual(await texts(stranger), ["Is anybody here?", "Only for the second visitor"]);
+  await isAnswered(stranger);
+  const theirs = await texts(stranger);
+  assert.equal(theirs.length, 2);
+  assert.equal(theirs[0], "Is anybody here?");
+  assert.match(theirs[1], /What matters most to you/);
+  assert.equal(await stranger.evaluate(() => document.documentElement.scrollWidth), phone.viewport.width);
+  await tap(stranger, "The time. And here is a long word: " + "supercalifragilistic".repeat(6));
+  await isAnswered(stranger);
+  await look(stranger, "phone");
+  assert.equal(await stranger.evaluate(() => document.documentElement.scrollWidth), phone.viewport.width);
   assert.deepEqual(await texts(first), all);
   await other.close();
 

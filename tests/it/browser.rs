@@ -9,11 +9,12 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::support::Hosted;
+use crate::support::{Behaviour, Hosted};
 
 const DRIVER: &str = "playwright-core@1.65.1";
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -47,12 +48,17 @@ fn installed() -> Option<PathBuf> {
     Some(root)
 }
 
-/// Two tabs, a reload, ten seconds without a connection, a script as a message, and somebody else.
+/// The AI thinks for a moment, so that its typing is seen.
+const AI_DELAY: Duration = Duration::from_millis(400);
+
+/// Two tabs, a reload, ten seconds without a connection, a script as a message, and somebody else: all of them
+/// before the AI. With `SCREENSHOTS`, the beginning of a path, pictures of the page are left there.
 #[test]
 fn a_visitor_chats_in_a_browser() {
     let Some(folder) = installed() else { return };
-    let hosted = Hosted::start();
-    let _replies = hosted.send_replies();
+    let behaviour = Behaviour { answer_delay: AI_DELAY, ..Behaviour::default() };
+    let hosted = Hosted::start_with(behaviour);
+    let _working = hosted.work();
     let profile = tempfile::tempdir().unwrap();
     let mut script = Command::new("node")
         .args(["browser.mjs", CHROMIUM, &hosted.url("/chat/site")])
@@ -88,12 +94,21 @@ fn a_visitor_chats_in_a_browser() {
         "Hello",
         "<script>document.title = 'taken over'</script>",
         "From the other tab",
+        "How long does it take?",
         "Offline 1",
         "Offline 2",
         "Offline 3",
         "After a lost answer",
         "Back",
+        "Who is this?",
     ];
     assert_eq!(texts, expected.join("|"));
     assert_eq!(hosted.database.value("SELECT count(*) FROM dialogues"), "2");
+    // After the operator no word of the AI, and every word of it was asked for.
+    let after = "SELECT count(*) FROM messages m WHERE author = 'ai' AND state = 'sent' AND EXISTS (
+        SELECT FROM messages o WHERE o.dialogue_id = m.dialogue_id AND o.author = 'operator' AND o.id < m.id)";
+    assert_eq!(hosted.database.value(after), "0");
+    let said = hosted.database.value("SELECT count(*) FROM messages WHERE author = 'ai'");
+    let asked = hosted.rehearsal.recent_ai().iter().filter(|call| call.status == 200).count();
+    assert!(asked >= said.parse().unwrap(), "{asked} calls for {said} answers");
 }

@@ -25,6 +25,7 @@ mod foreign_receivers;
 mod formatting;
 mod goldens;
 mod guidance;
+mod hooks;
 mod hosting;
 mod hosting_api;
 mod import;

@@ -143,6 +143,7 @@ function taken(sent, id, createdAt, of) {
 }
 
 function showPending() {
+  const wasAtEnd = isAtEnd();
   for (const one of inOrder()) {
     if (!one.row) {
       one.row = element("div", "message visitor pending");
@@ -173,6 +174,8 @@ function showPending() {
       one.below.append(words.not_sent, retry, discard);
     }
   }
+  // What is said below a message pushes the last one out of sight.
+  if (wasAtEnd) toEnd();
 }
 
 // ---- Events ----

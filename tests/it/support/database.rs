@@ -110,6 +110,19 @@ impl TestDatabase {
         std::thread::spawn(|| blocking(run)).join().unwrap();
     }
 
+    /// Nobody reaches it any more, whoever had it open either.
+    pub(crate) fn leave(&self) {
+        let name = &self.name;
+        Self::admin(format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        ));
+    }
+
+    pub(crate) fn come_back(&self) {
+        Self::admin(format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name));
+    }
+
     fn options(&self) -> PgConnectOptions {
         server().options.clone().database(&self.name)
     }

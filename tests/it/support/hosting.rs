@@ -1,18 +1,23 @@
-//! The server of web chats, in this process, over a database that `apply` has filled.
+//! The server of web chats and webhooks, in this process, over a database that `apply` has filled, and the loops
+//! of an executor before the rehearsal's providers and AI.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use nuncio::{
+    channels::Http,
     clock,
     domain::{
         channel::Secret,
         id::{DialogueId, ExecutorId},
     },
+    executor::{AiConnector, Connector, Conversations, Executor, Identity, Receiver},
+    intelligence::AiHttp,
+    rehearsal::{self, Options, Rehearsal},
     server::{Hosting, listen},
     store::{Said, Store},
 };
 use reqwest::{RequestBuilder, Response};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -44,40 +49,94 @@ spec:
   state: running
 ";
 
+/// What a call waits for its provider: a test of answers that never come must not take longer.
+const CALL_DEADLINE: Duration = Duration::from_millis(1500);
+/// Longer than any call waits.
+const HANG: Duration = Duration::from_secs(30);
+
+/// How the rehearsal behind a server behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Behaviour {
+    pub(crate) faults: bool,
+    pub(crate) answer_delay: Duration,
+    /// What our calls wait for them.
+    pub(crate) call_deadline: Duration,
+    /// What the providers remember.
+    pub(crate) journal: Option<PathBuf>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            faults: false,
+            answer_delay: Duration::ZERO,
+            call_deadline: CALL_DEADLINE,
+            journal: None,
+        }
+    }
+}
+
 pub(crate) struct Hosted {
     pub(crate) folder: Folder,
     pub(crate) database: TestDatabase,
     pub(crate) address: SocketAddr,
     pub(crate) store: Store,
+    pub(crate) rehearsal: Rehearsal,
+    connector: Connector,
     pub(crate) shutdown: CancellationToken,
     pub(crate) runtime: Runtime,
 }
 
 impl Hosted {
     pub(crate) fn start() -> Self {
+        Self::start_with(Behaviour::default())
+    }
+
+    pub(crate) fn start_with(behaviour: Behaviour) -> Self {
+        let api = channel("shop-api", "api", "apiKey: {env: API_KEY}", "");
+        Self::with(&[("web.yaml", CHANNELS), ("api.yaml", &api)], behaviour)
+    }
+
+    /// Over these manifests and the usual team.
+    pub(crate) fn with(manifests: &[(&str, &str)], behaviour: Behaviour) -> Self {
         let folder = Folder::new();
-        folder.write("team.yaml", TEAM);
-        folder.write("web.yaml", CHANNELS);
-        folder.write("api.yaml", &channel("shop-api", "api", "apiKey: {env: API_KEY}", ""));
+        folder.write("team.yaml", &TEAM.replace("  model:", "  apiKey: {env: AI_KEY}\n  model:"));
+        for (name, text) in manifests {
+            folder.write(name, text);
+        }
         let database = TestDatabase::new();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
         let shutdown = CancellationToken::new();
+        let tracker = TaskTracker::new();
+        let Behaviour { faults, answer_delay, call_deadline, journal } = behaviour;
+        let options = Options {
+            faults,
+            hang_for: HANG,
+            answer_delay,
+            people: None,
+            journal,
+            clock: clock::now,
+        };
         let store = runtime.block_on(database.store());
+        let rehearsal =
+            runtime.block_on(rehearsal::start(options, shutdown.clone(), &tracker)).unwrap();
+        let connector = connector(&rehearsal, call_deadline);
+        let reader = connector.clone();
         let hosting = Hosting {
             store: store.clone(),
             public_url: None,
             find_secret: Arc::new(|_, _, _| Ok(Secret::new(API_KEY.to_owned()))),
-            connect: Arc::new(|_, _| Err("no provider pushes here".to_owned())),
+            connect: Arc::new(move |name, spec| reader.connect(name, spec)),
             clock: clock::now,
         };
-        let tracker = TaskTracker::new();
         let free = "127.0.0.1:0".parse().unwrap();
         let listening =
             runtime.block_on(listen(hosting, free, shutdown.clone(), &tracker)).unwrap();
+        let address = listening.address;
         let hosted =
-            Self { folder, database, address: listening.address, store, shutdown, runtime };
+            Self { folder, database, address, store, rehearsal, connector, shutdown, runtime };
         hosted.apply();
         hosted
     }
@@ -114,6 +173,43 @@ impl Hosted {
         Replies { end }
     }
 
+    /// Opens, answers and sends, as `watch` does, for as long as the value lives.
+    pub(crate) fn work(&self) -> Working {
+        let (working, receiver) = self.begin();
+        let Working { end, loops, runtime } = &working;
+        loops.spawn_on(receiver.run(end.clone()), runtime);
+        loops.close();
+        working
+    }
+
+    /// As [`Hosted::work`], but nothing is polled: of what was sent nobody hears again.
+    pub(crate) fn work_deaf(&self) -> Working {
+        let (working, _) = self.begin();
+        working.loops.close();
+        working
+    }
+
+    fn begin(&self) -> (Working, Receiver) {
+        let (end, loops) = (CancellationToken::new(), TaskTracker::new());
+        let identity =
+            Identity { host: "test".to_owned(), pid: 1, new_id: || ExecutorId(Uuid::now_v7()) };
+        let executor = Executor::new(self.store.clone(), self.connector.clone(), identity);
+        let held = executor.held();
+        let rehearsal = self.rehearsal.clone();
+        let ais = AiConnector {
+            http: AiHttp::new().unwrap(),
+            find_key: Arc::new(|ai, _| Ok(Rehearsal::secret(ai, "apiKey"))),
+            find_endpoint: Arc::new(move || Some(rehearsal.ai_endpoint())),
+        };
+        let store = self.store.clone();
+        let conversations = Conversations::new(store.clone(), ais, held.clone(), end.clone());
+        let runtime = self.runtime.handle();
+        loops.spawn_on(executor.run(end.clone()), runtime);
+        loops.spawn_on(conversations.run(end.clone()), runtime);
+        let receiver = Receiver::new(store, held);
+        (Working { end, loops, runtime: runtime.clone() }, receiver)
+    }
+
     /// An operator speaks in the latest dialogue of a channel.
     pub(crate) fn say(&self, channel: &str, text: &str) {
         let query = format!("SELECT max(id) FROM dialogues WHERE channel = '{channel}'");
@@ -130,5 +226,31 @@ pub(crate) struct Replies {
 impl Drop for Replies {
     fn drop(&mut self) {
         self.end.cancel();
+    }
+}
+
+/// The loops of an executor; they leave in order with the value.
+pub(crate) struct Working {
+    end: CancellationToken,
+    loops: TaskTracker,
+    runtime: Handle,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.end.cancel();
+        self.runtime.block_on(self.loops.wait());
+    }
+}
+
+/// To the rehearsal's providers, with the credentials that they know.
+fn connector(rehearsal: &Rehearsal, call_deadline: Duration) -> Connector {
+    let rehearsal = rehearsal.clone();
+    Connector {
+        http: Http::with_deadline(call_deadline).unwrap(),
+        find_secret: Arc::new(|channel, credential, _| {
+            Ok(Rehearsal::secret(channel.as_str(), credential))
+        }),
+        find_endpoint: Arc::new(move |kind| rehearsal.endpoint(kind)),
     }
 }

@@ -11,7 +11,7 @@ mod repository;
 
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, vk_task};
-pub(crate) use hosting::{API_KEY, Hosted};
+pub(crate) use hosting::{API_KEY, Behaviour, Hosted, Working};
 pub(crate) use installed::{Wanted, installed};
 pub(crate) use program::{Ended, Program, Running};
 pub(crate) use providers::Providers;
