@@ -185,16 +185,13 @@ async fn take(
         }
         Delivery::Status { id, reference, state, reason } => {
             let news = News { id, reference: reference.as_deref(), state: *state, reason };
-            Ok(if take_status(connection, channel, peer, &news).await? {
-                Taking::Fresh
-            } else if is_early(connection, channel, peer, id).await? {
-                Taking::Early
-            } else if take_status(connection, channel, peer, &news).await? {
-                // Its id was recorded between the two looks.
-                Taking::Fresh
-            } else {
-                Taking::Repeated
-            })
+            let raised = take_status(connection, channel, peer, &news).await?;
+            if !raised && is_early(connection, channel, peer, id).await? {
+                return Ok(Taking::Early);
+            }
+            // An id that was recorded between the two looks is known by now.
+            let raised = raised || take_status(connection, channel, peer, &news).await?;
+            Ok(if raised { Taking::Fresh } else { Taking::Repeated })
         }
     }
 }

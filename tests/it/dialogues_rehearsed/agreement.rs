@@ -82,7 +82,7 @@ pub(super) fn providers_and_database_agree(stage: &Stage) {
     let dialogues = "SELECT count(*) FROM dialogues WHERE channel <> 'site'";
     assert_eq!(stage.value(openings), stage.value(dialogues));
 
-    let mut said = by_person(journal.iter().filter(is_said));
+    let mut said = by_person(journal.iter().filter(|entry| is_said(entry)));
     let mut heard = stage.texts(
         "SELECT d.channel, d.peer, m.text FROM messages m JOIN dialogues d ON d.id = m.dialogue_id
         WHERE m.author = 'person' AND d.channel <> 'site' ORDER BY m.id",

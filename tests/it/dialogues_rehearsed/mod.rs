@@ -115,7 +115,7 @@ impl Stage {
             let person = Person::of_address(&address);
             let lines: usize = (0..heard.len()).map(|turn| person.lines(turn).len()).sum();
             let theirs = |e: &&Entry| e.channel == channel && e.address == address;
-            let said = journal.iter().filter(theirs).filter(is_said).count();
+            let said = journal.iter().filter(theirs).filter(|entry| is_said(entry)).count();
             let brought = journal.iter().filter(theirs).filter(|e| is_brought(e)).count();
             let times = if person.way == Way::Straight { 1 } else { 3 };
             let is_pushed = channel != "vk-anna";
@@ -147,7 +147,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn is_said(entry: &&Entry) -> bool {
+fn is_said(entry: &Entry) -> bool {
     entry.direction == Direction::FromPerson
 }
 
