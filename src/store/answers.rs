@@ -26,8 +26,8 @@ use crate::domain::{
 /// Messages that are read for one answer; older ones are in the summary, or too old to matter.
 const HISTORY_MAX: i64 = 200;
 /// An answer that failed is tried again after 5 s, 10 s, 20 s … and at most every five minutes.
-const BACKOFF_FIRST_S: f64 = 5.0;
-const BACKOFF_MAX_S: f64 = 300.0;
+pub(super) const BACKOFF_FIRST_S: f64 = 5.0;
+pub(super) const BACKOFF_MAX_S: f64 = 300.0;
 
 /// A dialogue whose answer this executor makes now; nobody else does until it is settled or the lane moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
