@@ -15,8 +15,8 @@ use crate::{
     channels, clock, config,
     domain::id::{ExecutorId, WatchId},
     executor::{
-        AiConnector, BackupGuard, Callbacks, Connector, Conversations, Executor, Identity,
-        Receiver, ReportConnector, Reports,
+        AiConnector, BackupGuard, Callbacks, Connector, Conversations, Drafting, Executor,
+        Identity, Receiver, ReportConnector, Reports,
     },
     hosting::{WebOptions, host_channels},
     integrations, intelligence,
@@ -182,10 +182,12 @@ fn start_executor(
     let executor = Executor::new(store.clone(), connector, identity());
     let held = executor.held();
     let ais = ai_connector(rehearsal.cloned())?;
+    let drafting = Drafting::new(store.clone(), ais.clone(), held.clone(), shutdown.clone());
     let conversations = Conversations::new(store.clone(), ais, held.clone(), shutdown.clone());
     let receiver = Receiver::new(store.clone(), held);
     let reports = Reports::new(store.clone(), report_connector(rehearsal.cloned())?);
     loops.spawn(executor.run(shutdown.clone()));
+    loops.spawn(drafting.run(shutdown.clone()));
     loops.spawn(conversations.run(shutdown.clone()));
     loops.spawn(receiver.run(shutdown.clone()));
     loops.spawn(reports.run(shutdown.clone()));
