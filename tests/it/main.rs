@@ -14,6 +14,7 @@ mod conditions;
 mod contract;
 mod convergence;
 mod doctor;
+mod drafting;
 mod following;
 mod forecasting;
 mod foreign;
