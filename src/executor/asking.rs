@@ -62,12 +62,14 @@ impl Asking {
         failure: &AiFailure,
     ) -> Result<Option<Duration>, StoreError> {
         let (class, rest) = rest_of(failure);
-        if let Some(after) = rest {
-            self.store.rest_ai(ai, class, &failure.to_string(), after).await?;
-        }
+        let after = match rest {
+            Rest::None => return Ok(None),
+            Rest::LongerEachTime => None,
+            Rest::For(after) => Some(after),
+        };
+        self.store.rest_ai(ai, class, &failure.to_string(), after).await?;
         // Of an AI that rests, the rest decides when it is asked again.
-        let failed = matches!(failure, AiFailure::TooLong { .. } | AiFailure::Unanswered { .. });
-        Ok(if failed { None } else { Some(Duration::ZERO) })
+        Ok(if failure.may_have_cost() { None } else { Some(Duration::ZERO) })
     }
 
     /// Waits while the database is away, so that what failed is done again; until the shutdown.
@@ -82,17 +84,29 @@ impl Asking {
     }
 }
 
-/// The class of a failure, and how long the AI rests for it: for a time, or longer each time.
-pub(super) fn rest_of(failure: &AiFailure) -> (&'static str, Option<Option<Duration>>) {
+/// How long an AI rests that failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rest {
+    /// The failure is the call's own.
+    None,
+    LongerEachTime,
+    For(Duration),
+}
+
+/// The class of a failure, and how long the AI rests for it.
+pub(super) fn rest_of(failure: &AiFailure) -> (&'static str, Rest) {
+    let mended = Rest::For(MENDED_BY_A_PERSON);
     match failure {
-        AiFailure::Waits { after, .. } => ("too-many", Some(*after)),
-        AiFailure::Quota { .. } => ("quota", Some(Some(MENDED_BY_A_PERSON))),
-        AiFailure::CredentialRefused { .. } => {
-            ("credential-refused", Some(Some(MENDED_BY_A_PERSON)))
+        AiFailure::Waits { after, .. } => {
+            ("too-many", after.map_or(Rest::LongerEachTime, Rest::For))
         }
-        AiFailure::OurMistake { .. } => ("our-mistake", Some(Some(MENDED_BY_A_PERSON))),
-        AiFailure::Unavailable { .. } | AiFailure::Unanswered { .. } => ("unavailable", Some(None)),
-        AiFailure::TooLong { .. } => ("too-long", None),
+        AiFailure::Quota { .. } => ("quota", mended),
+        AiFailure::CredentialRefused { .. } => ("credential-refused", mended),
+        AiFailure::OurMistake { .. } => ("our-mistake", mended),
+        AiFailure::Unavailable { .. } | AiFailure::Unanswered { .. } => {
+            ("unavailable", Rest::LongerEachTime)
+        }
+        AiFailure::TooLong { .. } => ("too-long", Rest::None),
     }
 }
 
