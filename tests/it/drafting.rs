@@ -211,7 +211,7 @@ fn an_opening_that_is_too_dear_fails_with_its_reason_until_the_limit_is_raised()
     let status = stage.program(&["status", "one"]).run().stdout;
     assert!(status.contains("0 sent, 2 failed"), "{status}");
 
-    stage.task("[1, 2]");
+    stage.folder.write("a.yaml", &by_ai("[1, 2]"));
     stage.wait_for("SELECT sum(n_sent) FROM task_channels", "2");
     drop(watch);
     assert_eq!(stage.delivered().len(), 2);
