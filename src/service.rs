@@ -16,7 +16,8 @@ use crate::{
     connectors::{ai_connector, connector, report_connector},
     domain::id::{ExecutorId, WatchId},
     executor::{
-        BackupGuard, Callbacks, Connector, Conversations, Executor, Identity, Receiver, Reports,
+        BackupGuard, Callbacks, Connector, Conversations, Drafting, Executor, Identity, Receiver,
+        Reports,
     },
     hosting::{WebOptions, host_channels},
     plan::Plan,
@@ -181,10 +182,12 @@ fn start_executor(
     let executor = Executor::new(store.clone(), connector, identity());
     let held = executor.held();
     let ais = ai_connector(rehearsal)?;
+    let drafting = Drafting::new(store.clone(), ais.clone(), held.clone(), shutdown.clone());
     let conversations = Conversations::new(store.clone(), ais, held.clone(), shutdown.clone());
     let receiver = Receiver::new(store.clone(), held);
     let reports = Reports::new(store.clone(), report_connector(rehearsal)?);
     loops.spawn(executor.run(shutdown.clone()));
+    loops.spawn(drafting.run(shutdown.clone()));
     loops.spawn(conversations.run(shutdown.clone()));
     loops.spawn(receiver.run(shutdown.clone()));
     loops.spawn(reports.run(shutdown.clone()));

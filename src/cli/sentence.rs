@@ -30,7 +30,12 @@ pub(super) fn why(look: &Look, task: &TaskOverview) -> String {
             Some(channel) if needs_watch(channel) && look.living_watches().next().is_none() => {
                 format!("sends nothing, because {}", no_watch(look))
             }
-            Some(channel) => waits_for(channel, task.now),
+            Some(channel) => match look.resting(name.as_str()) {
+                Some(rest) if channel.verdict == "draft" && rest.fallback.is_none() => {
+                    format!("sends nothing, because {}", rests(rest, task.now))
+                }
+                _ => waits_for(channel, task.now),
+            },
         },
     };
     format!("`{name}` {reason}.")
@@ -66,7 +71,7 @@ fn rests(rest: &AiRest, now: DateTime<Utc>) -> String {
     let AiRest { ai, reason, not_before, .. } = rest;
     let reason = reason.trim_end_matches('.');
     let again = if *not_before <= now {
-        "with the next message".to_owned()
+        "with the next message or opening".to_owned()
     } else if not_before.date_naive() == now.date_naive() {
         not_before.format("at %H:%M:%S UTC").to_string()
     } else {
@@ -135,6 +140,7 @@ fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
         "daily-limit" => format!("has reached its daily limit{then}"),
         "pause" => format!("is sending, and pauses between two dialogues{then}"),
         "channel-rests" => format!("lets its channel `{name}` rest after a failure{then}"),
+        "draft" => "waits for its AI, which writes the next opening".to_owned(),
         "retry" => format!("will try an opening again{then}"),
         "ready" if !led => format!("waits until a `nuncio watch` takes its channel `{name}` over"),
         "sending" => "is sending right now".to_owned(),

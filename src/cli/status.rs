@@ -245,6 +245,7 @@ pub(super) fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
         "pause" => "pause between dialogues",
         "channel-rests" => "the channel rests after a failure",
         "retry" => "an opening will be tried again",
+        "draft" => "the AI writes the opening",
         "sending" => return "sending".to_owned(),
         "guarded" => return "the backup guard is on".to_owned(),
         _ => "ready",

@@ -20,6 +20,10 @@ pub struct Permit {
     pub address: Address,
     pub variables: Vec<(String, String)>,
     pub opening: Opening,
+    /// What the AI wrote, where it writes the opening.
+    pub draft: Option<String>,
+    /// The task's AI says of itself that it is one.
+    pub disclosure: Option<String>,
     /// The same for every attempt at one opening, so that a provider can drop a repeat.
     pub key: i64,
     /// Not to be called later than this after the grant: the lease or the working hours end.

@@ -103,6 +103,8 @@ numbers! {
     AttemptId(i64)
     /// One person's thread with one channel inside one task.
     DialogueId(i64)
+    /// One opening that the AI writes before its turn.
+    DraftId(i64)
     /// One message of a dialogue.
     MessageId(i64)
     /// Where a message stands in the order in which the people of hosted channels came to see them.

@@ -1,12 +1,12 @@
 //! One answer: read the dialogue, reserve, ask the AI, settle, commit what is to be said.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
     ais::Ais,
+    asking::{Asking, rest_of},
     decision::{Grounds, decide, hand_over, needs_no_words, noted, objection},
     prompt::{HISTORY_BYTES_MAX, HISTORY_BYTES_MIN, for_answer, for_summary, for_words},
     telling::reports_of,
@@ -15,29 +15,21 @@ use crate::{
     channels::Driver,
     domain::{
         dialogue::{Author, DialogueState},
-        money::MicroUsd,
         resource::{AiSpec, ManagerSpec},
     },
-    intelligence::{Ai, AiFailure, Completion, Ending, Prompt, Usage, cost, greatest_cost},
-    store::{
-        Answer, Committed, DialogueContext, HeldTurn, Reservation, Reserved, Settlement, Store,
-        StoreError,
-    },
+    intelligence::{Ai, AiFailure, Completion, Ending, Prompt, greatest_cost},
+    store::{Answer, Committed, DialogueContext, HeldTurn, Reservation, Store, StoreError},
 };
 
-/// A limit, a key, a model that is gone: a person mends these, and it is seen in minutes that they did.
-const MENDED_BY_A_PERSON: Duration = Duration::from_mins(10);
 /// Answers that failed one after another although the AI is there; then an operator goes on.
 const FAILURES_MAX: u32 = 5;
-/// Between two tries while the database is away: what the AI said is not thrown away for it.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What every answer needs.
 #[derive(Clone, Debug)]
 pub(super) struct Answering {
     pub(super) store: Store,
     pub(super) ais: Ais,
-    pub(super) shutdown: CancellationToken,
+    pub(super) asking: Asking,
 }
 
 /// Why there is no completion.
@@ -91,7 +83,7 @@ impl Answering {
             warn!(dialogue = %turn.dialogue, "an answer waits for the database: {:#}", anyhow::Error::from(error));
             // Held under our fence, nobody else takes it up: it has to be given back.
             while let Err(error) = self.store.release_turn(&turn).await {
-                if self.outlast(error).await.is_err() {
+                if self.asking.outlast(error).await.is_err() {
                     break;
                 }
             }
@@ -215,26 +207,9 @@ impl Answering {
             Reservation::LimitReached { .. } => return Err(NoAnswer::LimitReached.into()),
             Reservation::Void => return Err(NoAnswer::Void.into()),
         };
-        let asked = ai.complete(prompt).await;
-        let settlement = match &asked {
-            Ok(completion) => of_completion(completion, ai_spec),
-            // It may be billed: the reservation stays spent.
-            Err(failure) if failure.may_have_cost() => of_failure(greatest, ai_spec, failure),
-            Err(failure) => of_failure(MicroUsd::from_micros(0), ai_spec, failure),
-        };
-        self.settle(reserved, &settlement).await;
-        debug!(dialogue = %turn.dialogue, ai = turn.ai, cost = %settlement.cost, ending = settlement.ending, "asked");
+        let asked = self.asking.ask(ai, ai_spec, prompt, reserved, greatest).await;
+        debug!(dialogue = %turn.dialogue, ai = turn.ai, succeeded = asked.is_ok(), "asked");
         asked.map_err(|failure| NoAnswer::from(failure).into())
-    }
-
-    /// A settlement that is lost leaves the reservation spent, which is safe, and wrong.
-    async fn settle(&self, reserved: Reserved, settlement: &Settlement) {
-        while let Err(error) = self.store.settle(reserved, settlement).await {
-            if let Err(error) = self.outlast(error).await {
-                warn!("a call of the AI is not settled: {:#}", anyhow::Error::from(error));
-                break;
-            }
-        }
     }
 
     async fn commit(
@@ -256,7 +231,7 @@ impl Answering {
         let committed = loop {
             match self.store.commit_answer(turn, &answer).await {
                 Ok(committed) => break committed,
-                Err(error) => self.outlast(error).await?,
+                Err(error) => self.asking.outlast(error).await?,
             }
         };
         match committed {
@@ -271,36 +246,10 @@ impl Answering {
 
     /// The AI did not answer: it rests, and with it whoever wants it.
     async fn put_off(&self, turn: &HeldTurn, failure: &AiFailure) -> Result<(), StoreError> {
-        let (class, rest) = match failure {
-            AiFailure::Waits { after, .. } => ("too-many", Some(*after)),
-            AiFailure::Quota { .. } => ("quota", Some(Some(MENDED_BY_A_PERSON))),
-            AiFailure::CredentialRefused { .. } => {
-                ("credential-refused", Some(Some(MENDED_BY_A_PERSON)))
-            }
-            AiFailure::OurMistake { .. } => ("our-mistake", Some(Some(MENDED_BY_A_PERSON))),
-            AiFailure::Unavailable { .. } | AiFailure::Unanswered { .. } => {
-                ("unavailable", Some(None))
-            }
-            AiFailure::TooLong { .. } => ("too-long", None),
-        };
+        let class = rest_of(failure).0;
         warn!(dialogue = %turn.dialogue, ai = turn.ai, class, "no answer: {failure}");
-        if let Some(after) = rest {
-            self.store.rest_ai(&turn.ai, class, &failure.to_string(), after).await?;
-        }
-        // Of an AI that rests, the rest decides when it is asked again.
-        let failed = matches!(failure, AiFailure::TooLong { .. } | AiFailure::Unanswered { .. });
-        self.store.put_turn_off(turn, if failed { None } else { Some(Duration::ZERO) }).await
-    }
-
-    /// Waits while the database is away, so that what failed is done again; until the shutdown.
-    async fn outlast(&self, error: StoreError) -> Result<(), StoreError> {
-        if !matches!(error, StoreError::Away(_) | StoreError::Silent) {
-            return Err(error);
-        }
-        tokio::select! {
-            () = self.shutdown.cancelled() => Err(error),
-            () = tokio::time::sleep(AWAY_PAUSE) => Ok(()),
-        }
+        let after = self.asking.let_rest(&turn.ai, failure).await?;
+        self.store.put_turn_off(turn, after).await
     }
 }
 
@@ -322,45 +271,4 @@ fn specs(context: &DialogueContext) -> Option<(AiSpec, ManagerSpec)> {
 /// A template cannot carry a disclosure; whatever else we say can.
 fn carries_text(author: Author, text: &str) -> bool {
     author != Author::Person && !(author == Author::Opening && text.starts_with("[template "))
-}
-
-fn of_completion(completion: &Completion, ai: &AiSpec) -> Settlement {
-    let Completion { usage, model, ending, .. } = completion;
-    let Usage { input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, estimated } =
-        *usage;
-    Settlement {
-        cost: cost(usage, &ai.prices),
-        input_tokens,
-        cached_input_tokens,
-        output_tokens,
-        reasoning_tokens,
-        estimated,
-        model: if model.is_empty() { ai.model.clone() } else { model.clone() },
-        ending: match ending {
-            Ending::Complete => "complete",
-            Ending::CutOff => "cut-off",
-            Ending::Refused => "refused",
-            Ending::Filtered => "filtered",
-            Ending::Empty => "empty",
-            Ending::Other(_) => "other",
-        }
-        .to_owned(),
-    }
-}
-
-fn of_failure(cost: MicroUsd, ai: &AiSpec, failure: &AiFailure) -> Settlement {
-    Settlement {
-        cost,
-        input_tokens: 0,
-        cached_input_tokens: 0,
-        output_tokens: 0,
-        reasoning_tokens: 0,
-        estimated: cost.micros() > 0,
-        model: ai.model.clone(),
-        ending: match failure {
-            AiFailure::Unanswered { .. } => "unanswered",
-            _ => "failed",
-        }
-        .to_owned(),
-    }
 }

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::{
     ais::{AiConnector, Ais},
     answering::Answering,
+    asking::Asking,
     drivers::Held,
 };
 use crate::{
@@ -68,7 +69,8 @@ impl Conversations {
         held: watch::Receiver<Held>,
         shutdown: CancellationToken,
     ) -> Self {
-        let answering = Answering { store: store.clone(), ais: Ais::new(ais), shutdown };
+        let asking = Asking { store: store.clone(), shutdown };
+        let answering = Answering { store: store.clone(), ais: Ais::new(ais), asking };
         Self {
             store,
             held,

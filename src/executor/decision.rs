@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::message::disclosed;
 use crate::{
     domain::{
         dialogue::{Author, DialogueState},
@@ -94,23 +95,16 @@ pub(super) fn decide(completion: &Completion, grounds: &Grounds<'_>) -> Answer {
             handed.events = answer.events;
             return handed;
         }
-        (Some(text), _) => answer.texts.push((Author::Ai, disclosed(text.trim(), grounds))),
+        (Some(text), _) => {
+            let disclosure = grounds.ai.disclosure.as_deref().filter(|_| grounds.is_first_text);
+            answer.texts.push((Author::Ai, disclosed(text.trim(), disclosure)));
+        }
         (None, _) => {}
     }
     let usual = grounds.ai.reminders.first().map(|Reminder { after, .. }| (*after, None));
     answer.reminder = if state.is_none() { asked_for.or(usual) } else { None };
     answer.state = state;
     answer
-}
-
-/// With the AI's disclosure before it, in the first message that can carry it.
-fn disclosed(text: &str, grounds: &Grounds<'_>) -> String {
-    match &grounds.ai.disclosure {
-        Some(disclosure) if grounds.is_first_text && !text.contains(disclosure.as_str()) => {
-            format!("{disclosure}\n\n{text}")
-        }
-        _ => text.to_owned(),
-    }
 }
 
 /// The strongest outcome counts: a person who takes over, then success, then the end.

@@ -16,14 +16,17 @@ pub(super) enum Unsayable {
     MissingVariable,
     #[error("the opening is not a template that can be filled in")]
     BadTemplate,
-    #[error("this version does not write openings by the AI")]
-    WrittenByAi,
+    #[error("the AI has not written the opening")]
+    NoDraft,
 }
 
 pub(super) fn compose(permit: &Permit) -> Result<Message, Unsayable> {
-    let variables: BTreeMap<String, String> = permit.variables.iter().cloned().collect();
-    match &permit.opening {
-        Opening::Text(text) => Ok(Message::Text(fill_in(text, &variables)?)),
+    let Permit { opening, draft, disclosure, variables, .. } = permit;
+    let variables: BTreeMap<String, String> = variables.iter().cloned().collect();
+    let text = |text: &str| Message::Text(disclosed(text, disclosure.as_deref()));
+    match opening {
+        Opening::Text(template) => Ok(text(&fill_in(template, &variables)?)),
+        // The provider approved its words, and no others.
         Opening::Template { name, language, variables: texts } => Ok(Message::Template {
             name: name.clone(),
             language: language.clone(),
@@ -32,7 +35,18 @@ pub(super) fn compose(permit: &Permit) -> Result<Message, Unsayable> {
                 .map(|text| fill_in(text, &variables))
                 .collect::<Result<_, _>>()?,
         }),
-        Opening::WrittenByAi => Err(Unsayable::WrittenByAi),
+        // What the AI wrote is no template, whatever it looks like.
+        Opening::WrittenByAi => Ok(text(draft.as_deref().ok_or(Unsayable::NoDraft)?)),
+    }
+}
+
+/// With the AI's disclosure before it: in the first message of ours that can carry it.
+pub(super) fn disclosed(text: &str, disclosure: Option<&str>) -> String {
+    match disclosure.map(str::trim) {
+        Some(disclosure) if !disclosure.is_empty() && !text.contains(disclosure) => {
+            format!("{disclosure}\n\n{text}")
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -48,7 +62,56 @@ fn fill_in(text: &str, variables: &BTreeMap<String, String>) -> Result<String, U
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::{
+        address::Address,
+        id::{AttemptId, Fence, TaskId},
+    };
+
+    fn permit(opening: Opening, draft: Option<&str>, disclosure: Option<&str>) -> Permit {
+        Permit {
+            attempt: AttemptId(1),
+            fence: Fence(1),
+            task_id: TaskId(uuid::Uuid::nil()),
+            task: "one".parse().unwrap(),
+            channel: "vk".parse().unwrap(),
+            address: Address::from_stored("1".to_owned()),
+            variables: vec![("name".to_owned(), "Anna".to_owned())],
+            opening,
+            draft: draft.map(str::to_owned),
+            disclosure: disclosure.map(str::to_owned),
+            key: 1,
+            valid_for: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_disclosure_stands_before_every_text_and_in_no_template() {
+        let text = || Opening::Text("Hello {{name}}!".to_owned());
+        let template = || Opening::Template {
+            name: "hi".to_owned(),
+            language: "en".to_owned(),
+            variables: vec!["{{name}}".to_owned()],
+        };
+        let bot = Some("I am a bot.");
+        for (opening, draft, disclosure, said) in [
+            (text(), None, None, "Hello Anna!"),
+            (text(), None, bot, "I am a bot.\n\nHello Anna!"),
+            (text(), None, Some(" \n"), "Hello Anna!"),
+            // Another draft's text is nothing to an opening that has its own.
+            (text(), Some("Good day"), bot, "I am a bot.\n\nHello Anna!"),
+            (template(), None, bot, "[template hi in en: Anna]"),
+            (Opening::WrittenByAi, Some("Hi {{name}}"), bot, "I am a bot.\n\nHi {{name}}"),
+            (Opening::WrittenByAi, Some("I am a bot. Hi"), bot, "I am a bot. Hi"),
+        ] {
+            let message = compose(&permit(opening, draft, disclosure)).unwrap();
+            assert_eq!(message.to_string(), said);
+        }
+        let undrafted = compose(&permit(Opening::WrittenByAi, None, None));
+        assert_eq!(undrafted, Err(Unsayable::NoDraft));
+    }
 
     #[test]
     fn a_missing_variable_is_never_an_empty_word() {

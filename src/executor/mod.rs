@@ -3,10 +3,12 @@
 
 mod ais;
 mod answering;
+mod asking;
 mod backup_guard;
 mod conversations;
 mod decision;
 mod callbacks;
+mod drafting;
 mod drivers;
 mod message;
 mod openings;
@@ -20,6 +22,7 @@ pub use ais::AiConnector;
 pub use backup_guard::BackupGuard;
 pub use callbacks::Callbacks;
 pub use conversations::Conversations;
+pub use drafting::Drafting;
 pub use drivers::{Connector, Held};
 pub use openings::{Executor, Identity};
 pub use receiving::Receiver;

@@ -1,4 +1,6 @@
-//! What the AI is asked for an answer: who it is, what it sells, whom it talks to, what was said.
+//! What the AI is asked for an answer or an opening: who it is, what it sells, whom it talks to, what was said.
+
+use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{
@@ -7,7 +9,7 @@ use crate::{
         resource::{AiSpec, ManagerSpec},
     },
     intelligence::{Prompt, Turn, trim_to_budget},
-    store::{DialogueContext, Utterance},
+    store::{DialogueContext, DraftContext, Utterance},
 };
 
 /// Of what was said; some ten thousand tokens. What is older goes into the summary.
@@ -25,6 +27,10 @@ to you. When something is reached or learnt, call the tool for it and write your
 const SUMMARISE: &str = "Summarise the conversation below for a colleague who goes on with it: who the person is, \
 what they want, what was offered, agreed and left open, and every name, number and date. A few sentences, in the \
 conversation's language. Write the summary and nothing else.";
+
+const OPEN: &str = "Nobody has written yet. Write the first message to the person: greet them, say in a sentence or \
+two why you write, and end with a question that is easy to answer. Use nothing but what stands above, and leave no \
+placeholder to be filled in. Write the message and nothing else.";
 
 /// A prompt, and what was left out of it.
 #[derive(Debug)]
@@ -49,12 +55,25 @@ pub(super) fn for_answer(
     let dropped_until =
         dropped.len().checked_sub(1).and_then(|last| context.history.get(last)).map(|one| one.id);
     let prompt = Prompt {
-        system: instructions(context, ai, manager, summary),
+        system: instructions(&Situation::of_dialogue(context), ai, manager, summary),
         turns: kept,
         tools: true,
         max_output_tokens: ai.max_output_tokens,
     };
     Composed { prompt, dropped, dropped_until }
+}
+
+/// The prompt for an opening.
+pub(super) fn for_opening(context: &DraftContext, ai: &AiSpec, manager: &ManagerSpec) -> Prompt {
+    let DraftContext { task_fields, variables, now, .. } = context;
+    let situation = Situation { task_fields, variables, now: *now };
+    let system = instructions(&situation, ai, manager, None);
+    Prompt {
+        system: format!("{system}\n\n{OPEN}"),
+        turns: Vec::new(),
+        tools: false,
+        max_output_tokens: ai.max_output_tokens,
+    }
 }
 
 /// Asks for the words that go with the tools that were called without any.
@@ -100,12 +119,27 @@ fn said(one: &Utterance) -> Turn {
     }
 }
 
+/// Whom it is about, and when.
+struct Situation<'a> {
+    task_fields: &'a Fields,
+    variables: &'a [(String, String)],
+    now: DateTime<Utc>,
+}
+
+impl<'a> Situation<'a> {
+    fn of_dialogue(context: &'a DialogueContext) -> Self {
+        let DialogueContext { task_fields, variables, now, .. } = context;
+        Self { task_fields, variables, now: *now }
+    }
+}
+
 fn instructions(
-    context: &DialogueContext,
+    situation: &Situation<'_>,
     ai: &AiSpec,
     manager: &ManagerSpec,
     summary: Option<&str>,
 ) -> String {
+    let Situation { task_fields, variables, now } = situation;
     let ManagerSpec { full_name, role, language, persona } = manager;
     let mut text = format!("You are {full_name}");
     if let Some(role) = role {
@@ -122,13 +156,13 @@ fn instructions(
         text.push_str("\nUnless the person writes in another language, write in: ");
         text.push_str(language);
     }
-    if let Some(title) = field(&context.task_fields, "title") {
+    if let Some(title) = field(task_fields, "title") {
         text.push_str("\n\nWhat this conversation is about: ");
         text.push_str(&title);
     }
-    if !context.variables.is_empty() {
+    if !variables.is_empty() {
         text.push_str("\n\nWhat is known of the person:");
-        for (name, value) in &context.variables {
+        for (name, value) in *variables {
             text.extend(["\n- ", name, ": ", value]);
         }
     }
@@ -136,7 +170,7 @@ fn instructions(
         text.push_str("\n\nWhat was said earlier: ");
         text.push_str(summary);
     }
-    let now = context.now.format("%A %Y-%m-%d %H:%M");
+    let now = now.format("%A %Y-%m-%d %H:%M");
     format!("{text}\n\nNow it is {now} UTC.")
 }
 

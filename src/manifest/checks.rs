@@ -261,16 +261,10 @@ fn check_opening(
 ) {
     let opening = "outgoing.opening";
     let by_ai = format!("{opening}.writtenBy");
-    if task.text(&by_ai).is_some() {
-        let message = format!("`{by_ai}: ai` is not supported by this version");
-        let hint = "write the `text` yourself".to_owned();
-        found.push(error(task, Code::NotSupported, task.span(&by_ai), message).hint(hint));
-        return;
-    }
     let text = format!("{opening}.text");
     let template = format!("{opening}.template");
     let spec = task.root.at("spec");
-    let has_text = task.text(&text).is_some();
+    let has_text = task.text(&text).is_some() || task.text(&by_ai).is_some();
     let has_template = spec.and_then(|spec| spec.at(&template)).is_some();
     for (name, span, facts) in channels {
         let kind = facts.kind;

@@ -36,7 +36,7 @@ words! {
         UnsuitableChannel = "unsuitable-channel", TemplateNeeded = "template-needed",
         TemplateForbidden = "template-forbidden", BadTemplate = "bad-template",
         UnknownVariable = "unknown-variable", EmptyVariable = "empty-variable",
-        NotSupported = "not-supported", NoDriver = "no-driver", CappedByChannel = "capped-by-channel",
+        NoDriver = "no-driver", CappedByChannel = "capped-by-channel",
         AudienceEmpty = "audience-empty", AudienceFile = "audience-file",
         AudienceFormat = "audience-format", BadAddress = "bad-address",
         DuplicateAddress = "duplicate-address", MixedSigns = "mixed-signs",

@@ -181,6 +181,11 @@ pub(super) async fn remove(
         ), cancelled AS (
             DELETE FROM retries WHERE task_id = $1 AND position = ANY($2) AND NOT in_doubt
             RETURNING opening, address
+        ), undrafted AS (
+            -- What was spent on them counts, should they come back.
+            UPDATE drafts SET state = 'void', text = NULL, reason = NULL, due_at = NULL, turn = turn + 1,
+                held_channel = NULL, held_fence = NULL
+            WHERE task_id = $1 AND position = ANY($2) AND state IN ('due', 'written', 'failed')
         )
         DELETE FROM ledger l USING cancelled c, tasks t
         WHERE t.id = $1 AND l.task = t.name AND l.address = c.address AND l.opening = c.opening",
@@ -203,7 +208,13 @@ pub(super) async fn alter(
         .map(|(_, variables)| (!variables.is_empty()).then(|| variables_json(variables)))
         .collect();
     sqlx::query!(
-        "UPDATE contacts c SET variables = news.variables
+        "WITH redrafted AS (
+            -- Written with the old ones.
+            UPDATE drafts SET state = 'due', text = NULL, due_at = clock_timestamp(), turn = turn + 1,
+                failures = 0, held_channel = NULL, held_fence = NULL
+            WHERE task_id = $1 AND position = ANY($2) AND state IN ('due', 'written') AND dialogue_id IS NULL
+        )
+        UPDATE contacts c SET variables = news.variables
         FROM unnest($2::bigint[], $3::jsonb[]) AS news (position, variables)
         WHERE c.task_id = $1 AND c.position = news.position",
         task_id.0,

@@ -73,6 +73,7 @@ impl FateReader<'_> {
                     WHEN a.outcome = 'in-doubt' AND a.reason LIKE 'resolved as dropped %' THEN 'failed'
                     WHEN a.outcome = 'in-doubt' THEN 'in-doubt'
                     WHEN r.opening IS NOT NULL THEN 'suppressed'
+                    WHEN d.reason IS NOT NULL AND l.task IS NULL THEN 'failed'
                     -- Of an earlier incarnation.
                     WHEN l.task IS NOT NULL AND a.id IS NULL THEN 'written'
                     WHEN l.task IS NULL AND s.why IS NULL AND c.position > au.cursor_position
@@ -87,6 +88,7 @@ impl FateReader<'_> {
                     WHEN a.outcome = 'sent' THEN NULL
                     WHEN r.opening IS NOT NULL AND s.why IS NULL
                         THEN concat_ws(': ', 'it will be tried again', a.reason)
+                    WHEN d.reason IS NOT NULL AND l.task IS NULL THEN d.reason
                     WHEN a.id IS NOT NULL AND (l.task IS NOT NULL OR c.position <= au.cursor_position)
                         THEN coalesce(a.reason, a.outcome)
                     WHEN l.task IS NOT NULL THEN 'by an earlier incarnation of the task'
@@ -112,6 +114,11 @@ impl FateReader<'_> {
                 SELECT DISTINCT ON (position) position, opening, channel FROM retries
                 WHERE task_id = $1 ORDER BY position, opening DESC
             ) r ON r.position = c.position
+            LEFT JOIN LATERAL (
+                -- Why the AI has written no opening.
+                SELECT d.reason FROM drafts d
+                WHERE d.task = $2 AND d.address = c.address AND d.task_id = $1 AND d.state = 'failed' LIMIT 1
+            ) d ON true
             LEFT JOIN LATERAL (
                 -- Why the contact may not be written to.
                 SELECT coalesce(

@@ -52,12 +52,15 @@ impl Store {
 
         let mut transaction = self.pool.begin().await?;
         sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
-        // Permits and outcomes whose statements began before the hash was there end first; those that begin
+        // Permits, drafts and outcomes whose statements began before the hash was there end first; those that begin
         // now see it. The rest takes an index's moment.
-        sqlx::query("LOCK TABLE ledger, retries, attempts IN SHARE ROW EXCLUSIVE MODE")
+        sqlx::query("LOCK TABLE ledger, retries, attempts, drafts IN SHARE ROW EXCLUSIVE MODE")
             .execute(&mut *transaction)
             .await?;
         let attempts = forget_attempts(&mut transaction, address).await?;
+        sqlx::query!("DELETE FROM drafts WHERE address = $1", address.as_str())
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(Forgotten { tasks, lists, attempts })
     }

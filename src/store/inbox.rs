@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::{
     connect::Store,
+    drafts::move_draft,
     early_news::is_early,
     error::StoreError,
     lanes::interval,
@@ -290,9 +291,7 @@ pub(super) async fn find_or_open(
             LIMIT 1
         )
         INSERT INTO dialogues (task_id, task, channel, peer, manager)
-        SELECT id, name, $1, $2, fields->'managers'->>(
-            ((hashtextextended($2, 0) & 9223372036854775807)
-                % greatest(1, jsonb_array_length(fields->'managers')))::integer)
+        SELECT id, name, $1, $2, manager_for(fields, $2)
         FROM route
         ON CONFLICT ON CONSTRAINT one_dialogue_a_person DO UPDATE SET peer = excluded.peer
         RETURNING id, task, (SELECT was_written FROM route) AS "was_written!", xmax = 0 AS "is_new!""#,
@@ -302,11 +301,15 @@ pub(super) async fn find_or_open(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(opened) = opened else { return Ok(None) };
+    if opened.is_new {
+        move_draft(connection, opened.id, &opened.task, peer).await?;
+    }
     if opened.was_written && opened.is_new {
         // What was said first, by whichever incarnation of the task.
         sqlx::query!(
             "INSERT INTO messages (dialogue_id, channel, author, text, at, provider_message_id, state, key)
-            SELECT $1, a.channel, 'opening', coalesce(a.text, t.opening->>'text', ''),
+            SELECT $1, a.channel, 'opening', coalesce(a.text, t.opening->>'text', (
+                    SELECT d.text FROM drafts d WHERE d.task = $3 AND d.address = $4), ''),
                 coalesce(a.finished_at, a.granted_at), a.provider_message_id,
                 CASE WHEN a.outcome = 'sent' THEN coalesce(a.delivery, 'sent') ELSE 'in-doubt' END, a.key
             FROM attempts a JOIN tasks t ON t.id = a.task_id

@@ -64,7 +64,10 @@ impl Store {
                 coalesce(a.total, 0) AS "total!",
                 coalesce(a.waiting, 0) + (SELECT count(*) FROM retries r WHERE r.task_id = t.id)
                     AS "remaining!",
-                coalesce(sums.sent, 0)::bigint AS "sent!", coalesce(sums.failed, 0)::bigint AS "failed!",
+                coalesce(sums.sent, 0)::bigint AS "sent!",
+                coalesce(sums.failed, 0)::bigint + (SELECT count(*) FROM drafts d
+                    WHERE d.task_id = t.id AND d.state = 'failed' AND d.position <= a.cursor_position)
+                    AS "failed!",
                 coalesce(sums.in_doubt, 0)::bigint AS "in_doubt!", now() AS "now!"
             FROM tasks t
             LEFT JOIN audiences a ON a.task_id = t.id

@@ -44,7 +44,7 @@ impl Store {
             ), speaker AS (
                 SELECT DISTINCT ON (channel) lane.fence, turns.channel, turns.task_id, turns.task,
                     turns.hours_from_s, turns.hours_to_s, turns.timezone, turns.is_full,
-                    turns.last_opening_at
+                    turns.by_ai, turns.last_opening_at
                 FROM lane JOIN turns USING (channel)
                 WHERE turns.verdict = 'ready'
                 ORDER BY channel, turns.last_opening_at NULLS FIRST, turns.task_id
@@ -64,6 +64,9 @@ impl Store {
                         AND NOT EXISTS (SELECT FROM suppressions s WHERE s.address = r.address
                             AND s.task IN ('', turn.task))
                         AND NOT is_forgotten(r.address)
+                        AND CASE WHEN turn.by_ai THEN EXISTS (SELECT FROM drafts d
+                            WHERE d.task = turn.task AND d.address = r.address AND d.text IS NOT NULL)
+                            ELSE true END
                     ORDER BY r.channel NULLS LAST, r.ready_at
                     LIMIT 1
                     FOR UPDATE OF r SKIP LOCKED
@@ -75,15 +78,18 @@ impl Store {
                 SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
                 FROM turn WHERE NOT is_full AND channel NOT IN (SELECT channel FROM due_retry)
             ), audience AS (
-                SELECT a.task_id, a.cursor_position, wanted.n_wanted, wanted.task
+                SELECT a.task_id, a.cursor_position, wanted.n_wanted, wanted.task, wanted.by_ai
                 FROM audiences a JOIN (
-                    SELECT task_id, min(task) AS task, count(*) AS n_wanted FROM fresh_turn GROUP BY task_id
+                    SELECT task_id, min(task) AS task, count(*) AS n_wanted, bool_or(by_ai) AS by_ai
+                    FROM fresh_turn GROUP BY task_id
                 ) wanted USING (task_id)
                 WHERE a.cursor_position < a.last_position
                 FOR UPDATE OF a SKIP LOCKED
-            ), passed AS (
+            ), next AS MATERIALIZED (
                 SELECT audience.task_id, audience.n_wanted, c.*,
-                    sum(c.eligible::int) OVER (PARTITION BY audience.task_id ORDER BY c.position) AS n
+                    -- Only for who may be written to, and only where the AI writes.
+                    CASE WHEN audience.by_ai AND c.sendable THEN coalesce((SELECT d.state FROM drafts d
+                        WHERE d.task = audience.task AND d.address = c.address), 'due') END AS draft
                 FROM audience CROSS JOIN LATERAL (
                     SELECT c.position, c.address, c.variables, l.task IS NULL AS unwritten,
                         l.task IS NULL AND NOT EXISTS (SELECT FROM suppressions s
@@ -92,29 +98,40 @@ impl Store {
                         AND NOT (EXISTS (SELECT FROM forgotten)
                             AND EXISTS (SELECT FROM installation i JOIN forgotten f
                                 ON f.hash = keyed_hash(c.address, i.person_key_inner, i.person_key_outer)
-                                AND f.undone_at IS NULL)) AS eligible
+                                AND f.undone_at IS NULL)) AS sendable
                     FROM contacts c
                     LEFT JOIN ledger l ON l.task = audience.task AND l.address = c.address
                     WHERE c.task_id = audience.task_id AND c.position > audience.cursor_position
                     ORDER BY c.position
                     LIMIT audience.n_wanted + $3
                 ) c
+            ), judged AS (
+                SELECT next.*, sendable AND coalesce(draft = 'written', true) AS eligible,
+                    coalesce(draft NOT IN ('written', 'failed'), false) AS undrafted
+                FROM next
+            ), passed AS (
+                -- Nobody is passed over whose opening the AI has still to write.
+                SELECT * FROM (
+                    SELECT judged.*, sum(eligible::int) OVER so_far AS n, bool_or(undrafted) OVER so_far AS waits
+                    FROM judged WINDOW so_far AS (PARTITION BY task_id ORDER BY position)
+                ) judged
             ), fresh AS (
-                SELECT * FROM passed WHERE eligible AND n <= n_wanted
+                SELECT * FROM passed WHERE eligible AND NOT waits AND n <= n_wanted
             ), moved AS (
                 -- Up to the last contact that is granted; over all of the window if there were not
                 -- enough, and to the end if the window was not full: nothing stands behind it.
                 UPDATE audiences a SET waiting = greatest(0, a.waiting - coalesce(p.n_passed, 0)),
                     cursor_position = CASE
-                        WHEN coalesce(p.n_eligible, 0) < audience.n_wanted
+                        WHEN coalesce(p.n_eligible, 0) < audience.n_wanted AND NOT coalesce(p.waits, false)
                             AND coalesce(p.n_rows, 0) < audience.n_wanted + $3 THEN a.last_position
-                        ELSE p.cursor_position END
+                        ELSE coalesce(p.cursor_position, a.cursor_position) END
                 FROM audience LEFT JOIN (
-                    SELECT task_id, count(*) AS n_rows, count(*) FILTER (WHERE eligible) AS n_eligible,
-                        max(position) FILTER (WHERE n < n_wanted OR n = n_wanted AND eligible)
+                    SELECT task_id, bool_or(waits) AS waits, count(*) AS n_rows,
+                        count(*) FILTER (WHERE eligible) AS n_eligible,
+                        max(position) FILTER (WHERE NOT waits AND (n < n_wanted OR n = n_wanted AND eligible))
                             AS cursor_position,
-                        count(*) FILTER (WHERE unwritten AND (n < n_wanted OR n = n_wanted AND eligible))
-                            AS n_passed
+                        count(*) FILTER (WHERE unwritten AND NOT waits
+                            AND (n < n_wanted OR n = n_wanted AND eligible)) AS n_passed
                     FROM passed GROUP BY task_id
                 ) p USING (task_id)
                 WHERE a.task_id = audience.task_id
@@ -142,6 +159,10 @@ impl Store {
                 RETURNING id, opening, task_id, task, channel, address, key, fence, granted_at
             ), taken AS (
                 DELETE FROM retries WHERE opening IN (SELECT opening FROM granted)
+            ), draft_used AS (
+                UPDATE drafts d SET state = 'used'
+                FROM granted g JOIN turn ON turn.channel = g.channel AND turn.by_ai
+                WHERE d.task = g.task AND d.address = g.address AND d.state = 'written'
             ), counted AS (
                 SELECT granted.*, (NOT coalesce(pick.is_counted, false))::int AS n
                 FROM granted JOIN pick USING (opening)
@@ -159,12 +180,16 @@ impl Store {
             )
             SELECT g.id, g.task_id, g.task, g.channel, g.address, g.key, g.fence,
                 pick.variables, tasks.opening AS "opening!",
+                CASE WHEN turn.by_ai THEN (SELECT d.text FROM drafts d
+                    WHERE d.task = g.task AND d.address = g.address) END AS draft,
+                ai.fields->>'disclosure' AS disclosure,
                 least(me.valid_s, hours_left_s(turn.hours_from_s, turn.hours_to_s, turn.timezone, now()) - 0.5)
                     AS "valid_s!"
             FROM granted g
             JOIN pick USING (opening)
             JOIN turn ON turn.channel = g.channel
             JOIN tasks ON tasks.id = g.task_id
+            LEFT JOIN resources ai ON ai.kind = 'Ai' AND ai.name = tasks.fields->>'ai'
             CROSS JOIN me"#,
             executor.0,
             PERMITS_MAX,
@@ -194,6 +219,8 @@ impl Store {
                     address: Address::from_stored(row.address),
                     variables,
                     opening,
+                    draft: row.draft,
+                    disclosure: row.disclosure,
                     key: row.key,
                     valid_for: Duration::from_secs_f64(row.valid_s.max(0.0)),
                 })

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{connect::Store, encoding::count, error::StoreError, turns::HeldTurn};
+use super::{
+    connect::Store, drafts::settle_draft, encoding::count, error::StoreError, turns::HeldTurn,
+};
 use crate::domain::{
-    id::{AiCallId, DialogueId, TaskName},
+    id::{AiCallId, DialogueId, DraftId, TaskName},
     money::MicroUsd,
 };
 
@@ -140,12 +142,13 @@ impl Store {
             ending,
         } = settlement;
         let big = |tokens: &u64| i64::try_from(*tokens).unwrap_or(i64::MAX);
-        sqlx::query!(
-            "WITH settled AS (
+        let mut transaction = self.pool.begin().await?;
+        let settled = sqlx::query!(
+            r#"WITH settled AS (
                 UPDATE ai_calls SET cost = $3, input_tokens = $4, cached_input_tokens = $5, output_tokens = $6,
                     reasoning_tokens = $7, estimated = $8, ending = $10, settled_at = clock_timestamp()
                 WHERE id = $1 AND at = $2 AND settled_at IS NULL
-                RETURNING dialogue_id, task, ai, model, at, reserved
+                RETURNING dialogue_id, draft_id, task, ai, model, at, reserved
             ), moved AS (
                 -- From the model that was asked to the one that answered.
                 UPDATE spending s SET n_calls = s.n_calls - 1, spent = s.spent - settled.reserved
@@ -161,9 +164,11 @@ impl Store {
                     spent = s.spent + excluded.spent, input_tokens = s.input_tokens + excluded.input_tokens,
                     cached_input_tokens = s.cached_input_tokens + excluded.cached_input_tokens,
                     output_tokens = s.output_tokens + excluded.output_tokens
+            ), of_dialogue AS (
+                UPDATE dialogues d SET spent = greatest(0, d.spent - settled.reserved + $3)
+                FROM settled WHERE d.id = settled.dialogue_id
             )
-            UPDATE dialogues d SET spent = greatest(0, d.spent - settled.reserved + $3)
-            FROM settled WHERE d.id = settled.dialogue_id",
+            SELECT draft_id, $3 - reserved AS "change!" FROM settled"#,
             reserved.call.0,
             reserved.at,
             cost.micros(),
@@ -175,8 +180,14 @@ impl Store {
             model,
             ending
         )
-        .execute(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
+        if let Some(settled) = settled
+            && let Some(draft) = settled.draft_id
+        {
+            settle_draft(&mut transaction, DraftId(draft), settled.change).await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 

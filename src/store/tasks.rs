@@ -329,6 +329,10 @@ impl Writing {
                 WHERE l.task = $2 AND l.address = c.address AND l.opening = c.opening
             ), audience AS (
                 DELETE FROM audiences WHERE task_id = $1
+            ), undrafted AS (
+                UPDATE drafts SET state = 'void', text = NULL, reason = NULL, due_at = NULL, turn = turn + 1,
+                    held_channel = NULL, held_fence = NULL
+                WHERE task_id = $1 AND state IN ('due', 'written', 'failed')
             )
             DELETE FROM contacts WHERE task_id = $1",
             id.0,

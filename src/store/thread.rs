@@ -160,6 +160,7 @@ impl Store {
                     coalesce(sum(a.input_tokens), 0)::bigint AS input,
                     coalesce(sum(a.output_tokens), 0)::bigint AS output
                 FROM ai_calls a WHERE a.dialogue_id = d.id
+                    OR a.draft_id = ANY (ARRAY(SELECT dr.id FROM drafts dr WHERE dr.dialogue_id = d.id))
             ) calls
             LEFT JOIN LATERAL (
                 SELECT m.ready_at, m.reason FROM messages m

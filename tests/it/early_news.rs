@@ -55,7 +55,7 @@ async fn news_of_a_message_whose_id_is_not_known_yet_is_to_be_brought_again() {
     for (peer, taken) in [("900", EARLY), ("700", EARLY), ("555", REPEATED)] {
         assert_eq!(tell(&store, peer, news("2", Read)).await, taken, "{peer}");
     }
-    // An opening's number is attached to it, and says no more as long as it is not known to have left.
+    // An opening's number is attached to it: the news is kept, and counts with the record of the call.
     let attempt = database_value(&database, "SELECT id::text FROM attempts").await;
     let named = Delivery::Status {
         id: "1".to_owned(),
@@ -63,7 +63,7 @@ async fn news_of_a_message_whose_id_is_not_known_yet_is_to_be_brought_again() {
         state: Read,
         reason: String::new(),
     };
-    assert_eq!(tell(&store, "900", named).await, EARLY);
+    assert_eq!(tell(&store, "900", named).await, FRESH);
 
     let outcome = Outcome {
         provider_message_id: Some("2".to_owned()),

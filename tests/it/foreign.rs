@@ -185,7 +185,7 @@ const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
     ("task-unknown_filter", "the language of templates"),
     ("task-unknown_references", "what is missing would be another document"),
     ("task-unknown_variable", "the language of templates"),
-    ("task-written_by_ai", "the format has it, this version does not do it"),
+    ("task-written_by_ai_needs_template", "the channel's kind stands in another document"),
 ];
 
 #[test]

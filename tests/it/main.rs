@@ -18,6 +18,7 @@ mod dialogues_rehearsed;
 mod dialogue_plans;
 mod doctor;
 mod early_news;
+mod drafting;
 mod following;
 mod forecasting;
 mod foreign;

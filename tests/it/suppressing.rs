@@ -202,7 +202,9 @@ fn nothing_in_any_table_names_a_person_who_was_forgotten() {
             WHERE task_id = (SELECT id FROM tasks WHERE name = 'one');
         INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
             SELECT 999, task_id, position, address, 1, 0, now(), false FROM contacts
-            WHERE address = '{PERSON}' LIMIT 1"
+            WHERE address = '{PERSON}' LIMIT 1;
+        INSERT INTO drafts (task, address, task_id, position, state, text, due_at)
+            SELECT 'one', '{PERSON}', id, 2, 'used', 'Dear {PERSON}', NULL FROM tasks WHERE name = 'one'"
     ));
     // What they wrote, and what was answered and reported.
     stage.with_store(async |store| {
