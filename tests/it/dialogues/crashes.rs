@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nuncio::{
     domain::money::MicroUsd,
-    store::{Answer, Committed, HeldTurn, Reservation, Store},
+    store::{Answer, Committed, HeldTurn, Reservation, Store, Sweep},
 };
 
 use super::{Stage, executor, write};
@@ -24,6 +24,8 @@ fn ten_thousand_crashed_answers_leave_no_dialogue_held() {
         stage.run("UPDATE dialogues SET due_at = now()").await;
         let (id, _presence) = executor(store).await;
         for round in 0..ROUNDS {
+            // A heartbeat.
+            assert!(matches!(store.sweep_lanes(id).await.unwrap(), Sweep::Holds { .. }));
             let turns = store.lease_turns(id, DIALOGUES).await.unwrap();
             assert_eq!(turns.len(), DIALOGUES, "round {round}");
             assert!(store.lease_turns(id, DIALOGUES).await.unwrap().is_empty(), "one at a time");
