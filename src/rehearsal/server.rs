@@ -75,7 +75,7 @@ pub async fn start(
             tracing::error!(%error, "the rehearsal ended");
         }
     });
-    Ok(Rehearsal { address, world, ai, crm })
+    Ok(Rehearsal { address, world, crm, ai })
 }
 
 impl Rehearsal {
