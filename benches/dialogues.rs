@@ -58,23 +58,7 @@ const WAITING: usize = 3000;
 /// A second of everybody's day is this long here: the reminder that comes after two hours comes after 1 s.
 const REMINDER: Duration = Duration::from_secs(1);
 
-const SETUP: &str = r#"
-INSERT INTO tasks (id, name, phase, phase_by, fields, digest, audience_digest, file, line, outgoing,
-    hours_from_s, hours_to_s, timezone, daily_limit, pause_ms, opening)
-SELECT gen_random_uuid(), 'task-' || n, 'in-progress', 'bench', '{"ai": "sales", "managers": ["anna"],
-    "integration": "crm", "spendingLimitPerDialogue": {"number": "0.50"}}', '', '', '', 1, true, 0, 86400, 'UTC',
-    1000, 3000, '{"text": "Hello!"}'
-FROM generate_series(0, 9) n;
-INSERT INTO resources (kind, name, fields, digest, file, line)
-VALUES ('Ai', 'sales', '{}', '\x00', '', 1), ('Manager', 'anna', '{}', '\x00', '', 1),
-    ('Integration', 'crm', '{"events": ["success"]}', decode(repeat('00', 32), 'hex'), '', 1);
-INSERT INTO resources (kind, name, fields, digest, file, line)
-SELECT 'Channel', 'vk-' || n, '{"kind": "vk-user"}', '\x00', '', 1 FROM generate_series(0, 119) n;
-INSERT INTO lanes (channel, daily_limit, drops_repeats)
-SELECT 'vk-' || n, 1000, true FROM generate_series(0, 119) n;
-INSERT INTO task_channels (task_id, channel)
-SELECT t.id, 'vk-' || n FROM generate_series(0, 119) n JOIN tasks t ON t.name = 'task-' || n % 10;
-"#;
+const SETUP: &str = include_str!("dialogues.sql");
 
 /// Times of each statement in buckets an eighth of their size wide, so that a longer run needs no more memory.
 #[derive(Default)]
@@ -109,8 +93,8 @@ impl Times {
                 let micros = (9 + bucket % 8) << (bucket / 8 - 3);
                 format!("{}.{:02}", micros / 1000, micros % 1000 / 10)
             };
-            let (half, most) = (at(n.div_ceil(2)), at((n * 99).div_ceil(100)));
-            println!("{statement:<26}{n:>9}{half:>10}{most:>10}{:>10}", at(n));
+            let (half, most, all) = (at(n.div_ceil(2)), at((n * 99).div_ceil(100)), at(n));
+            println!("{statement:<26}{n:>9}{half:>10}{most:>10}{all:>10}");
         }
     }
 }
@@ -211,7 +195,10 @@ impl Day {
                         // The status names the person by it.
                         outcome.provider_message_id =
                             Some(format!("{}-{}", permit.peer, permit.message));
-                        self.count(permit.author);
+                        if permit.author != Author::Reminder {
+                            self.answered.fetch_add(1, Ordering::Relaxed);
+                            self.places.add_permits(1);
+                        }
                         FinishedReply {
                             message: permit.message,
                             channel: permit.channel,
@@ -236,13 +223,6 @@ impl Day {
             if !is_due(reply_in) && (free == 0 || !is_due(answer_in)) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-        }
-    }
-
-    fn count(&self, author: Author) {
-        if author != Author::Reminder {
-            self.answered.fetch_add(1, Ordering::Relaxed);
-            self.places.add_permits(1);
         }
     }
 
@@ -354,11 +334,8 @@ async fn main() {
         panic!("the executor is known")
     };
     // No heart beats here.
-    sqlx::raw_sql("UPDATE executors SET alive_until = now() + interval '1 day'")
-        .execute(&pool)
-        .await
-        .unwrap();
-
+    let alive = "UPDATE executors SET alive_until = now() + interval '1 day'";
+    sqlx::raw_sql(alive).execute(&pool).await.unwrap();
     let day = Day {
         store,
         executor,

@@ -13,8 +13,8 @@ use nuncio::{
         resource::DialogueEvent,
     },
     store::{
-        Answer, Committed, DialogueAct, DialogueNote, FinishedReply, HeldTurn, Parcel, Presence,
-        Raw, Reservation, Settlement, Store, Sweep, Taken,
+        Answer, Committed, DialogueAct, DialogueActed, DialogueNote, FinishedReply, HeldTurn,
+        Parcel, Presence, Raw, Reservation, Said, Settlement, Store, Sweep, Taken,
     },
 };
 use serde_json::json;
@@ -274,7 +274,7 @@ fn every_statement(load: &Load, first: usize) {
         store.permit_replies(executor, 64).await.unwrap()
     });
     assert!(permits.iter().all(|permits| permits.len() > 32), "few were permitted");
-    load.reads("abandoned replies", 64 * ROUNDS as i64, async |store, _| {
+    load.reads("abandoned replies", 600, async |store, _| {
         let known: Vec<_> = permits.iter().flatten().map(|permit| permit.message).collect();
         assert_eq!(store.settle_abandoned_replies(executor, &known).await.unwrap(), 0);
     });
@@ -344,10 +344,12 @@ fn every_statement(load: &Load, first: usize) {
     let dialogues: Vec<DialogueId> = (0..ROUNDS).map(dialogue).collect();
     load.reads("a takeover", 30, async |store, round| {
         let act = DialogueAct::Take;
-        drop(store.act_on_dialogue(dialogues[round], act, "eva", None).await.unwrap());
+        let acted = store.act_on_dialogue(dialogues[round], act, "eva", None).await.unwrap();
+        assert!(matches!(acted, DialogueActed::Done { .. }), "{acted:?}");
     });
     load.reads("an operator's words", 30, async |store, round| {
-        drop(store.say(dialogues[round], "I am Eva", "eva").await.unwrap());
+        let said = store.say(dialogues[round], "I am Eva", "eva").await.unwrap();
+        assert!(matches!(said, Said::Accepted(_)), "{said:?}");
     });
     load.reads("a thread", 60, async |store, round| {
         assert!(store.read_thread(dialogues[round]).await.unwrap().is_some());
