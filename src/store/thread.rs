@@ -143,8 +143,9 @@ impl Store {
                 waiting.ready_at AS "ready_at?", waiting.reason AS "waiting_reason?",
                 (SELECT m.id FROM messages m WHERE m.dialogue_id = d.id AND m.state = 'sending'
                     ORDER BY m.id LIMIT 1) AS sending,
-                (SELECT m.id FROM messages m WHERE m.dialogue_id = d.id AND m.state = 'in-doubt'
-                    AND m.author <> 'opening' ORDER BY m.id LIMIT 1) AS in_doubt,
+                -- Not the first row in the order of ids, for which every doubt there is might be read.
+                (SELECT (array_agg(m.id ORDER BY m.id))[1] FROM messages m WHERE m.dialogue_id = d.id
+                    AND m.state = 'in-doubt' AND m.author <> 'opening') AS in_doubt,
                 (SELECT max(m.at) FROM messages m WHERE m.dialogue_id = d.id AND m.author = 'person')
                     AS wrote_last_at,
                 (SELECT count(*) FROM messages m WHERE m.dialogue_id = d.id) AS "n_messages!",
