@@ -1,6 +1,6 @@
 //! One answer: read the dialogue, reserve, ask the AI, settle, commit what is to be said.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tracing::{debug, info, warn};
 
@@ -21,6 +21,8 @@ use crate::{
     store::{Answer, Committed, DialogueContext, HeldTurn, Reservation, Store, StoreError},
 };
 
+/// Between two looks whether an AI or a manager that is not there has come.
+const MISSING_PAUSE: Duration = Duration::from_secs(30);
 /// Answers that failed one after another although the AI is there; then an operator goes on.
 const FAILURES_MAX: u32 = 5;
 
@@ -95,9 +97,10 @@ impl Answering {
             return Err(NoAnswer::Void.into());
         };
         let Some((ai_spec, manager)) = specs(&context) else {
-            // The manifests changed under us; the next pass reads them again.
-            let reason = "the AI or the manager is not applied".to_owned();
-            return Err(NoAnswer::Failed(AiFailure::OurMistake { reason }).into());
+            // No fault of the AI's: it does not rest for it. What is missing comes with an apply.
+            warn!(dialogue = %turn.dialogue, "the AI or the manager is not applied; the answer waits");
+            self.store.put_turn_off(turn, Some(MISSING_PAUSE)).await?;
+            return Ok(());
         };
         let ai = match self.ais.connect(&turn.ai, &ai_spec) {
             Ok(ai) => ai,

@@ -110,7 +110,12 @@ impl Store {
                     WHERE a.channel = d.channel AND a.key = opening_key(d.task, d.peer)
                     ORDER BY a.id DESC LIMIT 1) AS variables
             FROM dialogues d JOIN tasks t ON t.id = d.task_id
-            LEFT JOIN resources m ON m.kind = 'Manager' AND m.name = d.manager
+            -- Whoever left is followed by another manager of the task.
+            LEFT JOIN LATERAL (
+                SELECT r.fields FROM resources r WHERE r.kind = 'Manager'
+                    AND (r.name = d.manager OR t.fields->'managers' ? r.name)
+                ORDER BY r.name = d.manager DESC, r.name LIMIT 1
+            ) m ON true
             LEFT JOIN resources ai ON ai.kind = 'Ai' AND ai.name = $4
             LEFT JOIN resources c ON c.kind = 'Channel' AND c.name = d.channel
             WHERE d.id = $1 AND d.turn = $2 AND d.held_fence = $3 AND d.state = 'open'"#,

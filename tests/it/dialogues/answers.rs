@@ -316,3 +316,24 @@ fn a_long_dialogue_is_summarised_and_goes_on() {
     let dearest = "SELECT max(input_tokens) < 60000 FROM ai_calls";
     assert_eq!(stage.database.value(dearest), "true");
 }
+
+#[test]
+fn a_dialogue_whose_manager_left_is_gone_on_with_by_another() {
+    let stage = Stage::new(Duration::ZERO, "1", "");
+    let watch = stage.watch();
+    stage.write("one", 1, "What does it cost?");
+    let answered = "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'";
+    wait_for(&stage, answered, "1");
+    let path = stage.folder.tasks().join("all.yaml");
+    let manifests = std::fs::read_to_string(path).unwrap();
+    let others = manifests
+        .replace("metadata: {name: anna}", "metadata: {name: boris}")
+        .replace("managers: [anna]", "managers: [boris]");
+    stage.folder.write("all.yaml", &others);
+    let left = "SELECT string_agg(name, ' ') FROM resources WHERE kind = 'Manager'";
+    wait_for(&stage, left, "boris");
+    stage.write("one", 2, "Where are you?");
+    wait_for(&stage, answered, "2");
+    watch.kill();
+    assert_eq!(stage.database.value("SELECT count(*) FROM ai_rests"), "0");
+}
