@@ -152,7 +152,7 @@ impl Arena {
         let open = "SELECT (SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL)
             + (SELECT count(*) FROM retries)
             + (SELECT count(*) FROM turns WHERE verdict NOT IN ('audience-exhausted', 'daily-limit'))";
-        wait_until("all attempts are settled", Duration::from_secs(120), || {
+        wait_until("all attempts are settled", Duration::from_secs(240), || {
             let n = self.count(open);
             (n == 0, n)
         });

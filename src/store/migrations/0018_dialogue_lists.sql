@@ -28,4 +28,4 @@ DROP INDEX dialogues_waiting;
 CREATE INDEX dialogues_waiting ON dialogues (waiting_since, id)
     WHERE waiting_since IS NOT NULL AND state <> 'closed';
 
-CREATE INDEX messages_in_doubt ON messages (id) WHERE state = 'in-doubt' AND author <> 'opening';
+CREATE INDEX messages_in_doubt ON messages (dialogue_id, id) WHERE state = 'in-doubt' AND author <> 'opening';
