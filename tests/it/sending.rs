@@ -569,7 +569,7 @@ fn connections_that_went_silent_are_given_up() {
     });
     proxy.silence();
     // A deadline of 15 s ends the statement that hangs; the lease has run out by then.
-    wait_until("it goes on over new connections", Duration::from_secs(60), || {
+    wait_until("it goes on over new connections", Duration::from_secs(120), || {
         let n = stage.delivered().len();
         (n == 40, n)
     });
