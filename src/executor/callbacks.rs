@@ -5,24 +5,22 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::{
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Connector;
+use super::{Connector, rounds::Rounds};
 use crate::{
     channels::{CallbackMessage, Posted, Receiver},
     domain::{channel::ChannelSpec, id::ChannelName},
-    store::{CallbackEnd, DueCallback, Store, StoreError, Wakeups},
+    store::{CallbackEnd, DueCallback, Store, StoreError},
 };
 
 /// A wake-up that was lost costs no more than this.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
-/// Between two tries while the database is away, and between two looks at what others hold.
-const PAUSE: Duration = Duration::from_millis(500);
-/// A connection that died without a word never answers.
-const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
+/// Between two looks at what others hold.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The poster of callbacks. Several may run: what one has leased, the others leave.
 #[derive(Debug)]
@@ -42,27 +40,14 @@ impl Callbacks {
     /// Posts until `shutdown`. A call that is broken off is made again, with the same id.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let posting = async {
-            let mut wakeups = None;
-            let mut away = false;
+            let mut rounds = Rounds::of("callbacks");
             loop {
-                // Registered before looking, so that none falls in between.
-                if wakeups.is_none() {
-                    let registered =
-                        timeout(DATABASE_DEADLINE, self.store.dialogue_wakeups()).await;
-                    wakeups = registered.ok().and_then(Result::ok);
-                }
-                match self.pass().await {
-                    Ok(next) => {
-                        away = false;
-                        wait(&mut wakeups, next).await;
-                    }
-                    Err(error) => {
-                        if !away {
-                            warn!("callbacks wait: {:#}", anyhow::Error::from(error));
-                        }
-                        away = true;
-                        sleep(PAUSE).await;
-                    }
+                rounds.register(self.store.dialogue_wakeups()).await;
+                // Without a deadline: the calls are made within it.
+                let until = rounds.judge(self.pass().await).unwrap_or_else(|again| again);
+                tokio::select! {
+                    () = rounds.woken() => {}
+                    () = sleep_until(until) => {}
                 }
             }
         };
@@ -72,13 +57,14 @@ impl Callbacks {
         }
     }
 
-    /// Posts all that is due; gives how long until more is.
-    async fn pass(&mut self) -> Result<Duration, StoreError> {
+    /// Posts all that is due; gives the time of the next look.
+    async fn pass(&mut self) -> Result<Instant, StoreError> {
         loop {
             let due = self.store.lease_callbacks().await?;
             if due.is_empty() {
                 let next = self.store.next_callback_in().await?;
-                return Ok(next.map_or(LOOK_AGAIN, |next| next.clamp(PAUSE, LOOK_AGAIN)));
+                let wait = next.map_or(LOOK_AGAIN, |next| next.clamp(BUSY_PAUSE, LOOK_AGAIN));
+                return Ok(Instant::now() + wait);
             }
             let names: Vec<ChannelName> = due.iter().map(|one| one.channel.clone()).collect();
             let specs: HashMap<ChannelName, ChannelSpec> =
@@ -160,21 +146,4 @@ async fn post(
         }
     };
     (callback, end)
-}
-
-async fn wait(wakeups: &mut Option<Wakeups>, until: Duration) {
-    let woken = async {
-        match wakeups {
-            Some(wakeups) => wakeups.next().await,
-            None => std::future::pending().await,
-        }
-    };
-    let lost = tokio::select! {
-        woken = woken => woken.is_err(),
-        () = sleep(until) => false,
-    };
-    if lost {
-        *wakeups = None;
-        sleep(PAUSE).await;
-    }
 }

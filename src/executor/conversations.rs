@@ -11,16 +11,17 @@ use std::{
 use tokio::{
     sync::watch,
     task::{Id, JoinSet},
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
     ais::{AiConnector, Ais},
     answering::Answering,
     asking::Asking,
     drivers::Held,
+    rounds::{Rounds, say_last_words},
 };
 use crate::{
     domain::{
@@ -29,7 +30,7 @@ use crate::{
         id::MessageId,
         resource::{AiSpec, Reminder},
     },
-    store::{DialoguesAhead, FinishedReply, HeldTurn, ReplyPermit, Store, StoreError, Wakeups},
+    store::{DialoguesAhead, FinishedReply, HeldTurn, ReplyPermit, Store, StoreError},
 };
 
 /// Answers in the making at a time: an AI takes seconds, and a backlog after an outage must not be a flood.
@@ -38,8 +39,6 @@ const ANSWERS_MAX: usize = 16;
 const REPLIES_MAX: usize = 64;
 /// A look without a wake-up: one that was lost costs no more than this.
 const LOOK: Duration = Duration::from_secs(5);
-const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// When something is due at this moment, and could not be taken: at first, because a row may be locked.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// How long calls may finish after a stop was asked for.
@@ -86,30 +85,11 @@ impl Conversations {
 
     /// Answers until `shutdown`, and then leaves in order.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut wakeups = None;
-        let mut away = false;
+        let mut rounds = Rounds::of("dialogues");
         while !shutdown.is_cancelled() {
-            // Registered before looking, so that no wake-up falls in between.
-            if wakeups.is_none() {
-                let registered = timeout(DATABASE_DEADLINE, self.store.dialogue_wakeups()).await;
-                wakeups = registered.ok().and_then(Result::ok);
-            }
-            let passed = timeout(DATABASE_DEADLINE, self.pass()).await;
-            let until = match passed.unwrap_or(Err(StoreError::Silent)) {
-                Ok(until) => {
-                    if std::mem::take(&mut away) {
-                        info!("dialogues go on");
-                    }
-                    until
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut away, true) {
-                        warn!("dialogues wait for the database: {:#}", anyhow::Error::from(error));
-                    }
-                    Instant::now() + AWAY_PAUSE
-                }
-            };
-            self.wait(&shutdown, &mut wakeups, until).await;
+            rounds.register(self.store.dialogue_wakeups()).await;
+            let until = rounds.look(self.pass()).await.unwrap_or_else(|again| again);
+            self.wait(&shutdown, &mut rounds, until).await;
         }
         self.leave().await;
     }
@@ -263,18 +243,7 @@ impl Conversations {
         Ok(())
     }
 
-    async fn wait(
-        &mut self,
-        shutdown: &CancellationToken,
-        wakeups: &mut Option<Wakeups>,
-        until: Instant,
-    ) {
-        let woken = async {
-            match wakeups {
-                Some(wakeups) => wakeups.next().await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn wait(&mut self, shutdown: &CancellationToken, rounds: &mut Rounds, until: Instant) {
         tokio::select! {
             () = shutdown.cancelled() => {}
             Some(joined) = self.calls.join_next_with_id() => self.take_call(joined),
@@ -285,11 +254,7 @@ impl Conversations {
                 }
             }
             Ok(()) = self.held.changed() => {}
-            woken = woken => {
-                if woken.is_err() {
-                    *wakeups = None;
-                }
-            }
+            () = rounds.woken() => {}
             () = sleep_until(until) => return,
         }
         self.patience = LOCKED_PAUSE;
@@ -309,9 +274,8 @@ impl Conversations {
             }
             Ok::<(), StoreError>(())
         };
-        if timeout_at(deadline + Duration::from_millis(500), last_words).await.is_err() {
-            warn!("replies without a record stay in doubt");
-        }
+        let deadline = deadline + Duration::from_millis(500);
+        say_last_words(deadline, "replies without a record stay in doubt", last_words).await;
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     decision::objection,
     drivers::Held,
     prompt::for_opening,
+    rounds::Rounds,
 };
 use crate::{
     domain::resource::{AiSpec, ManagerSpec},
@@ -32,8 +33,6 @@ const DRAFTS_MAX: usize = 8;
 const FAILURES_MAX: u32 = 5;
 /// A look without a wake-up. Nobody is told that a contact's turn comes near.
 const LOOK: Duration = Duration::from_secs(2);
-const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the drafts in the making may be given back after a stop was asked for.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -61,23 +60,10 @@ impl Drafting {
 
     /// Has openings written until `shutdown`, and then gives back what is not done.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut away = false;
+        let mut rounds = Rounds::of("drafts");
         while !shutdown.is_cancelled() {
-            let passed = timeout(DATABASE_DEADLINE, self.pass()).await;
-            let until = match passed.unwrap_or(Err(StoreError::Silent)) {
-                Ok(()) => {
-                    if std::mem::take(&mut away) {
-                        info!("drafts go on");
-                    }
-                    Instant::now() + LOOK
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut away, true) {
-                        warn!("drafts wait for the database: {:#}", anyhow::Error::from(error));
-                    }
-                    Instant::now() + AWAY_PAUSE
-                }
-            };
+            let looked = rounds.look(self.pass()).await;
+            let until = looked.map_or_else(|again| again, |()| Instant::now() + LOOK);
             // Every arm may be dropped at any moment: what is being written stays in its set.
             tokio::select! {
                 () = shutdown.cancelled() => {}

@@ -16,6 +16,7 @@ mod prompt;
 mod receiving;
 mod reporters;
 mod reports;
+mod rounds;
 mod telling;
 
 pub use ais::AiConnector;

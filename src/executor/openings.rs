@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::{
     drivers::{Connector, Drivers, Held},
     message::compose,
+    rounds::{Rounds, say_last_words},
 };
 use crate::{
     channels::OpeningCall,
@@ -26,7 +27,7 @@ use crate::{
         attempt::{Outcome, OutcomeClass, Permit},
         id::{AttemptId, ChannelName, ExecutorId, Fence, TaskName},
     },
-    store::{Finished, Presence, Store, StoreError, Sweep, Wakeups},
+    store::{Finished, Presence, Store, StoreError, Sweep},
 };
 
 /// Four of them fit into a lease, so that one that is lost or late costs nothing.
@@ -36,10 +37,6 @@ const RECONNECT: Duration = Duration::from_secs(15);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Between two looks when a lane is due and nothing was granted, because a row was locked.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
-/// A connection that died without a word never answers; nothing here takes so long.
-const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
-/// Between two tries while the database is away.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long running calls may finish after a stop was asked for. What takes longer stays in doubt.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -123,36 +120,17 @@ impl Executor {
 
     /// Sends until `shutdown`, and then leaves in order.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut wakeups = None;
-        let mut away = false;
+        let mut rounds = Rounds::of("openings");
         while !shutdown.is_cancelled() {
-            // Registered for wake-ups before looking, so that none falls in between.
-            if wakeups.is_none() {
-                let registered = timeout(DATABASE_DEADLINE, self.store.wakeups()).await;
-                wakeups = registered.ok().and_then(Result::ok);
-            }
+            rounds.register(self.store.wakeups()).await;
             // A pass that is broken off loses nothing: permits that were granted unseen are found in
             // flight, and what ended is kept until its record succeeded.
-            let passed = timeout(DATABASE_DEADLINE, self.pass()).await;
-            let wait_until = match passed.unwrap_or_else(|_| Err(StoreError::Silent)) {
-                Ok(next) => {
-                    if away {
-                        info!("the database is back");
-                        away = false;
-                    }
-                    next
-                }
-                Err(error) => {
-                    // What was true before may not be; the session may be gone with the connection.
-                    self.next_heartbeat = Instant::now();
-                    if !away {
-                        warn!("openings wait for the database: {:#}", anyhow::Error::from(error));
-                        away = true;
-                    }
-                    Instant::now() + AWAY_PAUSE
-                }
-            };
-            self.wait(&shutdown, &mut wakeups, wait_until).await;
+            let until = rounds.look(self.pass()).await.unwrap_or_else(|again| {
+                // What was true before may not be; the session may be gone with the connection.
+                self.next_heartbeat = Instant::now();
+                again
+            });
+            self.wait(&shutdown, &mut rounds, until).await;
         }
         self.leave().await;
     }
@@ -356,27 +334,13 @@ impl Executor {
     }
 
     /// Waits for the next thing to happen, and takes what ended.
-    async fn wait(
-        &mut self,
-        shutdown: &CancellationToken,
-        wakeups: &mut Option<Wakeups>,
-        until: Instant,
-    ) {
-        let woken = async {
-            match wakeups {
-                Some(wakeups) => wakeups.next().await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn wait(&mut self, shutdown: &CancellationToken, rounds: &mut Rounds, until: Instant) {
         // Every arm may be dropped at any moment: the calls stay in their set, a lost wake-up is made
         // up by the next heartbeat.
         tokio::select! {
             () = shutdown.cancelled() => {}
             Some(joined) = self.calls.join_next_with_id() => self.take(joined),
-            woken = woken => {
-                if woken.is_err() {
-                    *wakeups = None;
-                }
+            () = rounds.woken() => {
                 self.next_heartbeat = Instant::now();
                 self.next_reconnect = Instant::now();
             }
@@ -399,13 +363,8 @@ impl Executor {
             self.record().await?;
             self.store.release_lanes(self.id).await
         };
-        match timeout_at(deadline + Duration::from_secs(1), last_words).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                warn!("the lanes were not given back: {:#}", anyhow::Error::from(error));
-            }
-            Err(_) => warn!("the lanes were not given back: the database did not answer in time"),
-        }
+        let deadline = deadline + Duration::from_secs(1);
+        say_last_words(deadline, "the lanes were not given back", last_words).await;
     }
 }
 

@@ -7,15 +7,18 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::{
     task::{Id, JoinError, JoinSet},
-    time::{Instant, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::reporters::ReportConnector;
+use super::{
+    reporters::ReportConnector,
+    rounds::{Rounds, say_last_words},
+};
 use crate::{
     domain::report::{Report, ReportCall, ReportOutcome},
-    store::{LeasedReport, REPORT_LEASE, RecordedReport, Store, StoreError, Wakeups},
+    store::{LeasedReport, REPORT_LEASE, RecordedReport, Store, StoreError},
 };
 
 /// Dialogues that are reported at once by one program: each call is open for seconds at most, and a
@@ -25,10 +28,6 @@ const CALLS_MAX: usize = 16;
 const LOOK: Duration = Duration::from_secs(5);
 /// Between two looks when a report is due and none was leased: others hold its integration's places.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
-/// A connection that died without a word never answers; nothing here takes so long.
-const DATABASE_DEADLINE: Duration = Duration::from_secs(15);
-/// Between two tries while the database is away.
-const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long running calls may finish after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(3);
 /// A call takes half a minute. One that begins later than this after its lease could meet the next lease.
@@ -53,34 +52,13 @@ impl Reports {
 
     /// Delivers until `shutdown`, and then leaves in order.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut wakeups = None;
-        let mut away = false;
+        let mut rounds = Rounds::of("reports");
         while !shutdown.is_cancelled() {
-            // Registered for wake-ups before looking, so that none falls in between.
-            if wakeups.is_none() {
-                let registered = timeout(DATABASE_DEADLINE, self.store.dialogue_wakeups()).await;
-                wakeups = registered.ok().and_then(Result::ok);
-            }
+            rounds.register(self.store.dialogue_wakeups()).await;
             // A pass that is broken off loses nothing: what was leased unseen is leased again later, and
             // what ended is kept until its record succeeded.
-            let passed = timeout(DATABASE_DEADLINE, self.pass()).await;
-            let wait_until = match passed.unwrap_or_else(|_| Err(StoreError::Silent)) {
-                Ok(next) => {
-                    if away {
-                        info!("the database is back");
-                        away = false;
-                    }
-                    next
-                }
-                Err(error) => {
-                    if !away {
-                        warn!("reports wait for the database: {:#}", anyhow::Error::from(error));
-                        away = true;
-                    }
-                    Instant::now() + AWAY_PAUSE
-                }
-            };
-            self.wait(&shutdown, &mut wakeups, wait_until).await;
+            let until = rounds.look(self.pass()).await.unwrap_or_else(|again| again);
+            self.wait(&shutdown, &mut rounds, until).await;
         }
         self.leave().await;
     }
@@ -169,28 +147,13 @@ impl Reports {
     }
 
     /// Waits for the next thing to happen, and takes what ended.
-    async fn wait(
-        &mut self,
-        shutdown: &CancellationToken,
-        wakeups: &mut Option<Wakeups>,
-        until: Instant,
-    ) {
-        let woken = async {
-            match wakeups {
-                Some(wakeups) => wakeups.next().await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn wait(&mut self, shutdown: &CancellationToken, rounds: &mut Rounds, until: Instant) {
         // Every arm may be dropped at any moment: the calls stay in their set, a lost wake-up is made up
         // by the next look.
         tokio::select! {
             () = shutdown.cancelled() => {}
             Some(joined) = self.calls.join_next_with_id() => self.take(joined),
-            woken = woken => {
-                if woken.is_err() {
-                    *wakeups = None;
-                }
-            }
+            () = rounds.woken() => {}
             () = sleep_until(until) => {}
         }
     }
@@ -206,13 +169,8 @@ impl Reports {
         if unanswered > 0 {
             warn!(unanswered, "reports without an answer are tried again later");
         }
-        match timeout_at(deadline + Duration::from_secs(1), self.record()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                warn!("what became of reports was not recorded: {:#}", anyhow::Error::from(error));
-            }
-            Err(_) => warn!("what became of reports was not recorded in time"),
-        }
+        let deadline = deadline + Duration::from_secs(1);
+        say_last_words(deadline, "what became of reports was not recorded", self.record()).await;
     }
 }
 
