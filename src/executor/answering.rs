@@ -1,12 +1,12 @@
 //! One answer: read the dialogue, reserve, ask the AI, settle, commit what is to be said.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tracing::{debug, info, warn};
 
 use super::{
     ais::Ais,
-    asking::{Asking, rest_of},
+    asking::{Asking, MISSING_PAUSE, rest_of},
     decision::{Grounds, decide, hand_over, needs_no_words, noted, objection},
     prompt::{HISTORY_BYTES_MAX, HISTORY_BYTES_MIN, for_answer, for_summary, for_words},
     telling::reports_of,
@@ -21,8 +21,6 @@ use crate::{
     store::{Answer, Committed, DialogueContext, HeldTurn, Reservation, Store, StoreError},
 };
 
-/// Between two looks whether an AI or a manager that is not there has come.
-const MISSING_PAUSE: Duration = Duration::from_secs(30);
 /// Answers that failed one after another although the AI is there; then an operator goes on.
 const FAILURES_MAX: u32 = 5;
 

@@ -13,6 +13,8 @@ use crate::{
 
 /// A limit, a key, a model that is gone: a person mends these, and it is seen in minutes that they did.
 const MENDED_BY_A_PERSON: Duration = Duration::from_mins(10);
+/// Between two looks whether an AI or a manager that is not there has come.
+pub(super) const MISSING_PAUSE: Duration = Duration::from_secs(30);
 /// Between two tries while the database is away: what the AI said is not thrown away for it.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 

@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     ais::{AiConnector, Ais},
-    asking::{Asking, rest_of},
+    asking::{Asking, MISSING_PAUSE, rest_of},
     decision::objection,
     drivers::Held,
     prompt::for_opening,
@@ -135,6 +135,8 @@ enum Written {
     Never(String),
     /// The contact, the task or the AI changed meanwhile, or the lane moved.
     Void,
+    /// The AI or the manager is not applied.
+    Missing,
     NotNow(AiFailure),
 }
 
@@ -183,6 +185,11 @@ impl Writer {
                 }
             }
             Written::Void => self.store.put_draft_off(permit, Some(Duration::ZERO)).await?,
+            Written::Missing => {
+                // No fault of the AI's: it does not rest for it. What is missing comes with an apply.
+                warn!(%draft, ai, "the AI or the manager is not applied; the opening waits");
+                self.store.put_draft_off(permit, Some(MISSING_PAUSE)).await?;
+            }
             Written::NotNow(failure) => {
                 let class = rest_of(&failure).0;
                 warn!(%draft, ai, class, "no opening yet: {failure}");
@@ -201,9 +208,7 @@ impl Writer {
         let spec = context.ai_fields.as_ref().and_then(AiSpec::from_fields);
         let manager = context.manager_fields.as_ref().and_then(ManagerSpec::from_fields);
         let (Some(spec), Some(manager)) = (spec, manager) else {
-            // The manifests changed under us; the next pass reads them again.
-            let reason = "the AI or the manager is not applied".to_owned();
-            return Ok(Written::NotNow(AiFailure::OurMistake { reason }));
+            return Ok(Written::Missing);
         };
         let ai = match self.ais.connect(&permit.ai, &spec) {
             Ok(ai) => ai,

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{
     connect::Store,
-    encoding::{fields_from_json, parsed},
+    encoding::{fields_from_json, parsed, variables_from_json},
     error::StoreError,
     inbox::kept,
     lanes::interval,
@@ -149,13 +149,6 @@ impl Store {
                 provider_message_id: row.provider_message_id,
             })
         });
-        let variables = match row.variables {
-            Some(Value::Object(map)) => map
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                .collect(),
-            _ => Vec::new(),
-        };
         let fields = |json: Option<&Value>| json.map(fields_from_json).transpose();
         Ok(Some(DialogueContext {
             task: parsed(&row.task)?,
@@ -164,7 +157,7 @@ impl Store {
             manager_fields: fields(row.manager_fields.as_ref())?,
             ai_fields: fields(row.ai_fields.as_ref())?,
             channel_kind: row.kind,
-            variables,
+            variables: variables_from_json(row.variables),
             summary: row.summary,
             history: in_order(history.collect::<Result<_, StoreError>>()?, |one| {
                 (one.author == Author::Person).then(|| one.provider_at.unwrap_or(one.at))

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, postgres::PgCopyIn};
 
-use super::{connect::Store, encoding::count, error::StoreError};
+use super::{
+    connect::Store,
+    encoding::{count, variables_from_json},
+    error::StoreError,
+};
 use crate::domain::{
     address::Address,
     contact::Contact,
@@ -309,14 +313,10 @@ impl Store {
         )
         .fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
-            let variables = match row.variables {
-                Some(serde_json::Value::Object(map)) => map
-                    .into_iter()
-                    .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                    .collect(),
-                _ => BTreeMap::new(),
+            let contact = Contact {
+                address: Address::from_stored(row.address),
+                variables: variables_from_json(row.variables),
             };
-            let contact = Contact { address: Address::from_stored(row.address), variables };
             each(StoredContact { position: row.position, contact });
         }
         Ok(())

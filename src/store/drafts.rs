@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{
     answers::{BACKOFF_FIRST_S, BACKOFF_MAX_S, Committed},
     connect::Store,
-    encoding::{fields_from_json, parsed},
+    encoding::{fields_from_json, parsed, variables_from_json},
     error::StoreError,
     inbox::kept,
     lanes::interval,
@@ -193,7 +193,12 @@ impl Store {
                 ai.fields AS "ai_fields?", c.variables, now() AS "now!"
             FROM drafts d JOIN tasks t ON t.id = d.task_id
             JOIN contacts c ON c.task_id = d.task_id AND c.position = d.position
-            LEFT JOIN resources m ON m.kind = 'Manager' AND m.name = manager_for(t.fields, d.address)
+            -- Whoever left is followed by another manager of the task.
+            LEFT JOIN LATERAL (
+                SELECT r.fields FROM resources r
+                WHERE r.kind = 'Manager' AND t.fields->'managers' ? r.name
+                ORDER BY r.name = manager_for(t.fields, d.address) DESC, r.name LIMIT 1
+            ) m ON true
             LEFT JOIN resources ai ON ai.kind = 'Ai' AND ai.name = $4
             WHERE d.id = $1 AND d.turn = $2 AND d.held_fence = $3 AND d.state = 'due'"#,
             permit.draft.0,
@@ -204,19 +209,12 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        let variables = match row.variables {
-            Some(serde_json::Value::Object(map)) => map
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                .collect(),
-            _ => Vec::new(),
-        };
         let fields = |json: Option<&serde_json::Value>| json.map(fields_from_json).transpose();
         Ok(Some(DraftContext {
             task_fields: fields_from_json(&row.task_fields)?,
             manager_fields: fields(row.manager_fields.as_ref())?,
             ai_fields: fields(row.ai_fields.as_ref())?,
-            variables,
+            variables: variables_from_json(row.variables),
             failures: u32::try_from(row.failures).unwrap_or(u32::MAX),
             now: row.now,
         }))
@@ -268,12 +266,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(match remaining {
-            None => Reservation::Void,
-            Some(remaining) => {
-                Reservation::LimitReached { remaining: MicroUsd::from_micros(remaining.max(0)) }
-            }
-        })
+        Ok(Reservation::refused(remaining))
     }
 
     /// Keeps what the AI wrote, for the permit.

@@ -83,6 +83,12 @@ pub(super) fn opening_from_json(value: &Value) -> Option<Opening> {
     value.get("writtenBy").map(|_| Opening::WrittenByAi)
 }
 
+/// A contact's values of the audience's other columns.
+pub(super) fn variables_from_json<C: FromIterator<(String, String)>>(value: Option<Value>) -> C {
+    let Some(Value::Object(map)) = value else { return C::from_iter([]) };
+    map.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
+}
+
 /// A name or word of our own that the database gives back.
 pub(super) fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::Unreadable(format!("`{text}`")))

@@ -135,7 +135,9 @@ async fn forget_dialogues(
         ), callbacks_gone AS (
             DELETE FROM callbacks c USING gone WHERE c.dialogue_id = gone.id
         )
-        DELETE FROM reports r USING gone WHERE r.dialogue = gone.id",
+        -- What is not delivered has the address in it; what is sent keeps no such data.
+        DELETE FROM reports r
+        WHERE r.dialogue IN (SELECT id FROM gone) OR r.content ->> 'address' = $1",
         address
     )
     .execute(&mut *connection)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     connect::Store,
-    encoding::{opening_from_json, parsed},
+    encoding::{opening_from_json, parsed, variables_from_json},
     error::StoreError,
 };
 use crate::domain::{
@@ -200,13 +200,6 @@ impl Store {
         .await?;
         rows.into_iter()
             .map(|row| {
-                let variables = match row.variables {
-                    Some(serde_json::Value::Object(map)) => map
-                        .into_iter()
-                        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                        .collect(),
-                    _ => Vec::new(),
-                };
                 let opening = opening_from_json(&row.opening).ok_or_else(|| {
                     StoreError::Unreadable(format!("the opening of `{}`", row.task))
                 })?;
@@ -217,7 +210,7 @@ impl Store {
                     task: parsed(&row.task)?,
                     channel: parsed(&row.channel)?,
                     address: Address::from_stored(row.address),
-                    variables,
+                    variables: variables_from_json(row.variables),
                     opening,
                     draft: row.draft,
                     disclosure: row.disclosure,

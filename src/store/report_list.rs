@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::{connect::Store, encoding::parsed, error::StoreError};
 use crate::domain::{
-    address::Address,
     id::{DialogueId, ReportId},
     report::ReportState,
     resource::DialogueEvent,
@@ -120,14 +119,5 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         Ok(u64::try_from(replayed).unwrap_or(0))
-    }
-
-    /// Erases what is not delivered of a person. Gives how many reports; what is sent keeps no such data.
-    pub async fn erase_reports(&self, address: &Address) -> Result<u64, StoreError> {
-        let erased =
-            sqlx::query!("DELETE FROM reports WHERE content ->> 'address' = $1", address.as_str())
-                .execute(&self.pool)
-                .await?;
-        Ok(erased.rows_affected())
     }
 }

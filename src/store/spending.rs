@@ -6,7 +6,7 @@ use super::{
     connect::Store, drafts::settle_draft, encoding::count, error::StoreError, turns::HeldTurn,
 };
 use crate::domain::{
-    id::{AiCallId, DialogueId, DraftId, TaskName},
+    id::{AiCallId, DraftId, TaskName},
     money::MicroUsd,
 };
 
@@ -20,6 +20,16 @@ pub enum Reservation {
     },
     /// Something newer happened meanwhile, or the lane has moved.
     Void,
+}
+
+impl Reservation {
+    /// Why a reservation was not granted: `remaining` was read a moment later, and is absent where the lane
+    /// or the turn is not ours any more. It may have grown; the call is tried again at the next pass.
+    pub(super) fn refused(remaining: Option<i64>) -> Self {
+        remaining.map_or(Self::Void, |remaining| Self::LimitReached {
+            remaining: MicroUsd::from_micros(remaining.max(0)),
+        })
+    }
 }
 
 /// A reservation that stands until it is settled; for ever, if nobody does.
@@ -115,13 +125,7 @@ impl Store {
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(match remaining {
-            None => Reservation::Void,
-            // Read a moment later: it may have grown, and the call is tried again at the next pass.
-            Some(remaining) => {
-                Reservation::LimitReached { remaining: MicroUsd::from_micros(remaining.max(0)) }
-            }
-        })
+        Ok(Reservation::refused(remaining))
     }
 
     /// Puts what a call cost in the place of its reservation, once. True whoever holds the lane by now: the
@@ -235,13 +239,5 @@ impl Store {
                 output_tokens: count(row.output),
             })
             .collect())
-    }
-
-    /// What a dialogue has cost, reservations included.
-    pub async fn read_spent(&self, dialogue: DialogueId) -> Result<Option<MicroUsd>, StoreError> {
-        let spent = sqlx::query_scalar!("SELECT spent FROM dialogues WHERE id = $1", dialogue.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(spent.map(MicroUsd::from_micros))
     }
 }

@@ -264,6 +264,20 @@ fn a_draft_waits_for_an_ai_that_is_away_and_goes_on_when_it_is_back() {
     assert_eq!(stage.database.value("SELECT count(*) FROM ai_rests"), "0");
 }
 
+#[test]
+fn a_manager_who_is_missing_lets_no_ai_rest() {
+    let stage = Stage::new(Duration::ZERO);
+    stage.task("[1]");
+    stage.database.run("SET nuncio.writes = 'on'; DELETE FROM resources WHERE kind = 'Manager'");
+    // A file that cannot be read puts nothing back.
+    stage.folder.write("team.yaml", "kind: [");
+    let watch = stage.watch();
+    stage.wait_for("SELECT count(*) FROM drafts WHERE due_at > now() + interval '20 s'", "1");
+    drop(watch);
+    assert_eq!(stage.database.value("SELECT count(*) FROM ai_rests"), "0");
+    assert!(stage.providers.ai_journal().is_empty());
+}
+
 /// Passes every connection on to the server of an endpoint, under the path that it has there.
 fn forward(listener: TcpListener, endpoint: &str) {
     let rest = endpoint.strip_prefix("http://").unwrap();

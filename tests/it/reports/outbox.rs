@@ -3,7 +3,7 @@
 use DialogueEvent::{ContactObtained, Interest, Success};
 use nuncio::{
     domain::report::{ReportOutcome, ReportState},
-    store::RecordedReport,
+    store::{Patience, RecordedReport},
 };
 
 use super::*;
@@ -43,10 +43,10 @@ async fn an_event_is_kept_once_and_only_where_it_is_wanted() {
     });
     let kept = futures_util::future::join_all(crowd).await;
     assert_eq!(kept.into_iter().flatten().count(), 1);
-    assert_eq!(
-        stage.store.erase_reports(&Address::from_stored("+79120000001".to_owned())).await.unwrap(),
-        3
-    );
+    assert_eq!(stage.value("SELECT count(*) FROM reports").await, "4");
+    let person = Address::from_stored("+79120000001".to_owned());
+    stage.store.forget(&person, "test", Patience::silent(Duration::ZERO)).await.unwrap();
+    assert_eq!(stage.value("SELECT count(*) FROM reports").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +141,8 @@ async fn the_hot_queries_scan_no_table() {
     assert_eq!(told(store).await, before);
     // The counter counts.
     let store = stage.database.store().await;
-    store.erase_reports(&Address::from_stored("nobody".to_owned())).await.unwrap();
+    let nobody = Address::from_stored("nobody".to_owned());
+    store.forget(&nobody, "test", Patience::silent(Duration::ZERO)).await.unwrap();
     assert_ne!(told(store).await, before);
 }
 
