@@ -14,8 +14,9 @@ use std::{
 };
 
 use super::{
-    audience::{AudienceReading, Column, read_audience},
+    audience::read_audience,
     checks::check,
+    contacts::{AudienceReading, Column},
     diagnostic::{Code, Diagnostic, Severity, Sources, settle},
     findings::Findings,
     folder::{Entry, find},

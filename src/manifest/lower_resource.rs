@@ -13,13 +13,14 @@ use std::{
 use rust_decimal::Decimal;
 
 use super::{
-    audience::{FINDINGS_MAX, for_each_line, meaningful},
+    contacts::FINDINGS_MAX,
     diagnostic::{Code, Diagnostic},
     document::{
         AiDocument, ChannelDocument, Digits, IntegrationDocument, ManagerDocument, PricesDocument,
         ReminderDocument, SuppressionDocument,
     },
     ground::why,
+    lines::{for_each_line, meaningful},
     lower::Lowering,
     node::Node,
 };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 use super::{
-    audience::{digest_audience, meaningful},
+    audience::digest_audience,
     diagnostic::{Code, nearest},
     document::{OpeningDocument, OutgoingDocument, TaskDocument, TemplateDocument},
     ground::why,
+    lines::meaningful,
     lower::Lowering,
     node::{Node, Value},
 };

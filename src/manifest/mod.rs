@@ -17,7 +17,9 @@ mod places;
 mod reading;
 mod template;
 mod checks;
+mod lines;
 mod rows;
+mod contacts;
 mod audience;
 mod folder;
 mod load;
@@ -32,15 +34,16 @@ mod format;
 mod splice;
 mod edit;
 
-pub use audience::{
+pub use audience::{digest_audience, read_audience};
+pub use contacts::{
     AudienceReading, COLUMNS_MAX, Column, DUPLICATES_SHOWN_MAX, Duplicates, FINDINGS_MAX,
-    LINE_BYTES_MAX, digest_audience, read_audience,
 };
 pub use diagnostic::{Code, Diagnostic, Severity, Sources, clean, nearest, render_human};
 pub use edit::{EditError, set_fields};
 pub use emit::{EmittedAudience, emit_resource, emit_suppression_list, emit_task};
 pub use folder::is_manifest;
 pub use format::{FormatError, format_text};
+pub use lines::LINE_BYTES_MAX;
 pub use load::{
     Counts, Listing, LoadError, Loaded, check_audiences, digest_of, list, load, load_stored,
     load_text,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::audience::LINE_BYTES_MAX;
+use super::lines::LINE_BYTES_MAX;
 
 pub(super) fn csv_reader<R: Read>(reader: R) -> csv::Reader<R> {
     csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader)

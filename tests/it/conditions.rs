@@ -4,28 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Folder, Program, Running, TestDatabase, channel, vk_task, wait_until};
+use crate::support::{Bench, Running, channel, vk_task, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Bench {
-    folder: Folder,
-    database: TestDatabase,
-}
-
 impl Bench {
-    fn new() -> Self {
-        Self { folder: Folder::with_team(), database: TestDatabase::new() }
-    }
-
-    fn program(&self, arguments: &[&str]) -> Program {
-        Program::new(self.folder.root(), arguments).database(&self.database)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        self.program(arguments).run()
-    }
-
     fn watch(&self) -> Running {
         self.program(&["watch", "--rehearse", "--journal", "journal.jsonl"]).start()
     }

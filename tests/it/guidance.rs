@@ -1,30 +1,17 @@
 //! What somebody meets who is new to the program: warnings in time, hints that lead somewhere.
 
-use crate::support::{Ended, Folder, Program, TestDatabase, vk_task};
-
-struct Bench {
-    folder: Folder,
-    database: TestDatabase,
-}
+use crate::support::{Bench, Folder, Program, vk_task};
 
 impl Bench {
-    fn new() -> Self {
-        Self { folder: Folder::with_team(), database: TestDatabase::new() }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        Program::new(self.folder.root(), arguments).database(&self.database).run()
-    }
-
     /// Both streams of a command that goes well.
     #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
+    fn said(&self, arguments: &[&str]) -> String {
         let ended = self.run(arguments);
         assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
         ended.stdout + &ended.stderr
     }
 
-    fn task(&self, name: &str, audience: &str) {
+    fn people(&self, name: &str, audience: &str) {
         self.folder.write(&format!("{name}.yaml"), &vk_task(name, "vk", audience, ""));
     }
 }
@@ -39,8 +26,8 @@ fn assert_told(text: &str, told: &[&str]) {
 #[test]
 fn two_tasks_with_the_same_people_are_told_of() {
     let bench = Bench::new();
-    bench.task("autumn", "[1, 2, 3]");
-    assert!(!bench.ok(&["apply", "--auto-approve"]).contains("shared-audience"));
+    bench.people("autumn", "[1, 2, 3]");
+    assert!(!bench.said(&["apply", "--auto-approve"]).contains("shared-audience"));
     bench.folder.write("people.txt", "4\n3\n5\n");
     // A copied file; one with a person in common; one of whom the other has nobody.
     for (audience, told) in [
@@ -48,26 +35,26 @@ fn two_tasks_with_the_same_people_are_told_of() {
         ("{file: people.txt}", "1 of 3 contacts is also in `autumn`"),
         ("[4]", ""),
     ] {
-        bench.task("winter", audience);
-        let plan = bench.ok(&["plan"]);
+        bench.people("winter", audience);
+        let plan = bench.said(&["plan"]);
         assert_eq!(plan.contains("shared-audience"), !told.is_empty(), "{plan}");
         assert_told(&plan, &[told]);
     }
     // Told while it can be changed, and not for ever.
-    bench.task("winter", "[1, 2, 3]");
-    bench.ok(&["apply", "--auto-approve"]);
-    assert!(!bench.ok(&["plan"]).contains("shared-audience"));
+    bench.people("winter", "[1, 2, 3]");
+    bench.said(&["apply", "--auto-approve"]);
+    assert!(!bench.said(&["plan"]).contains("shared-audience"));
     // Of two new tasks one is warned of.
-    bench.task("spring-a", "[7]");
-    bench.task("spring-b", "[7]");
-    let plan = bench.ok(&["plan"]);
+    bench.people("spring-a", "[7]");
+    bench.people("spring-b", "[7]");
+    let plan = bench.said(&["plan"]);
     assert_eq!(plan.matches("warning").count(), 1, "{plan}");
     // A completed task writes to nobody.
     bench.folder.remove("spring-b.yaml");
-    bench.ok(&["apply", "--auto-approve"]);
-    bench.ok(&["stop", "spring-a"]);
-    bench.task("spring-b", "[7]");
-    assert!(!bench.ok(&["plan"]).contains("shared-audience"));
+    bench.said(&["apply", "--auto-approve"]);
+    bench.said(&["stop", "spring-a"]);
+    bench.people("spring-b", "[7]");
+    assert!(!bench.said(&["plan"]).contains("shared-audience"));
 }
 
 #[test]
@@ -76,21 +63,21 @@ fn a_large_audience_is_compared_by_its_digest_alone() {
     let many: String = (1..=60_000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n") + "\n";
     bench.folder.write("a.txt", &many);
     bench.folder.write("b.txt", &many);
-    bench.task("autumn", "{file: a.txt}");
-    bench.ok(&["apply", "--auto-approve"]);
-    bench.task("winter", "{file: b.txt}");
-    assert_told(&bench.ok(&["plan"]), &["60000 of 60000 contacts are also in `autumn`"]);
+    bench.people("autumn", "{file: a.txt}");
+    bench.said(&["apply", "--auto-approve"]);
+    bench.people("winter", "{file: b.txt}");
+    assert_told(&bench.said(&["plan"]), &["60000 of 60000 contacts are also in `autumn`"]);
     bench.folder.write("b.txt", &format!("{many}60001\n"));
-    assert!(!bench.ok(&["plan"]).contains("shared-audience"));
+    assert!(!bench.said(&["plan"]).contains("shared-audience"));
 }
 
 #[test]
 fn a_hint_is_the_whole_command() {
     let bench = Bench::new();
     for n in 0..6 {
-        bench.task(&format!("task-{n}"), &format!("[{n}1]"));
+        bench.people(&format!("task-{n}"), &format!("[{n}1]"));
     }
-    bench.ok(&["apply", "--auto-approve"]);
+    bench.said(&["apply", "--auto-approve"]);
     let files: Vec<String> = (0..6).map(|n| format!("task-{n}.yaml")).collect();
     for file in &files[..5] {
         bench.folder.remove(file);
@@ -112,15 +99,15 @@ fn a_hint_is_the_whole_command() {
     }
     let emptied = bench.run(&["apply", "--auto-approve"]);
     assert_told(&emptied.stderr, &["nuncio apply --stop-first --max-delete 6\n"]);
-    bench.ok(&["apply", "--auto-approve", "--stop-first", "--max-delete", "6"]);
-    assert_told(&bench.ok(&["plan"]), &["Nothing to do.\n", "no manifests in `tasks.d`\n"]);
+    bench.said(&["apply", "--auto-approve", "--stop-first", "--max-delete", "6"]);
+    assert_told(&bench.said(&["plan"]), &["Nothing to do.\n", "no manifests in `tasks.d`\n"]);
 }
 
 #[test]
 fn what_is_blocked_has_a_code_and_a_way_out() {
     let bench = Bench::new();
-    bench.task("one", "[1]");
-    bench.ok(&["apply", "--auto-approve"]);
+    bench.people("one", "[1]");
+    bench.said(&["apply", "--auto-approve"]);
     bench.folder.remove("one.yaml");
     for arguments in [&["plan"][..], &["apply", "--auto-approve"]] {
         let ended = bench.run(arguments);
@@ -136,13 +123,13 @@ fn what_is_blocked_has_a_code_and_a_way_out() {
 #[test]
 fn the_forecast_of_a_saved_plan_is_of_what_it_leaves() {
     let bench = Bench::new();
-    bench.task("one", "[1, 2, 3]");
-    bench.task("two", "[4]");
-    bench.ok(&["plan", "--out", "one.plan", "--target", "one"]);
+    bench.people("one", "[1, 2, 3]");
+    bench.people("two", "[4]");
+    bench.said(&["plan", "--out", "one.plan", "--target", "one"]);
     // By now the folder says something else of the rest.
-    bench.task("two", "[4, 5]");
-    bench.task("three", "[6]");
-    let applied = bench.ok(&["apply", "one.plan"]);
+    bench.people("two", "[4, 5]");
+    bench.people("three", "[6]");
+    let applied = bench.said(&["apply", "one.plan"]);
     assert_told(&applied, &["one, if it were started now: 3 contacts"]);
     for other in ["two", "three"] {
         assert!(!applied.contains(other), "{applied}");
@@ -182,13 +169,13 @@ fn a_rollback_and_what_it_holds_tell_where_and_what() {
         bench.folder.write("one.yaml", &format!("# a comment\n\n{text}"));
     };
     task("Channel: 10");
-    bench.ok(&["apply", "--auto-approve"]);
+    bench.said(&["apply", "--auto-approve"]);
     task("Channel: 11");
-    bench.ok(&["apply", "--auto-approve"]);
-    let rolled = bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    bench.said(&["apply", "--auto-approve"]);
+    let rolled = bench.said(&["rollback", "one", "--to", "1", "--auto-approve"]);
     assert_told(&rolled, &["~ Task `one`  tasks.d/one.yaml:3:1", "11 → 10"]);
     // What git says beside what is live.
-    let plan = bench.ok(&["plan"]);
+    let plan = bench.said(&["plan"]);
     assert_told(
         &plan,
         &[
@@ -197,7 +184,7 @@ fn a_rollback_and_what_it_holds_tell_where_and_what() {
             "Nothing to do beside what is held",
         ],
     );
-    let again = bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
+    let again = bench.said(&["rollback", "one", "--to", "1", "--auto-approve"]);
     assert_told(&again, &["Nothing to do: Task `one` is live as it was after revision 1."]);
     assert_told(&again, &["Its manifest says something else"]);
     assert!(!again.contains("as the manifests say"), "{again}");
@@ -209,14 +196,14 @@ fn a_rollback_and_what_it_holds_tell_where_and_what() {
 fn what_is_live_is_shown_with_its_own_audience() {
     let bench = Bench::new();
     bench.folder.write("people/march.txt", "1\n2\n");
-    bench.task("one", "{file: people/march.txt}");
-    bench.task("two", "[3, 4]");
-    bench.ok(&["apply", "--auto-approve"]);
-    assert_told(&bench.ok(&["show", "one"]), &["file: people/march.txt"]);
-    assert_told(&bench.ok(&["show", "two"]), &["targetAudience: [\"3\", \"4\"]"]);
+    bench.people("one", "{file: people/march.txt}");
+    bench.people("two", "[3, 4]");
+    bench.said(&["apply", "--auto-approve"]);
+    assert_told(&bench.said(&["show", "one"]), &["file: people/march.txt"]);
+    assert_told(&bench.said(&["show", "two"]), &["targetAudience: [\"3\", \"4\"]"]);
     // By now the file says something else than what is live.
-    bench.task("two", "[5]");
-    let shown = bench.ok(&["show", "two"]);
+    bench.people("two", "[5]");
+    let shown = bench.said(&["show", "two"]);
     assert_told(&shown, &["nuncio audience two"]);
     assert!(!shown.contains("targetAudience"), "{shown}");
 }
@@ -224,16 +211,16 @@ fn what_is_live_is_shown_with_its_own_audience() {
 #[test]
 fn a_rehearsal_does_not_take_over_what_was_applied() {
     let bench = Bench::new();
-    bench.task("one", "[1]");
-    bench.ok(&["apply", "--auto-approve"]);
+    bench.people("one", "[1]");
+    bench.said(&["apply", "--auto-approve"]);
     let refused = bench.run(&["watch", "--rehearse"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert_told(&refused.stderr, &["tasks were applied to this database for real", "NUNCIO_DATA="]);
     assert_eq!(bench.database.value("SELECT purpose FROM installation"), "NULL");
     // The other way round an apply goes with a rehearsal.
     bench.database.run("UPDATE installation SET purpose = 'rehearsal'");
-    bench.task("one", "[1, 2]");
-    bench.ok(&["apply", "--auto-approve"]);
+    bench.people("one", "[1, 2]");
+    bench.said(&["apply", "--auto-approve"]);
     // It needs no credentials, and a database for real sending does.
     let doctor = || bench.run(&["doctor"]).stdout;
     assert_told(&doctor(), &["ok    credentials: this database is a rehearsal's"]);
@@ -244,8 +231,8 @@ fn a_rehearsal_does_not_take_over_what_was_applied() {
 #[test]
 fn a_channel_without_its_secret_stays_blocked() {
     let bench = Bench::new();
-    bench.task("one", "[1]");
-    bench.ok(&["apply", "--auto-approve"]);
+    bench.people("one", "[1]");
+    bench.said(&["apply", "--auto-approve"]);
     let block = |class: &str| {
         bench.database.run(&format!(
             "UPDATE lanes SET blocked_class = '{class}', blocked_reason = '`token`: not set'"
@@ -257,8 +244,8 @@ fn a_channel_without_its_secret_stays_blocked() {
     assert_told(&refused.stderr, &["stays blocked as long as this is so: `token`: not set"]);
     assert_eq!(bench.database.value("SELECT blocked_class FROM lanes"), "unconnectable");
     block("banned");
-    assert_told(&bench.ok(&["unblock", "vk"]), &["may send again"]);
-    assert_told(&bench.ok(&["unblock", "vk"]), &["is not blocked"]);
+    assert_told(&bench.said(&["unblock", "vk"]), &["may send again"]);
+    assert_told(&bench.said(&["unblock", "vk"]), &["is not blocked"]);
 }
 
 #[test]
@@ -275,14 +262,14 @@ fn a_form_of_a_line_a_finding_is_empty_where_nothing_is_found() {
 #[test]
 fn a_name_that_nothing_has_is_an_error_that_names_the_nearest() {
     let bench = Bench::new();
-    bench.task("renewals", "[1]");
+    bench.people("renewals", "[1]");
     bench.folder.write(
         "second.yaml",
         &crate::support::TEAM
             .replace("name: sales", "name: anna")
             .replace("anna}\nspec: {full", "bo}\nspec: {full"),
     );
-    bench.ok(&["apply", "--auto-approve"]);
+    bench.said(&["apply", "--auto-approve"]);
     let near = "did you mean `renewals`?";
     let cases: [(&[&str], &str); 12] = [
         (&["status", "renewal"], near),
@@ -310,14 +297,14 @@ fn a_name_that_nothing_has_is_an_error_that_names_the_nearest() {
         }
     }
     // A resource goes by its name alone where nothing else has it.
-    assert_told(&bench.ok(&["show", "vk"]), &["kind: Channel", "metadata: {name: vk}"]);
+    assert_told(&bench.said(&["show", "vk"]), &["kind: Channel", "metadata: {name: vk}"]);
 }
 
 #[test]
 fn wrong_arguments_end_with_64_and_are_told_in_our_words() {
     let bench = Bench::new();
-    bench.task("one", "[1]");
-    bench.ok(&["plan", "--out", "one.plan"]);
+    bench.people("one", "[1]");
+    bench.said(&["plan", "--out", "one.plan"]);
     let cases: [(&[&str], &str); 12] = [
         (&["watch", "--git", "nonsense", "--branch", "main"], "--git: "),
         (&["watch", "--branch", "main"], "need a repository"),
@@ -356,9 +343,9 @@ fn a_filter_that_is_none_is_told() {
 #[test]
 fn what_people_read_fits_80_columns() {
     let bench = Bench::new();
-    bench.task("a-task-with-quite-a-long-name-that-somebody-thought-of", "[1, 2, 3]");
-    bench.task("two", "[4]");
-    bench.ok(&["apply", "--auto-approve", "-m", &"why it is so ".repeat(12)]);
+    bench.people("a-task-with-quite-a-long-name-that-somebody-thought-of", "[1, 2, 3]");
+    bench.people("two", "[4]");
+    bench.said(&["apply", "--auto-approve", "-m", &"why it is so ".repeat(12)]);
     let long = "a-task-with-quite-a-long-name-that-somebody-thought-of";
     let commands: [&[&str]; 5] =
         [&["status"], &["status", long], &["history"], &["audience", long], &["doctor"]];

@@ -10,30 +10,7 @@ use nuncio::{
     store::Patience,
 };
 
-use crate::support::{
-    Ended, Folder, Program, Providers, TEAM, TestDatabase, channel, vk_task, wait_until,
-};
-
-struct Bench {
-    folder: Folder,
-    database: TestDatabase,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self { folder: Folder::with_team(), database: TestDatabase::new() }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        Program::new(self.folder.root(), arguments).database(&self.database).run()
-    }
-
-    #[track_caller]
-    fn apply(&self) {
-        let ended = self.run(&["apply", "--auto-approve"]);
-        assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
-    }
-}
+use crate::support::{Bench, Ended, Program, Providers, TEAM, channel, vk_task, wait_until};
 
 fn last_line(ended: &Ended) -> &str {
     ended.stdout.trim_end().lines().last().unwrap_or_default()

@@ -2,45 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::support::{Ended, Folder, Program, TestDatabase, vk_task, wait_until};
+use crate::support::{Bench, Ended, Program, vk_task, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Bench {
-    folder: Folder,
-    database: TestDatabase,
-}
-
 impl Bench {
-    fn new() -> Self {
-        Self { folder: Folder::with_team(), database: TestDatabase::new() }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        Program::new(self.folder.root(), arguments).database(&self.database).run()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, 0, "{arguments:?}: {}{}", ended.stdout, ended.stderr);
-        ended.stdout
-    }
-
-    #[track_caller]
-    fn apply(&self) {
-        self.ok(&["apply", "--auto-approve"]);
-    }
-
-    #[track_caller]
-    fn plan(&self) -> Value {
-        serde_json::from_str(&self.run(&["plan", "--output", "json"]).stdout).unwrap()
-    }
-
     /// The task `one` of `one.yaml`.
-    fn task(&self, spec: &str, limit: u32) {
+    fn one(&self, spec: &str, limit: u32) {
         let text = vk_task("one", "vk", "[1, 2, 3]", spec);
         let limit = format!("dailyLimitPerChannel: {limit}");
         self.folder.write("one.yaml", &text.replace("dailyLimitPerChannel: 20", &limit));
@@ -60,7 +28,7 @@ fn list(name: &str, spec: &str) -> String {
 #[test]
 fn an_act_on_a_task_does_not_make_its_drift_look_applied() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.apply();
     for act in [&["start", "one"][..], &["pause", "one", "--for", "1h", "--reason", "lunch"]] {
         bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 500");
@@ -85,11 +53,11 @@ fn an_act_on_a_task_does_not_make_its_drift_look_applied() {
 #[test]
 fn a_pause_that_git_took_over_does_not_end_by_the_clock() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.apply();
     bench.ok(&["start", "one"]);
     bench.ok(&["pause", "one", "--for", "1h", "--reason", "lunch"]);
-    bench.task("  state: paused", 10);
+    bench.one("  state: paused", 10);
     bench.apply();
     assert_eq!(bench.database.value("SELECT phase FROM tasks"), "stopped");
     assert_eq!(bench.database.value("SELECT resume_at FROM tasks"), "NULL");
@@ -98,10 +66,10 @@ fn a_pause_that_git_took_over_does_not_end_by_the_clock() {
 #[test]
 fn a_drift_that_the_manifest_adopted_is_what_was_applied() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.apply();
     bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 17");
-    bench.task("", 17);
+    bench.one("", 17);
     bench.apply();
     bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 500");
     let plan = bench.plan();
@@ -109,7 +77,7 @@ fn a_drift_that_the_manifest_adopted_is_what_was_applied() {
     bench.apply();
     assert_eq!(bench.limit(), "17");
     // History knows it, and can go back to it.
-    bench.task("", 30);
+    bench.one("", 30);
     bench.apply();
     bench.ok(&["rollback", "one", "--to", "2", "--auto-approve"]);
     assert_eq!(bench.limit(), "17");
@@ -118,9 +86,9 @@ fn a_drift_that_the_manifest_adopted_is_what_was_applied() {
 #[test]
 fn a_drift_is_told_where_something_else_keeps_it_from_being_put_back() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.apply();
-    bench.task("", 30);
+    bench.one("", 30);
     bench.apply();
     bench.ok(&["rollback", "one", "--to", "1", "--auto-approve"]);
     bench.database.run_as_stranger("UPDATE tasks SET daily_limit = 500");
@@ -145,7 +113,7 @@ fn a_drift_is_told_where_something_else_keeps_it_from_being_put_back() {
 #[test]
 fn a_target_comes_with_the_lists_that_protect_people_from_it() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.folder.write("stop.yaml", &list("stop", "entries: [1]"));
     bench.folder.write("own.yaml", &list("own", "entries: [2], tasks: [one]"));
     bench.folder.write("two.yaml", &vk_task("two", "vk", "[1]", ""));
@@ -161,7 +129,7 @@ fn a_target_comes_with_the_lists_that_protect_people_from_it() {
 #[test]
 fn a_new_task_waits_for_a_list_that_cannot_be_read() {
     let bench = Bench::new();
-    bench.task("  state: running", 10);
+    bench.one("  state: running", 10);
     bench.folder.write("stop.yaml", &list("stop", "entries: [1, nonsense entry]"));
     let ended = bench.run(&["apply", "--auto-approve", "--keep-going"]);
     assert_eq!(bench.database.value("SELECT count(*) FROM tasks"), "0", "{}", ended.stdout);
@@ -174,7 +142,7 @@ fn a_new_task_waits_for_a_list_that_cannot_be_read() {
 #[test]
 fn a_rollback_lets_nobody_who_is_suppressed_be_written_to() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     for (spec, suppressed) in [
         ("entries: [1], tasks: [one]", "1:one"),
         ("entries: [1, 2], tasks: [one]", "1:one 2:one"),
@@ -276,7 +244,7 @@ fn a_renamed_task_writes_to_nobody_again_although_its_audience_grew() {
 #[test]
 fn garbage_in_a_row_is_put_back_like_any_other_drift() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.folder.write("two.yaml", &vk_task("two", "vk", "[1]", ""));
     bench.apply();
     bench.ok(&["start", "two"]);
@@ -310,7 +278,7 @@ fn garbage_in_a_row_is_put_back_like_any_other_drift() {
 #[test]
 fn a_plan_is_not_saved_over_a_manifest() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     for arguments in [
         &["plan", "--out", "tasks.d/one.yaml"][..],
         &["plan", "--out", "tasks.d/../tasks.d/new.yaml"],
@@ -350,9 +318,9 @@ fn a_rollback_brings_no_opening_back_that_cannot_be_said() {
 #[test]
 fn a_rollback_stands_as_long_as_the_manifest_means_the_same() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.apply();
-    bench.task("", 30);
+    bench.one("", 30);
     bench.apply();
     let held = |limit: &str| {
         bench.apply();
@@ -390,7 +358,7 @@ fn a_rollback_stands_as_long_as_the_manifest_means_the_same() {
 #[test]
 fn a_manifest_that_was_moved_and_broken_at_once_deletes_nothing() {
     let bench = Bench::new();
-    bench.task("  state: completed", 10);
+    bench.one("  state: completed", 10);
     bench.apply();
     let text = std::fs::read_to_string(bench.folder.tasks().join("one.yaml")).unwrap();
     bench.folder.remove("one.yaml");
@@ -411,7 +379,7 @@ fn a_manifest_that_was_moved_and_broken_at_once_deletes_nothing() {
 #[test]
 fn people_who_were_taken_off_a_list_by_hand_are_put_back() {
     let bench = Bench::new();
-    bench.task("", 10);
+    bench.one("", 10);
     bench.folder.write("other.yaml", &vk_task("other", "vk", "[1]", ""));
     bench.folder.write("all.yaml", &list("all", "entries: [7, 8, 10, 9]"));
     bench.folder.write("some.yaml", &list("some", "entries: [1, 2], tasks: [one, other]"));

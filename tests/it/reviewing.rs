@@ -4,42 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Folder, Program, TestDatabase, channel, vk_task, wait_until};
+use crate::support::{Bench, Program, channel, vk_task, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Bench {
-    folder: Folder,
-    database: TestDatabase,
-}
-
 impl Bench {
-    fn new() -> Self {
-        Self { folder: Folder::with_team(), database: TestDatabase::new() }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        Program::new(self.folder.root(), arguments).database(&self.database).run()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, 0, "{arguments:?}: {}{}", ended.stdout, ended.stderr);
-        ended.stdout
-    }
-
-    #[track_caller]
-    fn apply(&self) {
-        self.ok(&["apply", "--auto-approve"]);
-    }
-
-    /// The plan as data; every output must be one JSON value.
-    #[track_caller]
-    fn plan(&self) -> Value {
-        serde_json::from_str(&self.run(&["plan", "--output", "json"]).stdout).unwrap()
-    }
-
     /// A task `name` of `name.yaml` with five contacts and a daily limit.
     fn task(&self, name: &str, limit: u32) {
         let text = vk_task(name, "vk", "[1, 2, 3, 4, 5]", "");

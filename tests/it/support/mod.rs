@@ -1,5 +1,6 @@
 //! What the tests share: a database each, folders of manifests, the program, the providers.
 
+mod bench;
 mod database;
 mod folder;
 mod installed;
@@ -9,6 +10,7 @@ mod providers;
 mod proxy;
 mod repository;
 
+pub(crate) use bench::Bench;
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, vk_task};
 pub(crate) use hosting::{API_KEY, Behaviour, Hosted, Working};
