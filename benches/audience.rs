@@ -1,4 +1,5 @@
-//! An audience of a million lines: loaded, planned again unchanged, and with one line in a hundred gone.
+//! An audience of a million lines: loaded, planned again unchanged, with one line in a hundred gone, and with a
+//! person forgotten.
 //!
 //! Runs the program as its users do, on a private durable Postgres in a temporary folder, and prints the
 //! time of each step with the greatest memory of the process.
@@ -94,6 +95,10 @@ fn main() {
         run(folder.path(), &["plan"], Some("plan, 1 % gone"));
         run(folder.path(), &["apply", "--auto-approve"], Some("apply, 1 % gone"));
         run(folder.path(), &["plan"], Some("plan, nothing changed"));
+        // The last one is in pages that no vacuum has seen yet.
+        for (n, shown) in [(N / 2 + 1, "forget, a person"), (N - 1, "forget, the last one")] {
+            run(folder.path(), &["forget", &line(n), "--auto-approve"], Some(shown));
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Day {
         peer: &str,
         what: Delivery,
     ) {
-        let received = [Received { peer: Address::from_stored(peer.to_owned()), at: None, what }];
+        let received = [Received::of(Address::from_stored(peer.to_owned()), None, what)];
         let raw = Some(Raw { headers: json!({}), body: b"{\"object\": \"as it came\"}" });
         let parcel = Parcel { channel, received: &received, raw, cursor: None };
         let taken = self.times.of(statement, self.store.receive(&parcel)).await.unwrap();

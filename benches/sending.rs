@@ -19,9 +19,9 @@ use std::{
 };
 
 use nuncio::{
-    channels::Http,
+    channels::{Http, NoVault},
     clock,
-    domain::{id::ExecutorId, kind::ChannelKind},
+    domain::id::ExecutorId,
     executor::{Connector, Executor, Identity},
     rehearsal::{Options, Rehearsal, read_journal, start},
     store::{
@@ -113,7 +113,8 @@ async fn run(
         find_secret: Arc::new(|channel, credential, _| {
             Ok(Rehearsal::secret(channel.as_str(), credential))
         }),
-        find_endpoint: Arc::new(move |kind: ChannelKind| rehearsal.endpoint(kind)),
+        find_endpoint: Arc::new(move |spec| rehearsal.endpoint_of(spec)),
+        find_vault: Arc::new(|_| Arc::new(NoVault)),
     };
     let identity = Identity {
         host: "bench".to_owned(),

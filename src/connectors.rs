@@ -3,15 +3,28 @@
 use std::sync::Arc;
 
 use crate::{
-    channels, clock, config,
+    channels::{self, NoVault, Vault},
+    clock, config,
+    domain::id::ChannelName,
     executor::{AiConnector, Connector, ReportConnector},
     integrations, intelligence,
     rehearsal::Rehearsal,
+    store::Store,
+    vaults::{RehearsedVault, StoredVault},
 };
 
-/// What it takes to call the providers of channels, or a rehearsal's.
-pub fn connector(rehearsal: Option<&Rehearsal>) -> anyhow::Result<Connector> {
+/// What it takes to call the providers of channels, or a rehearsal's. Without a database, nobody is signed in.
+pub fn connector(
+    store: Option<&Store>,
+    rehearsal: Option<&Rehearsal>,
+) -> anyhow::Result<Connector> {
     let http = channels::Http::new()?;
+    let (store, is_rehearsed) = (store.cloned(), rehearsal.is_some());
+    let find_vault = Arc::new(move |channel: &ChannelName| -> Arc<dyn Vault> {
+        let Some(store) = store.clone() else { return Arc::new(NoVault) };
+        let vault = StoredVault { store, channel: channel.clone() };
+        if is_rehearsed { Arc::new(RehearsedVault(vault)) } else { Arc::new(vault) }
+    });
     Ok(match rehearsal {
         Some(rehearsal) => {
             let rehearsal = rehearsal.clone();
@@ -20,7 +33,8 @@ pub fn connector(rehearsal: Option<&Rehearsal>) -> anyhow::Result<Connector> {
                 find_secret: Arc::new(|channel, credential, _| {
                     Ok(Rehearsal::secret(channel.as_str(), credential))
                 }),
-                find_endpoint: Arc::new(move |kind| rehearsal.endpoint(kind)),
+                find_endpoint: Arc::new(move |spec| rehearsal.endpoint_of(spec)),
+                find_vault,
             }
         }
         None => Connector {
@@ -29,6 +43,7 @@ pub fn connector(rehearsal: Option<&Rehearsal>) -> anyhow::Result<Connector> {
                 config::secret(reference).map_err(|missing| missing.to_string())
             }),
             find_endpoint: Arc::new(|_| None),
+            find_vault,
         },
     })
 }

@@ -18,3 +18,4 @@ pub mod hosting;
 pub mod config;
 pub mod clock;
 pub mod telemetry;
+pub mod vaults;

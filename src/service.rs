@@ -160,10 +160,11 @@ pub async fn rehearse(
     let rehearsal = start_providers(journal, &providers_end, &tracker).await?;
     tracker.close();
     let loops = TaskTracker::new();
-    let connector = connector(Some(&rehearsal))?;
+    let connector = connector(Some(&store), Some(&rehearsal))?;
     let web = WebOptions::default();
-    host_channels(&store, &web, Some(&rehearsal), &connector, &shutdown, &loops).await?;
-    start_executor(&store, connector, Some(&rehearsal), &loops, &shutdown)?;
+    let hooks =
+        host_channels(&store, &web, Some(&rehearsal), &connector, &shutdown, &loops).await?;
+    start_executor(&store, connector, hooks, Some(&rehearsal), &loops, &shutdown)?;
     loops.close();
     loops.wait().await;
     providers_end.cancel();
@@ -175,6 +176,7 @@ pub async fn rehearse(
 fn start_executor(
     store: &Store,
     connector: Connector,
+    public_url: Option<String>,
     rehearsal: Option<&Rehearsal>,
     loops: &TaskTracker,
     shutdown: &CancellationToken,
@@ -184,7 +186,7 @@ fn start_executor(
     let ais = ai_connector(rehearsal)?;
     let drafting = Drafting::new(store.clone(), ais.clone(), held.clone(), shutdown.clone());
     let conversations = Conversations::new(store.clone(), ais, held.clone(), shutdown.clone());
-    let receiver = Receiver::new(store.clone(), held);
+    let receiver = Receiver::new(store.clone(), held, public_url);
     let reports = Reports::new(store.clone(), report_connector(rehearsal)?);
     loops.spawn(executor.run(shutdown.clone()));
     loops.spawn(drafting.run(shutdown.clone()));
@@ -251,6 +253,11 @@ pub async fn watch(
     let mut backup_guard = BackupGuard::new(store.clone(), notes, by.clone());
     backup_guard.look().await?;
 
+    let left = store.count_left_behind().await?;
+    if !left.is_nothing() {
+        info!("taken up again: {left}");
+    }
+
     let tracker = TaskTracker::new();
     // The providers of a rehearsal outlast the loops that call them.
     let providers_end = CancellationToken::new();
@@ -264,8 +271,9 @@ pub async fn watch(
     if let Some(embedded) = &database.embedded {
         loops.spawn(keep_server(Arc::clone(embedded), shutdown.clone()));
     }
-    let connector = connector(rehearsal.as_ref())?;
-    host_channels(&store, &web, rehearsal.as_ref(), &connector, &shutdown, &loops).await?;
+    let connector = connector(Some(&store), rehearsal.as_ref())?;
+    let hooks =
+        host_channels(&store, &web, rehearsal.as_ref(), &connector, &shutdown, &loops).await?;
     if !rehearse {
         // A rehearsal tells nobody.
         let callbacks = Callbacks::new(store.beside(2), connector.clone(), clock::now);
@@ -284,7 +292,7 @@ pub async fn watch(
     loops.spawn(backup_guard.run(shutdown.clone()));
     loops.spawn(controller.beacon().run(shutdown.clone()));
     loops.spawn(controller.run(shutdown.clone()));
-    start_executor(&store, connector, rehearsal.as_ref(), &loops, &shutdown)?;
+    start_executor(&store, connector, hooks, rehearsal.as_ref(), &loops, &shutdown)?;
     loops.close();
     tracker.close();
 

@@ -10,7 +10,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 /// A figure of zero would be a busy loop.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
-/// For an HTTP 429 that names no figure.
+/// For a "too many" that names no figure.
 const RETRY_AFTER_UNNAMED: Duration = Duration::from_mins(1);
 
 /// What an error code makes of the attempt.
@@ -70,6 +70,11 @@ pub(super) fn bounded(after: Duration) -> Duration {
     after.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
 }
 
+/// The provider wants to be left alone, for as long as it says.
+pub(super) fn retry_after(named: Option<Duration>, reason: impl Into<String>) -> Outcome {
+    Outcome::retry_after(bounded(named.unwrap_or(RETRY_AFTER_UNNAMED)), reason)
+}
+
 /// The outcome of an answer that says nothing but its HTTP status; never that of a 2xx.
 ///
 /// A 5xx leaves open how far the provider came, and so does a proxy that gave up waiting for it.
@@ -77,8 +82,7 @@ pub(super) fn by_status(status: u16, provider: &str, named: Option<Duration>) ->
     use OutcomeClass::{CredentialRefused, InDoubt, MessagePermanent, OurMistake};
     let (class, words) = match status {
         429 => {
-            let after = bounded(named.unwrap_or(RETRY_AFTER_UNNAMED));
-            return Outcome::retry_after(after, format!("{provider} answered HTTP 429: too many"));
+            return retry_after(named, format!("{provider} answered HTTP 429: too many"));
         }
         401 | 403 => (CredentialRefused, "the credential is refused"),
         413 => (MessagePermanent, "the message is too large"),
@@ -96,6 +100,14 @@ pub(super) fn by_status(status: u16, provider: &str, named: Option<Duration>) ->
 pub(super) fn unreadable(provider: &str) -> Outcome {
     let reason = format!("{provider} answered, but not in its own form");
     Outcome::of(OutcomeClass::InDoubt, reason)
+}
+
+/// It was only asked: whatever would be in doubt after a send may be asked again.
+pub(super) fn nothing_was_sent(mut outcome: Outcome) -> Outcome {
+    if outcome.class == OutcomeClass::InDoubt {
+        outcome.class = OutcomeClass::NotSent;
+    }
+    outcome
 }
 
 /// A table names every code once; a second line would never be read.

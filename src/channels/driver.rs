@@ -1,16 +1,19 @@
 //! The drivers behind one door: made from a channel's specification, asked to send and to receive.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use chrono::{DateTime, Utc};
 use reqwest::{Url, header::HeaderValue};
 
 use super::{
+    avito::{self, Avito},
     http::Http,
+    instagram::{self, Instagram},
     split,
-    vk::{self, VkUser},
+    telegram::{self, TelegramBot},
+    telegram_cloud::{NoVault, SignIn, SignInFailed, TelegramCloud, Vault},
+    vk::{self, VkPublic, VkUser},
     waba::{self, Waba},
-    webhook::{WebhookHeaders, WebhookRefused},
+    webhook::{Brought, Webhook, WebhookRefused},
     whatsapp_web::{self, WhatsappWeb},
 };
 use crate::domain::{
@@ -25,7 +28,12 @@ use crate::domain::{
 /// A channel that can send.
 #[derive(Debug)]
 pub enum Driver {
+    Avito(Avito),
+    Instagram(Instagram),
+    TelegramBot(TelegramBot),
+    TelegramCloud(TelegramCloud),
     VkUser(VkUser),
+    VkPublic(VkPublic),
     Waba(Waba),
     WhatsappWeb(WhatsappWeb),
 }
@@ -33,7 +41,14 @@ pub enum Driver {
 /// A text in parts that the providers of a kind take; whole where none is called.
 pub fn split_for(kind: ChannelKind, text: &str) -> Vec<String> {
     let limit = match kind {
-        ChannelKind::VkUser => vk::TEXT_CHARACTERS_MAX,
+        ChannelKind::TelegramCloud | ChannelKind::TelegramBot | ChannelKind::TelegramBusiness => {
+            return split::split(text, telegram::TEXT_UNITS_MAX, telegram::units);
+        }
+        ChannelKind::Instagram => {
+            return split::split(text, instagram::TEXT_BYTES_MAX, str::len);
+        }
+        ChannelKind::Avito => avito::TEXT_CHARACTERS_MAX,
+        ChannelKind::VkUser | ChannelKind::VkPublic => vk::TEXT_CHARACTERS_MAX,
         ChannelKind::Waba => waba::TEXT_CHARACTERS_MAX,
         ChannelKind::WhatsappWeb => whatsapp_web::TEXT_CHARACTERS_MAX,
         _ => usize::MAX,
@@ -77,7 +92,7 @@ pub struct Polled {
 pub enum Unconnectable {
     #[error("this version cannot send through channels of kind `{0}`")]
     NoDriver(ChannelKind),
-    #[error("the gateway dialect `{0}` is not supported yet; use `waha`")]
+    #[error("no gateway speaks `{0}`; write `waha` or `wuzapi`")]
     UnsupportedGateway(String),
     #[error("the credential `{0}` is missing")]
     MissingCredential(&'static str),
@@ -98,8 +113,28 @@ impl Driver {
         secrets: &BTreeMap<String, Secret>,
         http: &Http,
     ) -> Result<Self, Unconnectable> {
+        let nowhere: Arc<dyn Vault> = Arc::new(NoVault);
+        Self::connect_with(spec, secrets, http, &nowhere)
+    }
+
+    /// As [`Self::connect`], with the vault of an account that has to be signed in to.
+    pub fn connect_with(
+        spec: &ChannelSpec,
+        secrets: &BTreeMap<String, Secret>,
+        http: &Http,
+        vault: &Arc<dyn Vault>,
+    ) -> Result<Self, Unconnectable> {
         match spec.kind {
+            ChannelKind::Avito => Avito::connect(spec, secrets, http).map(Self::Avito),
+            ChannelKind::TelegramCloud => {
+                TelegramCloud::connect(spec, secrets, http, vault).map(Self::TelegramCloud)
+            }
+            ChannelKind::Instagram => Instagram::connect(spec, secrets, http).map(Self::Instagram),
+            ChannelKind::TelegramBot | ChannelKind::TelegramBusiness => {
+                TelegramBot::connect(spec, secrets, http).map(Self::TelegramBot)
+            }
             ChannelKind::VkUser => VkUser::connect(spec, secrets, http).map(Self::VkUser),
+            ChannelKind::VkPublic => VkPublic::connect(spec, secrets, http).map(Self::VkPublic),
             ChannelKind::Waba => Waba::connect(spec, secrets, http).map(Self::Waba),
             ChannelKind::WhatsappWeb => {
                 WhatsappWeb::connect(spec, secrets, http).map(Self::WhatsappWeb)
@@ -110,7 +145,12 @@ impl Driver {
 
     pub fn kind(&self) -> ChannelKind {
         match self {
+            Self::Avito(_) => ChannelKind::Avito,
+            Self::Instagram(_) => ChannelKind::Instagram,
+            Self::TelegramBot(driver) => driver.kind(),
+            Self::TelegramCloud(_) => ChannelKind::TelegramCloud,
             Self::VkUser(_) => ChannelKind::VkUser,
+            Self::VkPublic(_) => ChannelKind::VkPublic,
             Self::Waba(_) => ChannelKind::Waba,
             Self::WhatsappWeb(_) => ChannelKind::WhatsappWeb,
         }
@@ -119,7 +159,12 @@ impl Driver {
     /// Asks the provider whether the account may send; sends nothing.
     pub async fn examine(&self) -> Examined {
         match self {
+            Self::Avito(driver) => driver.examine().await,
+            Self::Instagram(driver) => driver.examine().await,
+            Self::TelegramBot(driver) => driver.examine().await,
+            Self::TelegramCloud(driver) => driver.examine().await,
             Self::VkUser(driver) => driver.examine().await,
+            Self::VkPublic(driver) => driver.examine().await,
             Self::Waba(driver) => driver.examine().await,
             Self::WhatsappWeb(driver) => driver.examine().await,
         }
@@ -128,6 +173,10 @@ impl Driver {
     /// Makes one attempt and says how it ended. Nothing is repeated in here.
     pub async fn open(&self, call: &OpeningCall<'_>) -> Outcome {
         match self {
+            Self::Avito(_) | Self::Instagram(_) | Self::TelegramBot(_) | Self::VkPublic(_) => {
+                Outcome::of(OutcomeClass::OurMistake, "this kind of channel opens no dialogues")
+            }
+            Self::TelegramCloud(driver) => driver.open(call).await,
             Self::VkUser(driver) => driver.open(call).await,
             Self::Waba(driver) => driver.open(call).await,
             Self::WhatsappWeb(driver) => driver.open(call).await,
@@ -137,7 +186,12 @@ impl Driver {
     /// Makes one attempt at a reply and says how it ended. Nothing is repeated in here.
     pub async fn reply(&self, call: &ReplyCall<'_>) -> Outcome {
         match self {
+            Self::Avito(driver) => driver.reply(call).await,
+            Self::Instagram(driver) => driver.reply(call).await,
+            Self::TelegramBot(driver) => driver.reply(call).await,
+            Self::TelegramCloud(driver) => driver.reply(call).await,
             Self::VkUser(driver) => driver.reply(call).await,
+            Self::VkPublic(driver) => driver.reply(call).await,
             Self::Waba(driver) => driver.reply(call).await,
             Self::WhatsappWeb(driver) => driver.reply(call).await,
         }
@@ -147,9 +201,14 @@ impl Driver {
     /// and nobody learns whether it worked. `last_received` is the provider's id of their message.
     pub async fn show_typing(&self, peer: &Address, last_received: Option<&str>) {
         match self {
+            Self::Avito(driver) => driver.show_typing(peer).await,
+            Self::Instagram(driver) => driver.show_typing(peer).await,
+            Self::TelegramBot(driver) => driver.show_typing(peer, last_received).await,
+            Self::TelegramCloud(driver) => driver.show_typing(peer, last_received).await,
             Self::VkUser(driver) => driver.show_typing(peer).await,
+            Self::VkPublic(driver) => driver.show_typing(peer).await,
             Self::Waba(driver) => driver.show_typing(last_received).await,
-            Self::WhatsappWeb(driver) => driver.show_typing(peer).await,
+            Self::WhatsappWeb(driver) => driver.show_typing(peer, last_received).await,
         }
     }
 
@@ -159,14 +218,29 @@ impl Driver {
     }
 
     pub fn receives(&self) -> Receives {
-        let by = |secret: &Option<Secret>| match secret {
-            Some(_) => Receives::Webhook,
-            None => Receives::Nothing,
-        };
         match self {
-            Self::VkUser(_) => Receives::Polling,
-            Self::Waba(driver) => by(&driver.app_secret),
-            Self::WhatsappWeb(driver) => by(&driver.webhook_key),
+            Self::Avito(driver) => driver.receives(),
+            Self::TelegramBot(driver) => driver.receives(),
+            Self::TelegramCloud(_) | Self::VkUser(_) => Receives::Polling,
+            Self::VkPublic(driver) => driver.receives(),
+            Self::Instagram(driver) => driver.application.receives(),
+            Self::Waba(driver) => driver.application.receives(),
+            Self::WhatsappWeb(driver) => driver.receives(),
+        }
+    }
+
+    /// Has the provider tell us what arrives, in the way of [`Driver::receives`]: where the provider takes
+    /// an address for webhooks by a call, it is given `hook`, which leads to this channel; where a webhook
+    /// of ours keeps it from being polled, that is taken away. Changes nothing where all is as it should be.
+    pub async fn arrange(&self, hook: Option<&str>) -> Result<(), Outcome> {
+        match self {
+            Self::Avito(driver) => driver.arrange(hook).await,
+            Self::TelegramBot(driver) => driver.arrange(hook).await,
+            Self::VkPublic(driver) => driver.arrange(hook).await,
+            Self::Instagram(driver) => driver.arrange().await,
+            Self::WhatsappWeb(driver) => driver.arrange(hook).await,
+            // An account hears by itself, and so does the long poll; Meta is told where webhooks go by hand.
+            Self::TelegramCloud(_) | Self::VkUser(_) | Self::Waba(_) => Ok(()),
         }
     }
 
@@ -174,34 +248,57 @@ impl Driver {
     /// is our own mistake to ask.
     pub async fn poll(&self, cursor: Option<&str>) -> Result<Polled, Outcome> {
         match self {
+            Self::Avito(driver) => driver.poll(cursor).await,
+            Self::TelegramBot(driver) => driver.poll(cursor).await,
+            Self::TelegramCloud(driver) => driver.poll(cursor).await,
             Self::VkUser(driver) => driver.poll(cursor).await,
-            Self::Waba(_) | Self::WhatsappWeb(_) => {
+            Self::VkPublic(driver) => driver.poll(cursor).await,
+            Self::Instagram(_) | Self::Waba(_) | Self::WhatsappWeb(_) => {
                 Err(Outcome::of(OutcomeClass::OurMistake, "this kind of channel is not polled"))
             }
         }
     }
 
-    /// What a webhook brought, after it was proven to be the provider's. `body` is as it came: a
-    /// signature holds for its bytes. Events that are not understood are passed over.
-    pub fn read_webhook(
-        &self,
-        headers: &WebhookHeaders,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Received>, WebhookRefused> {
+    /// What a webhook brought, after it was proven to be the provider's.
+    pub fn read_webhook(&self, webhook: &Webhook<'_>) -> Result<Brought, WebhookRefused> {
         match self {
-            Self::VkUser(_) => Err(WebhookRefused::NotConfigured),
-            // Nothing that Meta signs says when it was sent; repeats are told by their ids.
-            Self::Waba(driver) => driver.read_webhook(headers, body),
-            Self::WhatsappWeb(driver) => driver.read_webhook(headers, body, now),
+            Self::Avito(driver) => driver.read_webhook(webhook),
+            Self::TelegramBot(driver) => driver.read_webhook(webhook).map(Brought::from),
+            Self::TelegramCloud(_) | Self::VkUser(_) => Err(WebhookRefused::NotConfigured),
+            Self::VkPublic(driver) => driver.read_webhook(webhook),
+            Self::Instagram(driver) => driver.read_webhook(webhook),
+            Self::Waba(driver) => driver.read_webhook(webhook),
+            Self::WhatsappWeb(driver) => driver.read_webhook(webhook),
         }
     }
 
     /// The answer that proves to the provider that its webhooks may come here.
     pub fn answer_challenge(&self, query: &[(String, String)]) -> Option<String> {
         match self {
-            Self::Waba(driver) => driver.answer_challenge(query),
-            Self::VkUser(_) | Self::WhatsappWeb(_) => None,
+            Self::Instagram(driver) => driver.application.answer_challenge(query),
+            Self::Waba(driver) => driver.application.answer_challenge(query),
+            Self::Avito(_)
+            | Self::TelegramBot(_)
+            | Self::TelegramCloud(_)
+            | Self::VkUser(_)
+            | Self::VkPublic(_)
+            | Self::WhatsappWeb(_) => None,
+        }
+    }
+
+    /// Begins to sign in to an account; `None` where a kind has no such thing.
+    pub async fn sign_in(&self) -> Option<Result<SignIn<'_>, SignInFailed>> {
+        match self {
+            Self::TelegramCloud(driver) => Some(driver.sign_in().await),
+            _ => None,
+        }
+    }
+
+    /// Ends the session of an account with its provider.
+    pub async fn sign_out(&self) -> Option<Result<(), Outcome>> {
+        match self {
+            Self::TelegramCloud(driver) => Some(driver.sign_out().await),
+            _ => None,
         }
     }
 }
@@ -255,18 +352,27 @@ pub(super) fn below(endpoint: &Url, segments: &[&str]) -> Url {
     url
 }
 
-/// A credential as a header, marked so that no library shows it.
-pub(super) fn credential_header(
-    secrets: &BTreeMap<String, Secret>,
+/// A credential's value, of characters that go through everywhere.
+pub(super) fn credential<'a>(
+    secrets: &'a BTreeMap<String, Secret>,
     name: &'static str,
-    prefix: &str,
-) -> Result<HeaderValue, Unconnectable> {
+) -> Result<&'a str, Unconnectable> {
     let secret = secrets.get(name).ok_or(Unconnectable::MissingCredential(name))?;
     // A file with a secret mostly ends with a line feed.
     let value = secret.reveal().trim();
     if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Unconnectable::UnusableCredential(name));
     }
+    Ok(value)
+}
+
+/// A credential as a header, marked so that no library shows it.
+pub(super) fn credential_header(
+    secrets: &BTreeMap<String, Secret>,
+    name: &'static str,
+    prefix: &str,
+) -> Result<HeaderValue, Unconnectable> {
+    let value = credential(secrets, name)?;
     let mut header = HeaderValue::try_from(format!("{prefix}{value}"))
         .map_err(|_| Unconnectable::UnusableCredential(name))?;
     header.set_sensitive(true);
@@ -275,8 +381,17 @@ pub(super) fn credential_header(
 
 /// The text of a message for a kind that has no templates, below its limit in characters.
 pub(super) fn plain_text(message: &Message, limit: usize) -> Result<&str, Outcome> {
+    plain_text_by(message, limit, split::characters)
+}
+
+/// As [`plain_text`], for a provider that counts otherwise.
+pub(super) fn plain_text_by(
+    message: &Message,
+    limit: usize,
+    length: fn(&str) -> usize,
+) -> Result<&str, Outcome> {
     match message {
-        Message::Text(text) => sayable(text, limit),
+        Message::Text(text) => sayable_by(text, limit, length),
         Message::Template { .. } => {
             let reason = "this kind of channel sends texts, not templates";
             Err(Outcome::of(OutcomeClass::MessagePermanent, reason))
@@ -286,12 +401,30 @@ pub(super) fn plain_text(message: &Message, limit: usize) -> Result<&str, Outcom
 
 /// A text that no provider refuses for its length.
 pub(super) fn sayable(text: &str, limit: usize) -> Result<&str, Outcome> {
+    sayable_by(text, limit, split::characters)
+}
+
+/// As [`sayable`], for a provider that counts otherwise.
+pub(super) fn sayable_by(
+    text: &str,
+    limit: usize,
+    length: fn(&str) -> usize,
+) -> Result<&str, Outcome> {
+    within(text, limit, length(text), "characters")
+}
+
+/// As [`sayable`], where the provider counts bytes.
+pub(super) fn sayable_in_bytes(text: &str, limit: usize) -> Result<&str, Outcome> {
+    within(text, limit, text.len(), "bytes")
+}
+
+fn within<'a>(text: &'a str, limit: usize, length: usize, unit: &str) -> Result<&'a str, Outcome> {
     let refused = |reason: &str| Err(Outcome::of(OutcomeClass::MessagePermanent, reason));
     if text.trim().is_empty() {
         return refused("the text is empty");
     }
-    if split::characters(text) > limit {
-        return refused(&format!("the text is longer than {limit} characters"));
+    if length > limit {
+        return refused(&format!("the text is longer than {limit} {unit}"));
     }
     Ok(text)
 }

@@ -1,15 +1,15 @@
 //! The client that all drivers share, and the one place that says what a failed transfer means.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use reqwest::{
     RequestBuilder, Response,
-    header::{self, HeaderValue},
+    header::{self, HeaderMap, HeaderValue},
     redirect, retry,
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::domain::attempt::{Outcome, OutcomeClass};
+use crate::domain::attempt::{CALL_MAX, Outcome, OutcomeClass};
 
 /// For one opening with all its calls. Providers answer within a second or two; an executor that
 /// shuts down waits for no longer than this.
@@ -17,6 +17,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// For "read" and "typing": an answer to a person must not wait for them.
 const SIGN_DEADLINE: Duration = Duration::from_secs(2);
+
+const _: () = assert!(
+    DEADLINE.as_secs() + SIGN_DEADLINE.as_secs() <= CALL_MAX.as_secs(),
+    "who takes a lane over waits for no longer than that"
+);
 
 /// A provider that is not reached in this time is down, and to say so is certain: nothing was sent.
 /// It has to be well below [`DEADLINE`], which leaves the outcome in doubt.
@@ -31,6 +36,9 @@ const POOL_IDLE_PER_HOST_MAX: usize = 32;
 
 /// The longest answer to a send is about 2 KiB; no more than this is kept of any.
 const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Where Meta tells how much of each limit is used up.
+const META_USAGE: &str = "x-business-use-case-usage";
 
 /// The client of all drivers: it holds the pool of connections and the deadlines.
 #[derive(Clone, Debug)]
@@ -107,6 +115,11 @@ impl Http {
         Instant::now() + self.deadline.min(SIGN_DEADLINE)
     }
 
+    /// What lies between two questions to a provider that tells nothing by itself.
+    pub(super) fn pause(&self, usual: Duration) -> Duration {
+        usual.min(self.deadline)
+    }
+
     /// When a question has to be over that the provider may think about for so long.
     pub(super) fn deadline_after(&self, wait: Duration) -> Instant {
         self.deadline() + wait
@@ -124,15 +137,28 @@ pub(super) async fn exchange_up_to(
     request: RequestBuilder,
     until: Instant,
 ) -> Result<Answer, Failure> {
-    timeout_at(until, async {
+    before(until, async {
         let response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(seconds);
+        let retry_after = named_wait(response.headers());
         let body = read_bounded(response, bytes_max).await?;
         Ok(Answer { status, retry_after, body })
     })
     .await
-    .unwrap_or(Err(Failure::InDoubt("no whole answer came in time")))
+}
+
+/// As [`timeout_at`], which lets a future go one step further before it looks at the time: a process that was
+/// frozen while it connected would still write its request when it wakes.
+async fn before<T>(
+    until: Instant,
+    exchange: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut exchange = pin!(exchange);
+    let late = || Err(Failure::InDoubt("no whole answer came in time"));
+    let in_time = poll_fn(|context| {
+        if Instant::now() >= until { Poll::Ready(late()) } else { exchange.as_mut().poll(context) }
+    });
+    timeout_at(until, in_time).await.unwrap_or_else(|_| late())
 }
 
 /// Only a connection that never came about proves that nothing was sent. Everything else may have
@@ -165,6 +191,23 @@ async fn read_bounded(mut response: Response, bytes_max: usize) -> Result<Vec<u8
     }
 }
 
+/// The wait that the provider names, in the usual header or in that of Meta.
+fn named_wait(headers: &HeaderMap) -> Option<Duration> {
+    let usual = headers.get(header::RETRY_AFTER).and_then(seconds);
+    usual.or_else(|| headers.get(META_USAGE).and_then(metas_estimate))
+}
+
+/// `{ID: [{…, "estimated_time_to_regain_access": MINUTES}, …], …}`, of every limit that counts calls. The longest
+/// of them; 0 stands where nothing is used up.
+fn metas_estimate(value: &HeaderValue) -> Option<Duration> {
+    let usage: BTreeMap<String, Vec<serde_json::Value>> =
+        serde_json::from_slice(value.as_bytes()).ok()?;
+    let minutes = usage.values().flatten().filter_map(|limit| {
+        limit.get("estimated_time_to_regain_access")?.as_u64().filter(|minutes| *minutes > 0)
+    });
+    minutes.max().map(|minutes| Duration::from_secs(minutes.saturating_mul(60)))
+}
+
 /// The date form of the header is not read: it would need a clock that agrees with the provider's.
 fn seconds(value: &HeaderValue) -> Option<Duration> {
     value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
@@ -183,5 +226,51 @@ impl Failure {
             Self::InDoubt(words) => (OutcomeClass::InDoubt, words),
         };
         Outcome::of(class, format!("{provider}: {words}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_exchange_goes_no_step_further_once_its_time_is_over() {
+        let until = Instant::now() + Duration::from_millis(20);
+        let mut steps = 0;
+        let exchange = poll_fn(|context| {
+            steps += 1;
+            // As a process that is frozen, and has something to go on with when it wakes.
+            std::thread::sleep(Duration::from_millis(30));
+            context.waker().wake_by_ref();
+            if steps == 1 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        });
+        assert!(matches!(before(until, exchange).await, Err(Failure::InDoubt(_))));
+        assert_eq!(steps, 1);
+    }
+
+    #[test]
+    fn the_wait_is_read_from_whichever_header_names_it() {
+        let meta = |text: &'static str| (META_USAGE, text);
+        for (header, seconds) in [
+            (("retry-after", "7"), Some(7)),
+            (("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None),
+            (meta(r#"{"1":[{"type":"messenger","estimated_time_to_regain_access":0}]}"#), None),
+            (
+                meta(
+                    r#"{"1":[{"estimated_time_to_regain_access":3}],"2":[{"call_count":9},{"estimated_time_to_regain_access":5}]}"#,
+                ),
+                Some(300),
+            ),
+            (
+                meta(r#"{"1":[{"estimated_time_to_regain_access":18446744073709551615}]}"#),
+                Some(u64::MAX),
+            ),
+            (meta("5"), None),
+            (meta("{"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header.0, HeaderValue::from_static(header.1));
+            assert_eq!(named_wait(&headers).map(|wait| wait.as_secs()), seconds, "{header:?}");
+        }
     }
 }

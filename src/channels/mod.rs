@@ -1,17 +1,19 @@
 //! The drivers: one call to a provider, its answer as an outcome, and what it delivers to us.
 
 mod answer;
+mod avito;
 mod callback;
 mod driver;
 mod http;
+mod instagram;
+mod meta;
 mod reading;
 mod split;
+mod telegram;
+mod telegram_cloud;
 mod vk;
-mod vk_events;
-mod vk_polling;
 mod waba;
 mod waba_webhook;
-mod waha_webhook;
 mod webhook;
 mod whatsapp_web;
 
@@ -21,4 +23,8 @@ mod tests;
 pub use callback::{CallbackMessage, Posted, Receiver};
 pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable, split_for};
 pub use http::{Http, HttpUnavailable};
-pub use webhook::{WebhookHeaders, WebhookRefused};
+pub use telegram_cloud::{
+    AccountSession, Kept, KeptSession, NoVault, Reached, SignIn, SignInFailed, SignedIn, Step,
+    Vault, VaultAway, Whereto,
+};
+pub use webhook::{Brought, Webhook, WebhookHeaders, WebhookRefused};

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::domain::{address::Address, kind::MessengerType};
+use crate::domain::{
+    address::Address,
+    dialogue::{Delivery, Received},
+};
 
 /// Ids of providers have up to about 140 characters; what is longer is none.
 const ID_BYTES_MAX: usize = 512;
@@ -41,15 +44,43 @@ pub(super) fn id(value: Option<&Value>) -> Option<String> {
 
 /// The address of a phone that a provider names by its digits.
 ///
-/// A number that the provider serves but our library does not know is still a person's.
+/// A number that the provider serves but no library knows is still a person's.
 pub(super) fn phone(digits: &str) -> Option<Address> {
     let digits = digits.strip_prefix('+').unwrap_or(digits);
     if !(5..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let international = format!("+{digits}");
-    let known = Address::parse(&international, MessengerType::Whatsapp);
-    Some(known.unwrap_or_else(|_| Address::from_stored(international)))
+    Some(Address::from_stored(format!("+{digits}")))
+}
+
+/// A person of WhatsApp, by all that an event tells of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Person {
+    peer: Address,
+    also_known_as: Vec<Address>,
+}
+
+impl Person {
+    /// By the first address, and by all others; a number's other form is another.
+    pub(super) fn known_as(addresses: impl IntoIterator<Item = Address>) -> Option<Self> {
+        let mut addresses = addresses.into_iter();
+        let peer = addresses.next()?;
+        let mut also_known_as = Vec::new();
+        for address in std::iter::once(peer.clone()).chain(addresses) {
+            let other = address.other_form();
+            for address in std::iter::once(address).chain(other) {
+                if address != peer && !also_known_as.contains(&address) {
+                    also_known_as.push(address);
+                }
+            }
+        }
+        Some(Self { peer, also_known_as })
+    }
+
+    pub(super) fn received(self, at: Option<DateTime<Utc>>, what: Delivery) -> Received {
+        let Self { peer, also_known_as } = self;
+        Received { peer, also_known_as, at, what }
+    }
 }
 
 /// What was written, and the name of what was sent beside it, such as `[image]`.
@@ -67,6 +98,19 @@ pub(super) fn with_media(text: &str, media: &[&str]) -> String {
         told.push(']');
     }
     told
+}
+
+/// What is no text, with more of it in words: `[contact: Anna]`, and where there is no more, `[contact]`.
+pub(super) fn named(kind: &str, more: &str) -> String {
+    let kind = if more.is_empty() { kind.trim_end_matches(':') } else { kind };
+    format!("[{}]", format!("{kind} {more}").trim_end())
+}
+
+/// Text of a stranger's that ends no bracket and begins no line.
+pub(super) fn bracketed(text: &str, characters_max: usize) -> String {
+    let harmless = |c: &char| !c.is_control() && !matches!(c, '[' | ']');
+    let kept: String = text.trim().chars().filter(harmless).take(characters_max).collect();
+    kept.trim().to_owned()
 }
 
 #[cfg(test)]

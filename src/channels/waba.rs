@@ -13,7 +13,8 @@ use super::{
     answer::{Rule, by_status, class, classes, rule_for, unreadable, wait},
     driver::{Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, sayable},
     http::{Answer, Http, exchange},
-    webhook::optional_secret,
+    meta::Application,
+    reading::phone,
 };
 use crate::domain::{
     address::Address,
@@ -40,9 +41,7 @@ pub struct Waba {
     url: Url,
     authorization: HeaderValue,
     pub(super) phone_number_id: String,
-    /// Webhooks are verified by it; without it none is believed.
-    pub(super) app_secret: Option<Secret>,
-    pub(super) verify_token: Option<Secret>,
+    pub(super) application: Application,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +52,9 @@ struct Accepted {
 /// An error's message may repeat the number and is not read.
 #[derive(Deserialize)]
 struct Answered {
+    /// Who was written to. Whatever it is like, the message was taken.
+    #[serde(default)]
+    contacts: Value,
     #[serde(default)]
     messages: Vec<Accepted>,
     error: Option<Refused>,
@@ -135,8 +137,7 @@ impl Waba {
             url: below(&endpoint(spec)?, &path),
             authorization: credential_header(secrets, "token", "Bearer ")?,
             phone_number_id: phone_number_id.to_owned(),
-            app_secret: optional_secret(secrets, "appSecret")?,
-            verify_token: optional_secret(secrets, "verifyToken")?,
+            application: Application::connect(secrets)?,
         })
     }
 
@@ -157,7 +158,7 @@ impl Waba {
 
     pub(super) async fn open(&self, call: &OpeningCall<'_>) -> Outcome {
         match template_body(call) {
-            Ok(body) => self.send(&body).await,
+            Ok(body) => self.send(&body, call.address).await,
             Err(refused) => refused,
         }
     }
@@ -174,7 +175,7 @@ impl Waba {
             "text": { "body": text, "preview_url": false },
             "biz_opaque_callback_data": reference,
         });
-        self.send(&addressed(body, peer)).await
+        self.send(&addressed(body, peer), peer).await
     }
 
     /// Marks the person's message as read and shows that somebody types. Best effort.
@@ -189,9 +190,13 @@ impl Waba {
         drop(exchange(self.post(&body), self.http.sign_deadline()).await);
     }
 
-    async fn send(&self, body: &Value) -> Outcome {
+    async fn send(&self, body: &Value, to: &Address) -> Outcome {
         match exchange(self.post(body), self.http.deadline()).await {
-            Ok(answer) => read(&answer),
+            Ok(answer) => {
+                let mut outcome = read(&answer);
+                outcome.known_as.retain(|known_as| known_as != to);
+                outcome
+            }
             Err(failure) => failure.outcome(PROVIDER),
         }
     }
@@ -254,15 +259,26 @@ fn read(answer: &Answer) -> Outcome {
         Ok(Answered { error: Some(Refused { code, is_transient }), .. }) => {
             refusal(code, is_transient || *status >= 500, *retry_after)
         }
-        Ok(Answered { messages, error: None }) if answer.is_success() => {
+        Ok(Answered { contacts, messages, error: None }) if answer.is_success() => {
             match messages.into_iter().next() {
-                Some(Accepted { id }) => Outcome::sent(Some(id)),
+                Some(Accepted { id }) => {
+                    Outcome { known_as: names(&contacts), ..Outcome::sent(Some(id)) }
+                }
                 None => unreadable(PROVIDER),
             }
         }
         Err(_) if answer.is_success() => unreadable(PROVIDER),
         _ => by_status(*status, PROVIDER, *retry_after),
     }
+}
+
+/// By what WhatsApp knows who was written to: another number than the one that was dialled, or an id. Of
+/// several people nobody says who is who.
+fn names(contacts: &Value) -> Vec<Address> {
+    let Some([contact]) = contacts.as_array().map(Vec::as_slice) else { return Vec::new() };
+    let word = |name| contact.get(name).and_then(Value::as_str);
+    let number = word("wa_id").and_then(phone);
+    number.into_iter().chain(word("user_id").and_then(Address::of_business_scope)).collect()
 }
 
 fn refusal(code: i64, passes: bool, named: Option<Duration>) -> Outcome {
@@ -326,5 +342,27 @@ mod tests {
         assert_eq!(of(200, "{}"), OutcomeClass::InDoubt);
         assert_eq!(of(200, "<html>"), OutcomeClass::InDoubt);
         assert_eq!(of(200, r#"{"messages":[{"id":"wamid.1"}]}"#), OutcomeClass::Sent);
+    }
+
+    #[test]
+    fn an_answer_names_who_was_written_to_and_is_one_whatever_it_names() {
+        for (contacts, known_as) in [
+            (
+                json!([{ "input": "525555123451", "wa_id": "5215555123451" }]),
+                vec!["+5215555123451"],
+            ),
+            (json!([{ "input": "MX.1", "user_id": "MX.1" }]), vec!["MX.1"]),
+            (json!([{ "wa_id": "79123450001" }, { "wa_id": "79123450002" }]), vec![]),
+            (json!([{ "wa_id": 5, "user_id": "nonsense" }]), vec![]),
+            (json!([null]), vec![]),
+            (json!("79123450001"), vec![]),
+            (json!(null), vec![]),
+        ] {
+            let body =
+                json!({ "contacts": contacts, "messages": [{ "id": "wamid.1" }] }).to_string();
+            let outcome = read(&Answer { status: 200, retry_after: None, body: body.into_bytes() });
+            let told: Vec<_> = outcome.known_as.iter().map(Address::as_str).collect();
+            assert_eq!((outcome.class, told), (OutcomeClass::Sent, known_as), "{contacts}");
+        }
     }
 }

@@ -1,125 +1,139 @@
 //! Webhooks of the WhatsApp Cloud API: messages and statuses, in batches.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    reading::{id, integer, phone, seconds, text, with_media},
+    meta::list,
+    reading::{Person, id, integer, phone, seconds, text, with_media},
     waba::{Waba, reason_of},
-    webhook::{Digest, WebhookHeaders, WebhookRefused, same, verify},
+    webhook::{Brought, Webhook, WebhookRefused},
 };
 use crate::domain::{
     address::Address,
-    dialogue::{Delivery, DeliveryState, Received},
+    dialogue::{Delivery, DeliveryState, Received, TypedByHand},
 };
 
-/// Meta's challenges are numbers of ten digits. What is answered is shown to whoever asked, so it
-/// is nothing but letters and digits.
-const CHALLENGE_BYTES_MAX: usize = 256;
-
-/// A country's two letters, a dot and up to 128 letters and digits.
-const USER_ID_BYTES_MAX: usize = 160;
-
-#[derive(Deserialize)]
-struct Webhook {
-    #[serde(default)]
-    entry: Vec<Value>,
-}
+/// By what a person is called whose number is another now, and with it their id; or of whom only the id may be
+/// told. The older name of the first is still about.
+const MOVES: &[&str] = &["user_changed_number", "customer_changed_number", "user_changed_user_id"];
 
 impl Waba {
-    pub(super) fn read_webhook(
-        &self,
-        headers: &WebhookHeaders,
-        body: &[u8],
-    ) -> Result<Vec<Received>, WebhookRefused> {
-        let secret = self.app_secret.as_ref().ok_or(WebhookRefused::NotConfigured)?;
-        let signature =
-            headers.get("x-hub-signature-256").ok_or(WebhookRefused::SignatureMissing)?;
-        let digits = signature.strip_prefix("sha256=").ok_or(WebhookRefused::SignatureWrong)?;
-        verify(Digest::Sha256, secret, body, digits)?;
-        let Webhook { entry } =
-            serde_json::from_slice(body).map_err(|_| WebhookRefused::Unreadable)?;
-        let changes = entry.iter().flat_map(|entry| list(entry, "changes"));
-        // One application may serve many numbers; each is a channel of its own.
-        let ours = changes.filter(|change| {
+    pub(super) fn read_webhook(&self, webhook: &Webhook<'_>) -> Result<Brought, WebhookRefused> {
+        let batch = self.application.open(webhook)?;
+        Ok(batch.read(
+            |entry| self.part(entry),
+            |entry| list(entry, "changes").iter().flat_map(read_change).collect(),
+        ))
+    }
+
+    /// What of an entry is for this number: a business account has many.
+    fn part(&self, entry: &Value) -> Option<Value> {
+        let is_ours = |change: &&Value| {
             let number = change.pointer("/value/metadata/phone_number_id");
             id(number).as_deref() == Some(self.phone_number_id.as_str())
-        });
-        Ok(ours.flat_map(read_change).collect())
+        };
+        let ours: Vec<&Value> = list(entry, "changes").iter().filter(is_ours).collect();
+        if ours.is_empty() {
+            return None;
+        }
+        let mut part = entry.clone();
+        part["changes"] = json!(ours);
+        Some(part)
     }
-
-    pub(super) fn answer_challenge(&self, query: &[(String, String)]) -> Option<String> {
-        let get = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        let challenge = get("hub.challenge")?;
-        let genuine = get("hub.mode")? == "subscribe"
-            && same(self.verify_token.as_ref()?, get("hub.verify_token")?);
-        let sound = (1..=CHALLENGE_BYTES_MAX).contains(&challenge.len())
-            && challenge.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (genuine && sound).then(|| challenge.clone())
-    }
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn read_change(change: &Value) -> Vec<Received> {
     let Some(value) = change.get("value") else { return Vec::new() };
     let contacts = list(value, "contacts");
     let messages = list(value, "messages").iter().filter_map(|message| {
-        let peer = person(message, "from", "from_user_id", contacts)?;
-        read_message(message, peer)
+        if message.get("type").and_then(Value::as_str) == Some("system") {
+            return read_move(message);
+        }
+        read_message(message, person(message, "from", "from_user_id", contacts)?)
     });
     // Typed in the phone's app, where a number is used by both.
-    let echoes = list(value, "message_echoes").iter().filter_map(|message| {
-        let peer = person(message, "to", "to_user_id", contacts)?;
-        read_echo(message, peer)
-    });
+    let echoes = list(value, "message_echoes")
+        .iter()
+        .filter_map(|message| read_echo(message, person(message, "to", "to_user_id", contacts)?));
     let statuses = list(value, "statuses").iter().filter_map(|status| {
-        let peer = person(status, "recipient_id", "recipient_user_id", contacts)?;
-        read_status(status, peer)
+        read_status(status, person(status, "recipient_id", "recipient_user_id", contacts)?)
     });
     messages.chain(echoes).chain(statuses).collect()
 }
 
 /// By the phone; a person who hides it, by the id that stands for it. A group is nobody.
-fn person(event: &Value, by_phone: &str, by_id: &str, contacts: &[Value]) -> Option<Address> {
-    if event.get("group_id").is_some_and(|group| !group.is_null()) {
+fn person(event: &Value, by_phone: &str, by_id: &str, contacts: &[Value]) -> Option<Person> {
+    if is_of_group(event) {
         return None;
     }
-    let word =
-        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    // One contact can only be the one of the event; of several nobody knows whose it is.
+    // Beside the id in the scope of the business there may be one in that of its parent.
+    let parent = by_id.replace("user_id", "parent_user_id");
+    let mut phones = Vec::from_iter(phone_of(event, by_phone));
+    let mut users: Vec<_> =
+        [by_id, &parent].iter().filter_map(|name| user_of(event, name)).collect();
     let contact = match contacts {
-        [contact] => Some(contact),
-        _ => None,
+        // One contact can only be the one of an event that names nobody; of several nobody knows whose it is.
+        [only] if phones.is_empty() && users.is_empty() => Some(only),
+        _ => contacts.iter().find(|contact| {
+            let named = [phone_of(contact, "wa_id"), user_of(contact, "user_id")];
+            named.iter().flatten().any(|one| phones.contains(one) || users.contains(one))
+        }),
     };
-    word(event, by_phone).as_deref().and_then(phone).or_else(|| {
-        let contact_phone = contact.and_then(|contact| phone(&word(contact, "wa_id")?));
-        let user_id = || word(event, by_id).or_else(|| word(contact?, "user_id"));
-        contact_phone.or_else(|| user_id().and_then(user))
-    })
+    if let Some(contact) = contact {
+        phones.extend(phone_of(contact, "wa_id"));
+        users
+            .extend(["user_id", "parent_user_id"].iter().filter_map(|name| user_of(contact, name)));
+    }
+    Person::known_as(phones.into_iter().chain(users))
 }
 
-fn user(id: String) -> Option<Address> {
-    let sound = id.len() <= USER_ID_BYTES_MAX
-        && id.split_once('.').is_some_and(|(country, rest)| country.len() == 2 && !rest.is_empty())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-    sound.then(|| Address::from_stored(id))
+fn is_of_group(event: &Value) -> bool {
+    event.get("group_id").is_some_and(|group| !group.is_null())
 }
 
-fn read_message(message: &Value, peer: Address) -> Option<Received> {
+fn phone_of(value: &Value, name: &str) -> Option<Address> {
+    value.get(name)?.as_str().and_then(phone)
+}
+
+fn user_of(value: &Value, name: &str) -> Option<Address> {
+    value.get(name)?.as_str().and_then(Address::of_business_scope)
+}
+
+/// Told by WhatsApp itself: the new number, where it may be known, and the new id, beside what they were before.
+fn read_move(message: &Value) -> Option<Received> {
+    let system = message.get("system")?;
+    let kind = system.get("type").and_then(Value::as_str)?;
+    if is_of_group(message) || !MOVES.contains(&kind) {
+        return None;
+    }
+    let ids =
+        |value, names: [&str; 2]| names.map(|name| user_of(value, name)).into_iter().flatten();
+    let mut now = phone_of(system, "wa_id")
+        .into_iter()
+        .chain(ids(system, ["user_id", "parent_user_id"]))
+        .peekable();
+    now.peek()?;
+    let before = phone_of(message, "from")
+        .into_iter()
+        .chain(ids(message, ["from_user_id", "from_parent_user_id"]))
+        .chain(ids(system, ["previous_user_id", "previous_parent_user_id"]));
+    let person = Person::known_as(now.chain(before))?;
+    Some(person.received(seconds(message.get("timestamp")), Delivery::Moved))
+}
+
+fn read_message(message: &Value, person: Person) -> Option<Received> {
     let id = id(message.get("id"))?;
     let text = said(message)?;
     let what = Delivery::Message { id, text };
-    Some(Received { peer, at: seconds(message.get("timestamp")), what })
+    Some(person.received(seconds(message.get("timestamp")), what))
 }
 
-fn read_echo(message: &Value, peer: Address) -> Option<Received> {
+fn read_echo(message: &Value, person: Person) -> Option<Received> {
     let id = id(message.get("id"))?;
     let text = said(message)?;
-    let what = Delivery::Echo { id, reference: None, text, typed_by_hand: true };
-    Some(Received { peer, at: seconds(message.get("timestamp")), what })
+    let typed_by_hand = TypedByHand::Yes;
+    let what = Delivery::Echo { id, reference: None, text, typed_by_hand };
+    Some(person.received(seconds(message.get("timestamp")), what))
 }
 
 /// The words of a message; `None` where nobody said anything.
@@ -148,7 +162,7 @@ fn said(message: &Value) -> Option<String> {
     (!said.trim().is_empty()).then_some(said)
 }
 
-fn read_status(status: &Value, peer: Address) -> Option<Received> {
+fn read_status(status: &Value, person: Person) -> Option<Received> {
     let state = match status.get("status")?.as_str()? {
         "sent" => DeliveryState::Sent,
         "delivered" => DeliveryState::Delivered,
@@ -169,5 +183,5 @@ fn read_status(status: &Value, peer: Address) -> Option<Received> {
         state,
         reason,
     };
-    Some(Received { peer, at: seconds(status.get("timestamp")), what })
+    Some(person.received(seconds(status.get("timestamp")), what))
 }

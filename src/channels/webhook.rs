@@ -2,12 +2,43 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq as _;
 
 use super::driver::Unconnectable;
-use crate::domain::channel::Secret;
+use crate::domain::{channel::Secret, dialogue::Received};
+
+/// A webhook as it came.
+#[derive(Clone, Copy)]
+pub struct Webhook<'a> {
+    pub headers: &'a WebhookHeaders,
+    /// What stands behind the channel in the address: the secret of providers that sign nothing.
+    pub token: Option<&'a str>,
+    /// A signature holds for its bytes.
+    pub body: &'a [u8],
+    /// When it came.
+    pub at: DateTime<Utc>,
+}
+
+/// What a webhook brought. Events that are not understood are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    pub received: Vec<Received>,
+    /// What the provider wants to read; most are content with any success.
+    pub answer: Option<String>,
+    /// The body as it may be kept, where the provider puts a secret into it, or what is for others.
+    pub kept: Option<Vec<u8>>,
+    /// Some of it is for other accounts, which may be channels of ours.
+    pub for_others: bool,
+}
+
+impl From<Vec<Received>> for Brought {
+    fn from(received: Vec<Received>) -> Self {
+        Self { received, ..Self::default() }
+    }
+}
 
 /// The headers of a webhook: names in lower case. Of a header that comes twice, the last counts.
 #[derive(Clone, Default)]

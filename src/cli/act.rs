@@ -180,11 +180,8 @@ pub(super) async fn unblock(
     let database = Database::open(&common.database()).await?;
     let channel = &args.channel;
     if !database.store.has_lane(channel).await? {
-        return Err(NotFound::new(
-            format!("channel `{channel}` that opens dialogues"),
-            "`nuncio status NAME` lists the channels of a task",
-        )
-        .into());
+        let there = database.store.list_channel_names().await?;
+        return Err(NotFound::channel(channel, &there).into());
     }
     match database.store.unblock_lane(channel).await? {
         Unblocked::Lifted { reason } => {

@@ -3,9 +3,13 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::ExitStatus;
+use super::{ExitStatus, usage};
 use crate::{
-    domain::{id::TaskName, word::words},
+    domain::{
+        address::InvalidAddress,
+        id::{ChannelName, TaskName},
+        word::words,
+    },
     manifest::{LoadError, nearest},
     reconcile::{ApplyError, SurveyError},
     store::{StoreError, embedded::EmbeddedError},
@@ -56,12 +60,30 @@ impl NotFound {
         };
         Self::new(format!("task `{name}`"), hint)
     }
+
+    /// A channel that is none of those that there are.
+    pub(super) fn channel(name: &ChannelName, there: &[ChannelName]) -> Self {
+        let near = nearest(name.as_str(), there.iter().map(ChannelName::as_str));
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`nuncio status NAME` lists the channels of a task".to_owned(),
+        };
+        Self::new(format!("channel `{name}`"), hint)
+    }
 }
 
 /// Arguments that only show to be wrong once they are used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadArgument(pub(super) String);
+
+/// Words that may mean several people or things.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(super) struct Ambiguous {
+    pub(super) what: String,
+    pub(super) hint: String,
+}
 
 /// An error with the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,11 +136,15 @@ impl Failure {
             let (code, hint) = (ErrorCode::NotFound, Some(hint.clone()));
             return Self { code, message, hint, status: status_of(code) };
         }
+        if let Some(Ambiguous { hint, .. }) = find(error) {
+            let (code, hint) = (ErrorCode::Usage, Some(hint.clone()));
+            return Self { code, message, hint, status: status_of(code) };
+        }
         let (code, hint) = if let Some(store) = store_error(error) {
             (code_of_store(store), store.hint())
         } else if let Some(embedded) = find::<EmbeddedError>(error) {
             (ErrorCode::PrivateServer, Some(embedded.hint()))
-        } else if find::<BadArgument>(error).is_some() {
+        } else if find::<BadArgument>(error).is_some() || find::<InvalidAddress>(error).is_some() {
             (ErrorCode::Usage, Some("`nuncio COMMAND --help` tells every option"))
         } else if find::<NoManifest>(error).is_some() {
             (ErrorCode::TasksFolder, Some("name a manifest, or a folder of them"))
@@ -132,23 +158,10 @@ impl Failure {
         Self { code, message, hint: hint.map(str::to_owned), status: status_of(code) }
     }
 
-    /// Arguments that the command does not have, in clap's words.
+    /// Arguments that the command does not have.
     pub(super) fn of_usage(error: &clap::Error) -> Self {
-        let text = error.render().to_string();
-        let mut parts = text.trim().split("\n\n").map(str::trim);
-        // Without a command clap answers with the help, which is no message.
-        let message = match parts.next().and_then(|first| first.strip_prefix("error: ")) {
-            Some(first) => first.split_whitespace().collect::<Vec<_>>().join(" "),
-            None => "a command is missing".to_owned(),
-        };
-        let tip = parts.find_map(|part| part.strip_prefix("tip: "));
-        let hint = tip.unwrap_or("`nuncio COMMAND --help` tells every option");
-        Self {
-            code: ErrorCode::Usage,
-            message,
-            hint: Some(hint.to_owned()),
-            status: ExitStatus::Usage,
-        }
+        let (message, hint) = usage::told(error);
+        Self { code: ErrorCode::Usage, message, hint: Some(hint), status: ExitStatus::Usage }
     }
 
     /// A command that ended badly after it had said why.

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::{
     Common, ExitStatus,
-    failure::{FORMAT_VERSION, NotFound},
+    failure::FORMAT_VERSION,
+    names::no_history,
     output::{AnswerForm, Output},
     revision::{RevisionJson, line},
     sentence::hung,
@@ -49,8 +50,7 @@ pub(super) async fn run(
     let store = &database.store;
     let mut revisions = store.list_revisions(args.subject.as_ref(), args.limit).await?;
     if let Some(subject) = args.subject.as_ref().filter(|_| revisions.is_empty()) {
-        let what = format!("revision that changed {subject}");
-        return Err(NotFound::new(what, "`nuncio history` lists all of them").into());
+        return Err(no_history(store, subject).await?.into());
     }
     let detail = match args.output {
         AnswerForm::Human => Detail::Actions,

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use crate::{
     domain::{
         condition::{
-            Condition, ConditionKey, ConditionKind, ConditionStatus, ConditionType, Vitals,
+            Condition, ConditionKey, ConditionKind, ConditionStatus, ConditionType, UNHEARD_TOLD,
+            Vitals,
         },
-        id::TaskName,
+        id::{ChannelName, TaskName},
     },
     store::{
-        AiRest, DialogueTotals, Guard, HeldBack, Purpose, Store, StoreError, StoredCondition,
-        TaskOverview, WatchOverview,
+        AiRest, ChannelHealth, DialogueTotals, Guard, HeldBack, Purpose, Store, StoreError,
+        StoredCondition, TaskOverview, WatchOverview,
     },
 };
 
@@ -22,6 +23,7 @@ pub(super) struct Look {
     pub(super) watches: Vec<WatchOverview>,
     pub(super) purpose: Option<Purpose>,
     pub(super) guard: Option<Guard>,
+    channels: BTreeMap<ChannelName, ChannelHealth>,
     /// By task.
     dialogues: BTreeMap<String, DialogueTotals>,
     /// By task: why its AI is not asked.
@@ -37,6 +39,7 @@ impl Look {
             watches: store.list_watches().await?,
             purpose: store.read_purpose().await?,
             guard: store.read_guard().await?,
+            channels: store.list_channels().await?,
             dialogues: store.total_dialogues().await?,
             resting: store.list_resting(None).await?,
             conditions: store.list_conditions().await?,
@@ -45,6 +48,11 @@ impl Look {
 
     pub(super) fn task(&self, name: &TaskName) -> Option<&TaskOverview> {
         self.tasks.iter().find(|task| task.name == *name)
+    }
+
+    /// The channels of a task, as they stand.
+    pub(super) fn channels_of(&self, task: &TaskOverview) -> impl Iterator<Item = &ChannelHealth> {
+        self.channels.values().filter(|channel| channel.tasks.contains(&task.name))
     }
 
     /// Tasks of which only a manifest is known that could not be applied.
@@ -112,7 +120,14 @@ impl Look {
 
     /// How a task does now; dated if a watch has seen it so.
     pub(super) fn health(&self, task: &TaskOverview) -> StoredOr {
-        let blocked = task.channels.iter().find(|channel| channel.verdict == "channel-blocked");
+        let blocked = self.channels_of(task).find_map(|channel| {
+            channel.block.as_ref().map(|block| (channel.name.to_string(), block.reason.clone()))
+        });
+        let unheard = self.channels_of(task).find_map(|channel| {
+            let (reason, since) = channel.unheard.as_ref()?;
+            let lasts = (channel.now - since).to_std().is_ok_and(|age| age > UNHEARD_TOLD);
+            lasts.then(|| (channel.name.to_string(), reason.clone()))
+        });
         let exhausted = |verdict: &str| verdict == "audience-exhausted";
         let n_exhausted = task.channels.iter().filter(|it| exhausted(&it.verdict)).count();
         let vitals = Vitals {
@@ -121,10 +136,8 @@ impl Look {
             outgoing: task.outgoing,
             n_channels: task.channels.len() as u64,
             n_exhausted: n_exhausted as u64,
-            blocked: blocked.map(|channel| {
-                let reason = channel.blocked_reason.clone();
-                (channel.channel.clone(), reason.unwrap_or_else(|| "no reason is known".to_owned()))
-            }),
+            blocked,
+            unheard,
             resting: self.resting(task.name.as_str()).cloned().and_then(AiRest::lasting),
         };
         let now = vitals.health();

@@ -4,6 +4,7 @@ mod act;
 mod adopt;
 mod apply;
 mod audience;
+mod channel;
 mod completions;
 mod contacts;
 mod db;
@@ -19,8 +20,10 @@ mod forget;
 mod history;
 mod import;
 mod look;
+mod names;
 mod online;
 mod output;
+mod person;
 mod plan;
 mod progress;
 mod rehearse;
@@ -40,16 +43,14 @@ mod status;
 mod status_json;
 mod suppress;
 mod tame;
+mod usage;
 mod validate;
 mod values;
 mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{
-    Parser, Subcommand,
-    error::{ContextKind, ContextValue},
-};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use self::failure::ErrorCode;
 use self::output::{ColorChoice, Output, answer_form};
@@ -210,6 +211,8 @@ enum Command {
     Stop(act::Args),
     /// Delete a completed task whose manifest is gone
     Delete(act::Args),
+    /// Show how channels stand, and ask providers about their accounts
+    Channel(channel::Args),
     /// Let a blocked channel send again
     Unblock(act::UnblockArgs),
     /// Bring a task or a resource back to an earlier revision
@@ -252,27 +255,19 @@ const LEFT_BEHIND_DEADLINE: Duration = Duration::from_millis(200);
 
 fn run(arguments: Vec<OsString>) -> ExitStatus {
     let form = answer_form(&arguments);
-    let Cli { common, command } = match Cli::try_parse_from(arguments) {
+    let Cli { common, command } = match parse(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            let error = without_escapes(error);
-            return Output::new(ColorChoice::Auto, false, form).usage(&error);
-        }
+        Err(error) => return Output::new(ColorChoice::Auto, false, form).usage(&error),
     };
     let output = Output::new(common.color, common.quiet, form);
     let ended = start(common, command, output);
     output.finish(ended.unwrap_or_else(|error| output.fail(&error)))
 }
 
-/// Drops the tip to give an option as a value: no command has a value that looks like one.
-fn without_escapes(mut error: clap::Error) -> clap::Error {
-    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
-        tips.retain(|tip| !tip.to_string().starts_with("to pass '"));
-        if !tips.is_empty() {
-            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
-        }
-    }
-    error
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = usage::with_numbers_below_zero(Cli::command());
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 fn start(common: Common, command: Command, output: Output) -> anyhow::Result<ExitStatus> {
@@ -313,6 +308,7 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
         Command::Pause(args) => act::pause(&common, &args, output).await,
         Command::Stop(args) => act::run(&common, &args, Act::Stop, output).await,
         Command::Delete(args) => act::delete(&common, &args, output).await,
+        Command::Channel(args) => channel::run(&common, &args, output).await,
         Command::Unblock(args) => act::unblock(&common, &args, output).await,
         Command::Resolve(args) => resolve::run(&common, &args, output).await,
         Command::Suppress(args) => suppress::run(&common, &args, output).await,
@@ -331,8 +327,6 @@ async fn dispatch(common: Common, command: Command, output: Output) -> anyhow::R
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// Looks at the short and the long help of a command and of those below it.

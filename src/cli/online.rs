@@ -21,7 +21,7 @@ use crate::{
 const ASKED_AT_ONCE: usize = 8;
 
 pub(super) async fn examine(loaded: &Loaded) -> anyhow::Result<Vec<Diagnostic>> {
-    let connector = &connector(None)?;
+    let connector = &connector(None, None)?;
     let channels: Vec<_> = loaded.desired.resources.iter().filter_map(channel).collect();
     let examined = stream::iter(channels)
         .map(|(name, spec, place)| one(connector, name, spec, place))
@@ -33,7 +33,7 @@ fn channel<'a>(
     (key, resource): (&'a ResourceKey, &'a DesiredResource),
 ) -> Option<(ChannelName, &'a ChannelSpec, &'a Place)> {
     let Resource::Channel(spec) = &resource.resource else { return None };
-    // Of a kind that has no driver, `validate` itself tells.
+    // Of what is hosted here, nobody is asked.
     let name = key.name.parse().ok()?;
     (spec.kind.facts().way == Way::Provider)
         .then(|| (name, spec, resource.places.of("credentials")))

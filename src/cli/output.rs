@@ -191,13 +191,19 @@ impl Output {
 
     /// Arguments that no command has. Help and version come here too: they are answers, not errors.
     pub(super) fn usage(self, error: &clap::Error) -> ExitStatus {
-        let is_error = error.use_stderr();
-        drop(error.print());
-        if !is_error {
+        use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand as NoCommand;
+        if !error.use_stderr() {
+            drop(error.print());
             return ExitStatus::Success;
         }
-        self.answer_in_json(&Failure::of_usage(error));
-        ExitStatus::Usage
+        let failure = Failure::of_usage(error);
+        if error.kind() == NoCommand {
+            // The help says best which there are.
+            drop(error.print());
+            self.answer_in_json(&failure);
+            return failure.status;
+        }
+        self.failure(&failure)
     }
 
     /// The last words of a run: where more is told, and the one JSON value if none was printed.

@@ -18,10 +18,7 @@ use super::{
 };
 use crate::{
     clock,
-    domain::{
-        channel::ChannelSpec, desired::Desired, fields::Digest, id::TaskName, phase::Phase,
-        resource::Resource,
-    },
+    domain::{desired::Desired, fields::Digest, id::TaskName, phase::Phase, resource::Resource},
     manifest::manifest_schema,
     plan::{
         BLOCKED, BaseDocument, Change, Circumstances, Plan, PlanDocument, Wishes, document,
@@ -258,11 +255,12 @@ async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<
     for change in &plan.changes {
         if let Change::CreateResource { key, .. } | Change::UpdateResource { key, .. } = change
             && let Some(resource) = survey.desired.resources.get(key)
-            && let Resource::Channel(ChannelSpec { daily_limit: Some(limit), .. }) =
-                &resource.resource
+            && let Resource::Channel(spec) = &resource.resource
+            && let Some(limit) = spec.daily_limit
             && let Ok(name) = key.name.parse()
         {
-            facts = facts.with_channel(&name, *limit);
+            let shared = spec.portfolio().map_or(limit, |(_, shared)| shared);
+            facts = facts.with_channel(&name, limit.min(shared));
         }
     }
     let mut changed = BTreeSet::new();

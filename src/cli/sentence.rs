@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     db::standing,
-    dialogues::state_counts,
+    dialogues::{state_counts, wrote_after},
     look::Look,
     status::{moves, next_channel},
 };
@@ -13,7 +13,10 @@ use crate::{
         condition::{Condition, ConditionStatus},
         phase::Phase,
     },
-    store::{AiRest, ChannelOverview, DialogueTotals, Guard, Purpose, TaskOverview, WatchOverview},
+    store::{
+        AiRest, ChannelBlock, ChannelHealth, ChannelOverview, DialogueTotals, Guard, Purpose,
+        TaskOverview, WatchOverview,
+    },
 };
 
 /// The one reason that matters most: what would have to change first for the next opening to leave.
@@ -55,11 +58,34 @@ fn answers(look: &Look, task: &TaskOverview) -> String {
     if look.living_watches().next().is_none() {
         return format!("answers nobody, because {}", no_watch(look));
     }
+    if let Some(trouble) = trouble(look, task) {
+        return format!("is in trouble: {trouble}");
+    }
     match look.resting(task.name.as_str()).filter(|rest| rest.fallback.is_none()) {
         Some(rest) => format!("answers nobody, because {}", rests(rest, task.now)),
         None if waiting > 0 => format!("answers whoever writes; {}", people_wait(waiting)),
         None => "answers whoever writes, and nobody waits for it".to_owned(),
     }
+}
+
+/// What keeps a channel of the task from sending, or from hearing anybody.
+pub(super) fn trouble(look: &Look, task: &TaskOverview) -> Option<String> {
+    look.channels_of(task).find_map(|channel| {
+        let ChannelHealth { name, block, unheard, .. } = channel;
+        match (block, unheard) {
+            (Some(ChannelBlock { reason, until: None, liftable: true }), _) => {
+                Some(format!("channel `{name}` blocked: {reason}; resume: nuncio unblock {name}"))
+            }
+            (Some(ChannelBlock { reason, .. }), _) => {
+                Some(format!("channel `{name}` blocked: {reason}"))
+            }
+            (None, Some((reason, since))) => {
+                let since = since.format("%Y-%m-%d %H:%M UTC");
+                Some(format!("nothing is received through `{name}` since {since}: {reason}"))
+            }
+            (None, None) => None,
+        }
+    })
 }
 
 fn people_wait(n: u64) -> String {
@@ -84,12 +110,17 @@ fn rests(rest: &AiRest, now: DateTime<Utc>) -> String {
 pub(super) fn dialogue_lines(look: &Look, task: &TaskOverview) -> Vec<String> {
     let name = task.name.as_str();
     let mut lines = Vec::new();
+    let unheard = look.channels_of(task).filter_map(|it| Some((&it.name, it.unheard.as_ref()?)));
+    for (channel, (reason, since)) in unheard.filter(|_| task.outgoing) {
+        let since = since.format("%Y-%m-%d %H:%M UTC");
+        lines.push(format!("! nothing is received through `{channel}` since {since}: {reason}"));
+    }
     if let Some(totals) = look.dialogues(name) {
-        let DialogueTotals { states, waiting_for_operator, waiting_for_ai, spent_today, spent } =
-            totals;
+        let DialogueTotals { states, successes, waiting_for_operator, waiting_for_ai, .. } = totals;
+        let DialogueTotals { wrote_after_success, spent_today, spent, .. } = totals;
         let n: u64 = states.values().sum();
         let noun = if n == 1 { "dialogue" } else { "dialogues" };
-        let states = state_counts(states);
+        let states = state_counts(states, *successes);
         let states = if states.is_empty() { states } else { format!(": {states}") };
         lines.push(format!("{n} {noun}{states}; ${spent_today} spent today, ${spent} in all"));
         match waiting_for_operator {
@@ -100,6 +131,9 @@ pub(super) fn dialogue_lines(look: &Look, task: &TaskOverview) -> Vec<String> {
                 lines
                     .push(format!("! {n} people wait for an operator: nuncio dialogues --waiting"));
             }
+        }
+        if *wrote_after_success > 0 {
+            lines.push(wrote_after(*wrote_after_success));
         }
         if *waiting_for_ai > 0 && task.phase != Phase::InProgress {
             let wait = people_wait(*waiting_for_ai);
@@ -138,6 +172,7 @@ fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
         }
         "outside-working-hours" => format!("is outside its working hours{then}"),
         "daily-limit" => format!("has reached its daily limit{then}"),
+        "messaging-limit" => format!("has reached the messaging limit of its portfolio{then}"),
         "pause" => format!("is sending, and pauses between two dialogues{then}"),
         "channel-rests" => format!("lets its channel `{name}` rest after a failure{then}"),
         "draft" => "waits for its AI, which writes the next opening".to_owned(),
@@ -155,6 +190,22 @@ pub(super) fn guarded(guard: &Guard) -> String {
         "! The backup guard is on, {}. Nothing is sent until: nuncio db guard off --reason TEXT",
         standing(guard)
     ))
+}
+
+/// What comes first where nothing moves, whatever is said of each task.
+pub(super) fn nobody_watches(look: &Look) -> Option<String> {
+    if look.living_watches().next().is_some() {
+        return None;
+    }
+    let last = look.watches.first().map(|watch| {
+        let seen = watch.seen_at.format("%Y-%m-%d %H:%M UTC");
+        format!("; the last, on {}, was there until {seen}", watch.host)
+    });
+    Some(wrapped(&format!(
+        "! Nothing is sent, answered or applied: {}{}",
+        no_watch(look),
+        last.unwrap_or_default()
+    )))
 }
 
 /// Why a task that has a manifest does not exist yet.

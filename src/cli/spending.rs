@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     Common, ExitStatus,
     failure::FORMAT_VERSION,
+    names::expect_task,
     output::{ListForm, Output},
     values,
 };
@@ -90,6 +91,9 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitStatus> {
     let Args { task, by, days, limit, output: form } = args;
     let database = Database::open(&common.database()).await?;
+    if let Some(task) = task {
+        expect_task(&database.store, task).await?;
+    }
     let parts: Vec<SpendingPart> = by.iter().map(|part| part.part()).collect();
     let since = days.and_then(|days| {
         clock::now().date_naive().checked_sub_days(Days::new(days.unsigned_abs().saturating_sub(1)))

@@ -63,6 +63,12 @@ pub(super) async fn run(
 
 fn show(look: &Look, name: Option<&TaskName>, folder: &Path, output: Output) {
     let mut now = None;
+    if name.is_none()
+        && !look.tasks.is_empty()
+        && let Some(line) = sentence::nobody_watches(look)
+    {
+        output.data(&line);
+    }
     if let Some(name) = name {
         let Some(task) = look.task(name) else { return };
         output.data(&one(look, task, folder));
@@ -76,8 +82,9 @@ fn show(look: &Look, name: Option<&TaskName>, folder: &Path, output: Output) {
         output.data(&format!("\nNot applied:\n{}", held_lines(&look.held)));
     }
     let watches = look.watches.iter();
-    // One that is gone matters only while none is there.
-    let shown = watches.filter(|watch| watch.alive || !look.watches[0].alive).take(WATCHES_SHOWN);
+    // One that is gone matters only while none is there, which is said first where all tasks are shown.
+    let is_shown = |alive: bool| alive || (name.is_some() && !look.watches[0].alive);
+    let shown = watches.filter(|watch| is_shown(watch.alive)).take(WATCHES_SHOWN);
     for (nth, watch) in shown.enumerate() {
         if nth == 0 {
             output.data("");
@@ -206,7 +213,9 @@ fn standing(look: &Look, task: &TaskOverview) -> String {
         Phase::InProgress if !task.outgoing && look.living_watches().next().is_none() => {
             "answers nobody; no `nuncio watch` is running".to_owned()
         }
-        Phase::InProgress if !task.outgoing => "answers whoever writes".to_owned(),
+        Phase::InProgress if !task.outgoing => {
+            sentence::trouble(look, task).unwrap_or_else(|| "answers whoever writes".to_owned())
+        }
         Phase::InProgress => match next_channel(task) {
             Some(channel) => why(channel, task.now),
             None => "no channel can open a dialogue".to_owned(),
@@ -242,6 +251,7 @@ pub(super) fn why(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
         "audience-exhausted" => return "audience exhausted".to_owned(),
         "outside-working-hours" => "outside working hours",
         "daily-limit" => "daily limit reached",
+        "messaging-limit" => "messaging limit of the portfolio reached",
         "pause" => "pause between dialogues",
         "channel-rests" => "the channel rests after a failure",
         "retry" => "an opening will be tried again",

@@ -108,8 +108,10 @@ struct Dialogues {
     succeeded: u64,
     closed: u64,
     blocked: u64,
+    successes: u64,
     waiting_for_operator: u64,
     waiting_for_ai: u64,
+    wrote_after_success: u64,
     /// In US dollars, exact.
     spent_today: String,
     spent: String,
@@ -252,8 +254,10 @@ fn dialogues(totals: Option<&DialogueTotals>) -> Dialogues {
         succeeded: of(DialogueState::Succeeded),
         closed: of(DialogueState::Closed),
         blocked: of(DialogueState::Blocked),
+        successes: totals.successes,
         waiting_for_operator: totals.waiting_for_operator,
         waiting_for_ai: totals.waiting_for_ai,
+        wrote_after_success: totals.wrote_after_success,
         spent_today: totals.spent_today.to_string(),
         spent: totals.spent.to_string(),
     }

@@ -4,12 +4,17 @@ use std::io::{self, IsTerminal as _};
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::{Common, ExitStatus, audience::shown, output::Output};
+use super::{
+    Common, ExitStatus,
+    audience::shown,
+    output::Output,
+    person::{self, PersonArgs},
+};
 use crate::{
     config,
-    domain::address::Address,
+    domain::id::ChannelName,
     service::Database,
-    store::{OptOut, OptOutBy, StandingOptOut},
+    store::{OptOut, OptOutBy, StandingOptOut, Undone, Whom},
 };
 
 /// Below the options: how it differs from a list.
@@ -17,6 +22,10 @@ const ABOUT: &str = "\
 A person who is suppressed is not written to by any task and through any
 channel, from the next permit on. Whoever says STOP is suppressed so at once.
 A SuppressionList does the same from a manifest; its people leave it only there.
+
+A name that the system behind an `api` channel gives a person is that channel's
+own; where it may mean several people, --channel says whom. A list shows it as
+CHANNEL/NAME.
 
 Addresses are shown on a terminal; anywhere else only with --show-addresses.";
 
@@ -32,24 +41,26 @@ const REASON_MAX: usize = 500;
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = ABOUT)]
 pub(super) struct Args {
-    /// The person: a phone, `@name` or VKontakte id; without one, a list
+    /// The person: a phone, `@name`, VKontakte id, or an id as `nuncio dialogues` shows it; without one, a list
     // An id of a community begins with a minus.
     #[arg(allow_negative_numbers = true)]
-    address: Option<String>,
+    person: Option<String>,
+    /// The `api` channel whose system gave the person this name, where it may mean another
+    #[arg(long, value_name = "NAME", requires = "person")]
+    channel: Option<ChannelName>,
     /// Why, for the record
-    #[arg(long, value_name = "TEXT", requires = "address", value_parser = reason())]
+    #[arg(long, value_name = "TEXT", requires = "person", value_parser = reason())]
     reason: Option<String>,
     /// Show addresses also where no terminal is
-    #[arg(long, conflicts_with = "address")]
+    #[arg(long, conflicts_with = "person")]
     show_addresses: bool,
 }
 
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = ABOUT_UNDOING)]
 pub(super) struct UndoArgs {
-    /// The person: a phone, `@name` or VKontakte id
-    #[arg(allow_negative_numbers = true)]
-    address: String,
+    #[command(flatten)]
+    person: PersonArgs,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", value_parser = reason())]
     reason: String,
@@ -64,9 +75,13 @@ pub(super) async fn run(
     args: &Args,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
-    let Some(text) = &args.address else { return list(common, args.show_addresses, output).await };
-    let addresses = Address::parse_any(text)?;
+    let Some(text) = &args.person else { return list(common, args.show_addresses, output).await };
     let database = Database::open(&common.database()).await?;
+    let whom = person::find(&database.store, text, args.channel.as_ref()).await?;
+    let (addresses, channel) = match whom {
+        Whom::Everywhere(addresses) => (addresses, None),
+        Whom::On { channel, name } => (vec![name.on(&channel)], Some(channel)),
+    };
     let by = config::actor();
     let why: Option<String> =
         args.reason.as_ref().map(|reason| reason.chars().take(REASON_MAX).collect());
@@ -78,7 +93,7 @@ pub(super) async fn run(
                 address,
                 by: OptOutBy::Operator(&by),
                 task: None,
-                channel: None,
+                channel: channel.as_ref(),
                 dialogue: None,
                 reason: why.as_deref(),
             })
@@ -135,23 +150,17 @@ pub(super) async fn undo(
     args: &UndoArgs,
     output: Output,
 ) -> anyhow::Result<ExitStatus> {
-    let addresses = Address::parse_any(&args.address)?;
     let database = Database::open(&common.database()).await?;
+    let whom = args.person.find(&database.store).await?;
     let by = config::actor();
     let why: String = args.reason.chars().take(REASON_MAX).collect();
-    let mut is_undone = false;
-    let mut lists = Vec::new();
-    for address in &addresses {
-        let undone = database.store.unsuppress(address, &by, &why).await?;
-        is_undone |= undone.was_opted_out || undone.was_forgotten;
-        lists.extend(undone.lists);
-    }
+    let Undone { was_opted_out, was_forgotten, lists } =
+        database.store.unsuppress(&whom, &by, &why).await?;
+    let is_undone = was_opted_out || was_forgotten;
     database.store.wake_others().await?;
     if is_undone {
         output.note("The person is not suppressed any more.");
     }
-    lists.sort();
-    lists.dedup();
     if !lists.is_empty() {
         output.error(&format!(
             "the person stays on a list of the manifests, and is not written to: {}",

@@ -46,8 +46,8 @@ pub(super) struct Args {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Hosting web chats")]
 struct Web {
-    /// Serve chat pages and the API of `api` channels here, such as `127.0.0.1:8081`. A rehearsal
-    /// takes a free port by itself
+    /// Serve web chats, their API and the webhooks of providers here, such as `127.0.0.1:8081`. A
+    /// rehearsal takes a port by itself, the same each time
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// How people reach it, such as `https://chat.example`, where a proxy stands before it

@@ -2,12 +2,25 @@
 
 use std::fmt;
 
-use phonenumber::country;
 use uuid::Uuid;
 
-use super::kind::MessengerType;
+use super::{id::ChannelName, kind::MessengerType, phone};
 
-/// A normalised address: `@name`, E.164, or a signed VKontakte number.
+/// Messengers whose people may be known by nothing but an id.
+const ID_MESSENGERS: &[MessengerType] =
+    &[MessengerType::Telegram, MessengerType::Instagram, MessengerType::Avito];
+/// No messenger has longer ones.
+const ID_BYTES_MAX: usize = 128;
+/// A hidden id of WhatsApp has about 15 digits.
+const HIDDEN_ID_BYTES_MAX: usize = 32;
+/// An id in the scope of a business has a country's two letters, a dot, and up to 128 letters and digits.
+const BUSINESS_SCOPED_BYTES_MAX: usize = 160;
+/// How long the name may be that a system behind an `api` channel gives a person.
+pub const GIVEN_NAME_BYTES_MAX: usize = 128;
+
+/// A normalised address: `@name`, E.164, or a signed VKontakte number. Who is known by nothing but the id that
+/// their messenger gave them is `telegram:…`, `instagram:…` or `avito:…`, and on WhatsApp `…@lid` or `CC.…`. A visitor
+/// of our own pages has a UUID; a person behind an `api` channel has whatever name its system gave them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(String);
 
@@ -56,17 +69,82 @@ impl Address {
         Ok(found)
     }
 
-    /// Reads whatever names a person: an address, or the id of a visitor of our own pages.
+    /// Who is known by an id of the messenger's own; `None` where no messenger gives such ids.
+    pub fn of_id(messenger: MessengerType, id: &str) -> Option<Self> {
+        let sound = (1..=ID_BYTES_MAX).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        (sound && ID_MESSENGERS.contains(&messenger)).then(|| Self(format!("{messenger}:{id}")))
+    }
+
+    /// The messenger's own id, where the person is known by nothing else.
+    pub fn id_of(&self, messenger: MessengerType) -> Option<&str> {
+        self.0.strip_prefix(messenger.as_str())?.strip_prefix(':')
+    }
+
+    /// Who hides their phone on WhatsApp, by the digits that stand for it.
+    pub fn of_hidden_id(digits: &str) -> Option<Self> {
+        let sound = (1..=HIDDEN_ID_BYTES_MAX).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit());
+        sound.then(|| Self(format!("{digits}@lid")))
+    }
+
+    /// Who hides their phone from a business on WhatsApp, by the id that stands for them in its scope.
+    pub fn of_business_scope(id: &str) -> Option<Self> {
+        let sound = id.len() <= BUSINESS_SCOPED_BYTES_MAX
+            && id
+                .split_once('.')
+                .is_some_and(|(country, rest)| country.len() == 2 && !rest.is_empty())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        sound.then(|| Self(id.to_owned()))
+    }
+
+    /// The name that a system behind an `api` channel gives a person.
+    pub fn of_given_name(name: &str) -> Option<Self> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:@+".contains(c);
+        let sound = (1..=GIVEN_NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(is_plain);
+        sound.then(|| Self(name.to_owned()))
+    }
+
+    /// Whether it names the same person whoever says it: a name that a system gave may be somebody else's elsewhere.
+    pub fn is_the_same_everywhere(&self) -> bool {
+        self.0.starts_with(['+', '@'])
+    }
+
+    /// As what must not be said to a person is kept, where their name is the channel's own.
+    #[must_use]
+    pub fn on(&self, channel: &ChannelName) -> Self {
+        Self(format!("{channel}/{self}"))
+    }
+
+    /// Reads whatever names a person everywhere: an address, an id of a messenger's own, or that of a visitor of
+    /// our own pages.
     pub fn parse_person(text: &str) -> Result<Vec<Self>, InvalidAddress> {
-        match text.trim().parse::<Uuid>() {
-            Ok(visitor) => Ok(vec![Self(visitor.to_string())]),
-            Err(_) => Self::parse_any(text),
+        let text = text.trim();
+        if let Ok(visitor) = text.parse::<Uuid>() {
+            return Ok(vec![Self(visitor.to_string())]);
+        }
+        let hidden = text.strip_suffix("@lid").and_then(Self::of_hidden_id);
+        if let Some(person) = hidden.or_else(|| Self::of_business_scope(text)) {
+            return Ok(vec![person]);
+        }
+        let id = text.split_once(':').and_then(|(messenger, id)| {
+            let messenger = messenger.to_ascii_lowercase().parse().ok()?;
+            Self::of_id(messenger, id)
+        });
+        match id {
+            Some(person) => Ok(vec![person]),
+            None => Self::parse_any(text),
         }
     }
 
     /// Takes back what the store was given.
     pub fn from_stored(text: String) -> Self {
         Self(text)
+    }
+
+    /// The other form of a phone under which WhatsApp may know the same person.
+    pub fn other_form(&self) -> Option<Self> {
+        phone::other_form(&self.0).map(Self)
     }
 
     pub fn as_str(&self) -> &str {
@@ -98,7 +176,11 @@ fn telegram(text: &str) -> Result<Address, InvalidAddress> {
     if !international.starts_with('+') {
         return invalid("write `@name`, or a phone with `+` and its country code");
     }
-    phone(&international).map_err(|reason| InvalidAddress { text: text.to_owned(), wanted, reason })
+    phone::normalise(&international).map(Address).map_err(|reason| InvalidAddress {
+        text: text.to_owned(),
+        wanted,
+        reason,
+    })
 }
 
 fn whatsapp(text: &str) -> Result<Address, InvalidAddress> {
@@ -111,20 +193,7 @@ fn whatsapp(text: &str) -> Result<Address, InvalidAddress> {
         ));
     }
     let international = if text.starts_with('+') { text.to_owned() } else { format!("+{text}") };
-    phone(&international).map_err(invalid)
-}
-
-fn phone(text: &str) -> Result<Address, &'static str> {
-    let strange = |c: char| !(c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '(' | ')' | '.'));
-    if text.contains(strange) || text.len() > 32 {
-        return Err("a phone is `+`, its country code and digits");
-    }
-    let number = phonenumber::parse(None::<country::Id>, text)
-        .map_err(|_| "it is no phone number with a country code")?;
-    if !number.is_valid() {
-        return Err("no such number is given out in its country");
-    }
-    Ok(Address(number.format().mode(phonenumber::Mode::E164).to_string()))
+    phone::normalise_known_to_whatsapp(&international).map(Address).map_err(invalid)
 }
 
 fn vkontakte(text: &str) -> Result<Address, InvalidAddress> {
@@ -156,6 +225,8 @@ mod tests {
             (Telegram, "79123456789", "+79123456789"),
             (Whatsapp, "+49 30 901820", "+4930901820"),
             (Whatsapp, "79123456789", "+79123456789"),
+            (Whatsapp, "+52 55 5512 3451", "+525555123451"),
+            (Whatsapp, "+52 1 55 5512 3451", "+525555123451"),
             (Vkontakte, "12345678", "12345678"),
             (Vkontakte, " -12345678 ", "-12345678"),
         ] {
@@ -170,6 +241,7 @@ mod tests {
             (Whatsapp, "8 (912) 345-67-89"),
             (Whatsapp, "+7999"),
             (Whatsapp, "+7912345678x"),
+            (Whatsapp, "+52 1 55x 5512 3451"),
             (Vkontakte, "0"),
             (Vkontakte, "id1"),
             (Vkontakte, "+5"),
@@ -178,6 +250,37 @@ mod tests {
         ] {
             Address::parse(text, messenger).unwrap_err();
         }
+    }
+
+    #[test]
+    fn who_is_known_by_an_id_is_named_with_their_messenger() {
+        use MessengerType::{Avito, Instagram, Telegram, Vkontakte, Web, Whatsapp};
+        for (messenger, id, address) in [
+            (Telegram, "5000000001", Some("telegram:5000000001")),
+            (Instagram, "17841400000001", Some("instagram:17841400000001")),
+            (Avito, "u2i-A~b_c", Some("avito:u2i-A~b_c")),
+            (Telegram, "", None),
+            (Telegram, "1:2", None),
+            (Avito, "a b", None),
+            (Avito, "ы", None),
+            (Whatsapp, "1", None),
+            (Vkontakte, "1", None),
+            (Web, "1", None),
+        ] {
+            let found = Address::of_id(messenger, id);
+            assert_eq!(found.as_ref().map(Address::as_str), address, "{messenger} {id}");
+            let Some(found) = found else { continue };
+            assert_eq!(found.id_of(messenger), Some(id));
+            assert_eq!(found.id_of(Whatsapp), None);
+            assert_eq!(Address::parse_person(&format!(" {found} ")), Ok(vec![found]));
+        }
+        for id in ["12345678901@lid", "MX.1a9"] {
+            assert_eq!(Address::parse_person(id).unwrap(), [Address(id.to_owned())]);
+        }
+        for nobody in ["web:1", "x@lid", "@lid", "MEX.1", "M.1", "MX.", "MX.1-2"] {
+            Address::parse_person(nobody).unwrap_err();
+        }
+        assert_eq!(Address::of_id(Avito, &"a".repeat(129)), None);
     }
 
     #[test]

@@ -9,6 +9,10 @@ use super::{
     word::words,
 };
 
+/// No driver is longer with one message, the sign before it included. Who takes a lane over says nothing more in
+/// a dialogue before the other's call is certainly over.
+pub const CALL_MAX: Duration = Duration::from_secs(12);
+
 /// The permit to send one opening: granted by the store, with the intent already committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
@@ -74,16 +78,19 @@ pub struct Outcome {
     /// [`OutcomeClass::ChannelBlocked`]: how long the block lasts, where the provider says so.
     pub after: Option<Duration>,
     pub provider_message_id: Option<String>,
+    /// By what the provider knows the person, where it is not the address that was written to.
+    pub known_as: Vec<Address>,
     pub reason: String,
 }
 
 impl Outcome {
     pub fn sent(provider_message_id: Option<String>) -> Self {
-        Self { class: OutcomeClass::Sent, after: None, provider_message_id, reason: String::new() }
+        Self { provider_message_id, ..Self::of(OutcomeClass::Sent, "") }
     }
 
     pub fn of(class: OutcomeClass, reason: impl Into<String>) -> Self {
-        Self { class, after: None, provider_message_id: None, reason: reason.into() }
+        let reason = reason.into();
+        Self { class, after: None, provider_message_id: None, known_as: Vec::new(), reason }
     }
 
     pub fn retry_after(after: Duration, reason: impl Into<String>) -> Self {

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use super::{
     fields::{FieldValue, Fields},
-    kind::ChannelKind,
+    kind::{ALLOWED_ORIGINS, ChannelKind, MESSAGING_LIMIT, PORTFOLIO},
+    origin::SiteOrigin,
 };
 
 /// Where a secret is found at run time. The secret itself is never in a manifest or the database.
@@ -114,6 +115,21 @@ impl ChannelSpec {
         match self.settings.get(name)? {
             FieldValue::Text(text) | FieldValue::Number(text) => Some(text),
             FieldValue::List(_) => None,
+        }
+    }
+
+    /// The business portfolio whose rolling limit counts for the channel, and that limit; `None` where none does.
+    pub fn portfolio(&self) -> Option<(&str, u32)> {
+        Some((self.setting(PORTFOLIO)?, self.setting(MESSAGING_LIMIT)?.parse().ok()?))
+    }
+
+    /// The sites that may embed the chat; a kind that is not embedded has none.
+    pub fn allowed_origins(&self) -> Vec<SiteOrigin> {
+        match self.settings.get(ALLOWED_ORIGINS) {
+            Some(FieldValue::List(texts)) => {
+                texts.iter().filter_map(|text| text.parse().ok()).collect()
+            }
+            _ => Vec::new(),
         }
     }
 }

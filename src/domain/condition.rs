@@ -1,5 +1,7 @@
 //! Conditions: how something stands in one respect, and why.
 
+use std::time::Duration;
+
 use super::{id::Generation, phase::Phase, word::words};
 
 words! {
@@ -18,6 +20,9 @@ words! {
         Suspended = "Suspended",
     }
 }
+
+/// A provider that is away for a moment is no change of health.
+pub const UNHEARD_TOLD: Duration = Duration::from_mins(1);
 
 /// What a condition belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +74,8 @@ pub struct Vitals {
     pub n_exhausted: u64,
     /// The first of its channels that is blocked, and why.
     pub blocked: Option<(String, String)>,
+    /// The first of its channels that has not heard its people for a while, and why.
+    pub unheard: Option<(String, String)>,
     /// Its AI, where that has not answered for a while and nothing does in its place, and why.
     pub resting: Option<(String, String)>,
 }
@@ -77,7 +84,8 @@ impl Vitals {
     /// How the task does. What passes by itself, such as hours, limits and pauses, is no change of health.
     pub fn health(&self) -> Condition {
         use ConditionStatus::{Degraded, Healthy, Progressing, Suspended};
-        let Self { phase, phase_by, outgoing, n_channels, n_exhausted, blocked, resting } = self;
+        let Self { phase, phase_by, outgoing, n_channels, n_exhausted, blocked, unheard, resting } =
+            self;
         match phase {
             Phase::Awaiting => Condition::new(Suspended, "NotStarted", "not started"),
             Phase::Stopped => Condition::new(Suspended, "Paused", format!("paused by {phase_by}")),
@@ -92,6 +100,10 @@ impl Vitals {
                 ),
                 None if let Some((ai, why)) = resting => {
                     Condition::new(Degraded, "AiRests", format!("AI `{ai}` does not answer: {why}"))
+                }
+                None if let Some((channel, why)) = unheard => {
+                    let message = format!("nothing is received through channel `{channel}`: {why}");
+                    Condition::new(Degraded, "NotReceiving", message)
                 }
                 None if !outgoing => Condition::new(Healthy, "IncomingOnly", ""),
                 None if *n_channels == 0 => {
@@ -119,6 +131,7 @@ mod tests {
             n_channels: 2,
             n_exhausted,
             blocked: blocked.then(|| ("vk".to_owned(), "banned".to_owned())),
+            unheard: None,
             resting: None,
         };
         let resting = Some(("sales".to_owned(), "the quota is used up".to_owned()));
@@ -150,6 +163,14 @@ mod tests {
                     ..vitals(Phase::InProgress, 0, false)
                 },
                 "Degraded AiRests AI `sales` does not answer: the quota is used up",
+            ),
+            (
+                Vitals {
+                    outgoing: false,
+                    unheard: Some(("tg".to_owned(), "another program asks".to_owned())),
+                    ..vitals(Phase::InProgress, 0, false)
+                },
+                "Degraded NotReceiving nothing is received through channel `tg`: another program asks",
             ),
             (
                 Vitals { resting, ..vitals(Phase::Stopped, 0, false) },

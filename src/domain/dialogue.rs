@@ -52,11 +52,22 @@ words! {
 /// What a channel delivered, in the words of no provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Who the thread is with: the person, whoever wrote. In the normal form of an audience's address.
+    /// Who the thread is with: the person, whoever wrote. In the normal form of an audience's address. What is
+    /// said next to them goes to this address.
     pub peer: Address,
+    /// By what else the same person is certain to be known: every address that the provider told, and other
+    /// forms of a number. All of them are one person from now on, in dialogues as in suppressions.
+    pub also_known_as: Vec<Address>,
     /// By the provider's clock, where it says so.
     pub at: Option<DateTime<Utc>>,
     pub what: Delivery,
+}
+
+impl Received {
+    /// Of a person who is known by nothing else.
+    pub fn of(peer: Address, at: Option<DateTime<Utc>>, what: Delivery) -> Self {
+        Self { peer, also_known_as: Vec::new(), at, what }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +81,7 @@ pub enum Delivery {
         /// The key, or the attached reference, that was sent with it, where the provider repeats it.
         reference: Option<String>,
         text: String,
-        /// Known not to come from this program.
-        typed_by_hand: bool,
+        typed_by_hand: TypedByHand,
     },
     /// News of a message that the provider took from us.
     Status {
@@ -81,6 +91,24 @@ pub enum Delivery {
         state: DeliveryState,
         reason: String,
     },
+    /// The person lets nothing of this account through any more, until they write again. It is no wish to be left
+    /// alone by everybody: on another channel they may be waiting.
+    Barred,
+    /// The person has another number, or another id, and is reached at `peer` from now on. What they are also
+    /// known as reaches them no longer, and is theirs all the same: whoever asked to be left alone asked so as a
+    /// person.
+    Moved,
+}
+
+/// Whether a message from our own account was typed by a person, as far as its provider tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypedByHand {
+    /// It says so.
+    Yes,
+    /// It tells of every message of the account, and not who sent it: what is not ours was typed.
+    UnlessOurs,
+    /// It does not say. What is not ours is passed over.
+    Untold,
 }
 
 /// A reply's way to its person, given to a driver once.

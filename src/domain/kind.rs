@@ -47,8 +47,6 @@ pub enum Way {
     Provider,
     /// Nobody is called: its people read them from this program.
     Hosted,
-    /// This version has no driver for it.
-    NotYet,
 }
 
 /// A credential that a manifest refers to, never holds.
@@ -57,6 +55,8 @@ pub struct CredentialFacts {
     pub name: &'static str,
     /// Sending is impossible without it.
     pub required: bool,
+    /// With `receive: webhook`, nothing would be believed without it.
+    pub proves_webhooks: bool,
 }
 
 /// What a setting of a channel's `spec` looks like.
@@ -70,7 +70,12 @@ pub enum SettingShape {
     Word(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// One of a few numbers, or [`UNLIMITED`]; absent: none is kept.
+    Limit(&'static [u32]),
 }
+
+/// The word for a limit that is none.
+pub const UNLIMITED: &str = "unlimited";
 
 /// One field of a channel's `spec` that only some kinds have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,20 @@ pub struct SettingFacts {
     pub about: &'static str,
 }
 
+/// How many strangers a day an account of a kind may be let write to. No provider publishes what it bears; the
+/// figures are the low end of what is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DailyLimit {
+    /// Openings a day over all tasks where the manifest names no `dailyLimit`: low enough for a young account.
+    pub default: u32,
+    /// With more than these the account is at risk, however old it is.
+    pub risky_above: u32,
+    /// Why so few, after "because".
+    pub reason: &'static str,
+    /// Where that is read.
+    pub source: &'static str,
+}
+
 /// Everything that is known of a kind of channel.
 #[derive(Clone, Copy, Debug)]
 pub struct KindFacts {
@@ -90,9 +109,8 @@ pub struct KindFacts {
     pub opens: Opens,
     pub credentials: &'static [CredentialFacts],
     pub settings: &'static [SettingFacts],
-    /// Openings a day over all tasks when the manifest names no `dailyLimit`: low enough for a
-    /// young account. `None` where nothing can be opened.
-    pub daily_limit: Option<u32>,
+    /// `None` where nothing can be opened.
+    pub daily_limit: Option<DailyLimit>,
     /// The provider's own address; `None` where the manifest must give one or none is called.
     pub endpoint: Option<&'static str>,
     /// The provider drops a second message with the same key, so an attempt in doubt may be repeated.
@@ -111,6 +129,11 @@ impl ChannelKind {
         !matches!(self.facts().opens, Opens::No(_))
     }
 
+    /// Whether it is made to be shown within a site of somebody else.
+    pub fn is_embedded(self) -> bool {
+        self.facts().settings.iter().any(|setting| setting.name == ALLOWED_ORIGINS)
+    }
+
     /// The formats of tasks that may use the kind.
     pub fn formats(self) -> &'static [Format] {
         if self.can_open() { Format::ALL } else { &[Format::Incoming] }
@@ -124,11 +147,15 @@ impl MessengerType {
 }
 
 const fn must(name: &'static str) -> CredentialFacts {
-    CredentialFacts { name, required: true }
+    CredentialFacts { name, required: true, proves_webhooks: false }
 }
 
 const fn may(name: &'static str) -> CredentialFacts {
-    CredentialFacts { name, required: false }
+    CredentialFacts { name, required: false, proves_webhooks: false }
+}
+
+const fn proof(name: &'static str) -> CredentialFacts {
+    CredentialFacts { name, required: false, proves_webhooks: true }
 }
 
 const fn text(name: &'static str, about: &'static str) -> SettingFacts {
@@ -149,14 +176,33 @@ const RECEIVE: SettingFacts = SettingFacts {
 const TITLE: SettingFacts = text("title", "The heading that a visitor reads.");
 const GREETING: SettingFacts = text("greeting", "What a visitor reads before the first message.");
 const ACCENT: SettingFacts = text("accent", "The colour of buttons, as in CSS.");
-const ALLOWED_ORIGINS: SettingFacts = SettingFacts {
-    name: "allowedOrigins",
+/// The name of the setting that says who may embed a chat.
+pub const ALLOWED_ORIGINS: &str = "allowedOrigins";
+
+const EMBEDDED_BY: SettingFacts = SettingFacts {
+    name: ALLOWED_ORIGINS,
     shape: SettingShape::Texts,
     required: false,
-    about: "The sites that may embed the chat, such as `https://shop.example`.",
+    about: "The sites that may embed the chat, as browsers write their origins: `https://shop.example`, \
+        or `https://*.shop.example` for all below it. `http` is for `localhost` and `127.0.0.1`. \
+        Without it nobody may.",
 };
 
-/// Meta's and Telegram's rule for businesses.
+const API_VERSION: SettingFacts = SettingFacts {
+    name: "apiVersion",
+    shape: SettingShape::Text { default: Some("v23.0") },
+    required: false,
+    about: "The version of the Graph API.",
+};
+
+/// The name of the setting that says to which business portfolio a number belongs.
+pub const PORTFOLIO: &str = "portfolio";
+/// The name of the setting that says how many people the portfolio may open a dialogue with in 24 hours.
+pub const MESSAGING_LIMIT: &str = "messagingLimit";
+/// Meta's own: a new portfolio has the first.
+const MESSAGING_LIMITS: &[u32] = &[250, 2_000, 10_000, 100_000];
+
+/// Meta's and Telegram's rule for businesses, and VKontakte's for communities.
 const REPLY_WINDOW: Duration = Duration::from_hours(24);
 
 /// The table of channel kinds.
@@ -167,34 +213,39 @@ pub const KINDS: &[KindFacts] = &[
         opens: Opens::WithText,
         credentials: &[must("apiId"), must("apiHash"), must("phone"), may("session")],
         settings: &[],
-        daily_limit: Some(10),
+        daily_limit: Some(DailyLimit {
+            default: 10,
+            risky_above: 20,
+            reason: "Telegram limits whoever writes to many strangers; some were limited after five",
+            source: "https://github.com/LonamiWebs/Telethon/issues/4009",
+        }),
         endpoint: None,
         drops_repeats: true,
-        way: Way::NotYet,
+        way: Way::Provider,
         reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::TelegramBot,
         messenger: MessengerType::Telegram,
         opens: Opens::No("the person must press Start"),
-        credentials: &[must("token"), may("webhookSecret")],
+        credentials: &[must("token"), proof("webhookSecret")],
         settings: &[RECEIVE],
         daily_limit: None,
         endpoint: Some("https://api.telegram.org"),
         drops_repeats: false,
-        way: Way::NotYet,
+        way: Way::Provider,
         reply_window: None,
     },
     KindFacts {
         kind: ChannelKind::TelegramBusiness,
         messenger: MessengerType::Telegram,
         opens: Opens::No("only chats that were active in the last 24 hours"),
-        credentials: &[must("token"), may("webhookSecret"), must("connectionId")],
+        credentials: &[must("token"), proof("webhookSecret"), must("connectionId")],
         settings: &[RECEIVE],
         daily_limit: None,
         endpoint: Some("https://api.telegram.org"),
         drops_repeats: false,
-        way: Way::NotYet,
+        way: Way::Provider,
         reply_window: Some(REPLY_WINDOW),
     },
     KindFacts {
@@ -216,7 +267,12 @@ pub const KINDS: &[KindFacts] = &[
                 about: "The gateway's session of this account.",
             },
         ],
-        daily_limit: Some(10),
+        daily_limit: Some(DailyLimit {
+            default: 10,
+            risky_above: 20,
+            reason: "a few an hour are advised, and five to ten reports of spam get a number banned",
+            source: "https://waha.devlike.pro/docs",
+        }),
         endpoint: Some("http://127.0.0.1:3000"),
         drops_repeats: false,
         way: Way::Provider,
@@ -230,14 +286,27 @@ pub const KINDS: &[KindFacts] = &[
         settings: &[
             digits("phoneNumberId", true, "The id of the phone number that sends."),
             digits("businessAccountId", false, "The id of the WhatsApp Business account."),
+            API_VERSION,
+            text(
+                PORTFOLIO,
+                "The business portfolio that the number belongs to, by a name of yours. Channels with the same one \
+                 share its `messagingLimit`.",
+            ),
             SettingFacts {
-                name: "apiVersion",
-                shape: SettingShape::Text { default: Some("v23.0") },
+                name: MESSAGING_LIMIT,
+                shape: SettingShape::Limit(MESSAGING_LIMITS),
                 required: false,
-                about: "The version of the Graph API.",
+                about: "How many people the portfolio may open a dialogue with in any 24 hours: 250, 2000, 10000, \
+                    100000 or unlimited. WhatsApp Manager shows it. Openings of all its channels count, and nothing \
+                    leaves beyond it.",
             },
         ],
-        daily_limit: Some(200),
+        daily_limit: Some(DailyLimit {
+            default: 200,
+            risky_above: 250,
+            reason: "a new business portfolio may reach 250 people in 24 hours, over all of its numbers",
+            source: "https://developers.facebook.com/docs/whatsapp/messaging-limits",
+        }),
         endpoint: Some("https://graph.facebook.com"),
         drops_repeats: false,
         way: Way::Provider,
@@ -249,7 +318,12 @@ pub const KINDS: &[KindFacts] = &[
         opens: Opens::WithText,
         credentials: &[must("token")],
         settings: &[],
-        daily_limit: Some(20),
+        daily_limit: Some(DailyLimit {
+            default: 20,
+            risky_above: 20,
+            reason: "about 20 strangers a day are said to pass before flood control and captchas begin",
+            source: "what users tell; VKontakte publishes no figure",
+        }),
         endpoint: Some("https://api.vk.ru"),
         drops_repeats: true,
         way: Way::Provider,
@@ -264,19 +338,19 @@ pub const KINDS: &[KindFacts] = &[
         daily_limit: None,
         endpoint: Some("https://api.vk.ru"),
         drops_repeats: true,
-        way: Way::NotYet,
-        reply_window: None,
+        way: Way::Provider,
+        reply_window: Some(REPLY_WINDOW),
     },
     KindFacts {
         kind: ChannelKind::Avito,
         messenger: MessengerType::Avito,
         opens: Opens::No("the buyer opens the chat"),
-        credentials: &[must("clientId"), must("clientSecret"), may("webhookSecret")],
+        credentials: &[must("clientId"), must("clientSecret"), proof("webhookSecret")],
         settings: &[RECEIVE, digits("userId", true, "The number of the Avito account.")],
         daily_limit: None,
         endpoint: Some("https://api.avito.ru"),
         drops_repeats: false,
-        way: Way::NotYet,
+        way: Way::Provider,
         reply_window: None,
     },
     KindFacts {
@@ -296,11 +370,11 @@ pub const KINDS: &[KindFacts] = &[
         messenger: MessengerType::Web,
         opens: Opens::No("the visitor opens the chat"),
         credentials: &[],
-        settings: &[TITLE, GREETING, ACCENT, ALLOWED_ORIGINS],
+        settings: &[TITLE, GREETING, ACCENT, EMBEDDED_BY],
         daily_limit: None,
         endpoint: None,
         drops_repeats: true,
-        way: Way::NotYet,
+        way: Way::Hosted,
         reply_window: None,
     },
     KindFacts {
@@ -308,11 +382,11 @@ pub const KINDS: &[KindFacts] = &[
         messenger: MessengerType::Web,
         opens: Opens::No("the visitor opens the chat"),
         credentials: &[],
-        settings: &[TITLE, GREETING, ACCENT, ALLOWED_ORIGINS],
+        settings: &[TITLE, GREETING, ACCENT, EMBEDDED_BY],
         daily_limit: None,
         endpoint: None,
         drops_repeats: true,
-        way: Way::NotYet,
+        way: Way::Hosted,
         reply_window: None,
     },
     KindFacts {
@@ -332,30 +406,19 @@ pub const KINDS: &[KindFacts] = &[
         messenger: MessengerType::Instagram,
         opens: Opens::No("the person writes first; replies within 24 hours"),
         credentials: &[must("token"), may("appSecret"), may("verifyToken")],
-        settings: &[digits("accountId", true, "The id of the Instagram account.")],
+        settings: &[
+            digits(
+                "accountId",
+                true,
+                "The id of the Instagram professional account, by which webhooks name it: `user_id` of `/me`, \
+                 17 digits.",
+            ),
+            API_VERSION,
+        ],
         daily_limit: None,
         endpoint: Some("https://graph.instagram.com"),
         drops_repeats: false,
-        way: Way::NotYet,
+        way: Way::Provider,
         reply_window: Some(REPLY_WINDOW),
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_has_one_row_a_kind() {
-        for kind in ChannelKind::ALL {
-            assert_eq!(KINDS.iter().filter(|facts| facts.kind == *kind).count(), 1, "{kind}");
-        }
-    }
-
-    #[test]
-    fn only_what_opens_has_a_daily_limit() {
-        for facts in KINDS {
-            assert_eq!(facts.daily_limit.is_some(), facts.kind.can_open(), "{}", facts.kind);
-        }
-    }
-}

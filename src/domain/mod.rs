@@ -1,7 +1,7 @@
 //! The vocabulary: pure values, no IO. Start reading here.
 //!
 //! One word an idea, in code, SQL, logs and the command line: *task*, *type*, *format*, *channel*,
-//! *kind*, *manager*, *AI*, *integration*, *contact*, *address*, *audience*, *dialogue*, *opening*,
+//! *kind*, *manager*, *AI*, *integration*, *contact*, *address*, *alias*, *audience*, *dialogue*, *opening*,
 //! *reply*, *report*, *remaining*, *operator*; *manifest*, *place*, *field*, *plan*, *change*, *rejection*,
 //! *generation*, *phase*, *act*, *drift*, *revision*, *subject*; *lane*, *lease*, *fence*, *permit*, *attempt*, *outcome*, *ledger*.
 //!
@@ -14,8 +14,10 @@ pub mod place;
 pub mod fields;
 pub mod kind;
 pub mod colour;
+pub mod origin;
 pub mod money;
 pub mod hours;
+mod phone;
 pub mod address;
 pub mod contact;
 pub mod phase;
@@ -33,3 +35,6 @@ pub mod dialogue;
 pub mod report;
 pub mod stop;
 pub mod revision;
+
+#[cfg(test)]
+mod kind_tests;

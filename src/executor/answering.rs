@@ -9,12 +9,14 @@ use super::{
     asking::{Asking, MISSING_PAUSE, rest_of},
     decision::{Grounds, decide, hand_over, needs_no_words, noted, objection},
     prompt::{HISTORY_BYTES_MAX, HISTORY_BYTES_MIN, for_answer, for_summary, for_words},
+    rounds::in_time,
     telling::reports_of,
 };
 use crate::{
     channels::Driver,
     domain::{
         dialogue::{Author, DialogueState},
+        money::MicroUsd,
         resource::{AiSpec, ManagerSpec},
     },
     intelligence::{Ai, AiFailure, Completion, Ending, Prompt, greatest_cost},
@@ -36,7 +38,11 @@ pub(super) struct Answering {
 enum NoAnswer {
     /// Something newer happened, or the lane moved.
     Void,
-    LimitReached,
+    /// The cheapest call that is worth making would pass the limit.
+    LimitReached {
+        next_call: MicroUsd,
+        remaining: MicroUsd,
+    },
     Failed(AiFailure),
 }
 
@@ -71,8 +77,8 @@ impl Answering {
         let kept = match made {
             Ok(()) => Ok(()),
             // The limit is told where it is reached.
-            Err(Trouble::NoAnswer(NoAnswer::Void | NoAnswer::LimitReached)) => {
-                self.store.release_turn(&turn).await
+            Err(Trouble::NoAnswer(NoAnswer::Void | NoAnswer::LimitReached { .. })) => {
+                in_time(self.store.release_turn(&turn)).await
             }
             Err(Trouble::NoAnswer(NoAnswer::Failed(failure))) => {
                 self.put_off(&turn, &failure).await
@@ -80,9 +86,18 @@ impl Answering {
             Err(Trouble::Store(error)) => Err(error),
         };
         if let Err(error) = kept {
+            // What the database refuses would be refused again at once, and the AI be paid for it each time.
+            let may_pass = error.may_pass();
             warn!(dialogue = %turn.dialogue, "an answer waits for the database: {:#}", anyhow::Error::from(error));
             // Held under our fence, nobody else takes it up: it has to be given back.
-            while let Err(error) = self.store.release_turn(&turn).await {
+            let give_back = async || {
+                if may_pass {
+                    self.store.release_turn(&turn).await
+                } else {
+                    self.store.put_turn_off(&turn, None).await
+                }
+            };
+            while let Err(error) = in_time(give_back()).await {
                 if self.asking.outlast(error).await.is_err() {
                     break;
                 }
@@ -91,13 +106,13 @@ impl Answering {
     }
 
     async fn make(&self, turn: &HeldTurn, driver: Option<Arc<Driver>>) -> Result<(), Trouble> {
-        let Some(context) = self.store.read_context(turn).await? else {
+        let Some(context) = in_time(self.store.read_context(turn)).await? else {
             return Err(NoAnswer::Void.into());
         };
         let Some((ai_spec, manager)) = specs(&context) else {
             // No fault of the AI's: it does not rest for it. What is missing comes with an apply.
             warn!(dialogue = %turn.dialogue, "the AI or the manager is not applied; the answer waits");
-            self.store.put_turn_off(turn, Some(MISSING_PAUSE)).await?;
+            in_time(self.store.put_turn_off(turn, Some(MISSING_PAUSE))).await?;
             return Ok(());
         };
         let ai = match self.ais.connect(&turn.ai, &ai_spec) {
@@ -124,14 +139,16 @@ impl Answering {
         let job = Job { turn, ai: &ai, ai_spec: &ai_spec, manager: &manager, context: &context };
         let answer = match self.ask(&job, &grounds).await {
             Ok(answer) => answer,
-            Err(Trouble::NoAnswer(NoAnswer::LimitReached)) => {
-                let reason = "the spending limit of the dialogue is reached".to_owned();
+            Err(Trouble::NoAnswer(NoAnswer::LimitReached { next_call, remaining })) => {
+                let reason = format!(
+                    "the next call may cost ${next_call}, and ${remaining} of the limit is left"
+                );
                 hand_over(DialogueState::Blocked, reason, &grounds)
             }
             Err(other) => return Err(other),
         };
         if turn.is_probe {
-            self.store.wake_ai(&turn.ai).await?;
+            in_time(self.store.wake_ai(&turn.ai)).await?;
             info!(ai = turn.ai, "the AI is back");
         }
         self.commit(turn, &answer, driver.as_deref()).await?;
@@ -171,7 +188,7 @@ impl Answering {
                     return Ok(answer);
                 }
                 Err(Trouble::NoAnswer(
-                    NoAnswer::LimitReached | NoAnswer::Failed(AiFailure::TooLong { .. }),
+                    NoAnswer::LimitReached { .. } | NoAnswer::Failed(AiFailure::TooLong { .. }),
                 )) if bytes > HISTORY_BYTES_MIN => bytes /= 2,
                 Err(Trouble::NoAnswer(NoAnswer::Failed(AiFailure::TooLong { reason }))) => {
                     return Ok(hand_over(DialogueState::WithOperator, reason, grounds));
@@ -203,9 +220,12 @@ impl Answering {
     async fn complete(&self, job: &Job<'_>, prompt: &Prompt) -> Result<Completion, Trouble> {
         let Job { turn, ai, ai_spec, .. } = job;
         let greatest = greatest_cost(prompt, &ai_spec.prices);
-        let reserved = match self.store.reserve(turn, &ai_spec.model, greatest).await? {
+        let reserving = self.store.reserve(turn, &ai_spec.model, greatest);
+        let reserved = match in_time(reserving).await? {
             Reservation::Granted(reserved) => reserved,
-            Reservation::LimitReached { .. } => return Err(NoAnswer::LimitReached.into()),
+            Reservation::LimitReached { remaining } => {
+                return Err(NoAnswer::LimitReached { next_call: greatest, remaining }.into());
+            }
             Reservation::Void => return Err(NoAnswer::Void.into()),
         };
         let asked = self.asking.ask(ai, ai_spec, prompt, reserved, greatest).await;
@@ -230,7 +250,7 @@ impl Answering {
                 .collect();
         }
         let committed = loop {
-            match self.store.commit_answer(turn, &answer).await {
+            match in_time(self.store.commit_answer(turn, &answer)).await {
                 Ok(committed) => break committed,
                 Err(error) => self.asking.outlast(error).await?,
             }
@@ -250,7 +270,7 @@ impl Answering {
         let class = rest_of(failure).0;
         warn!(dialogue = %turn.dialogue, ai = turn.ai, class, "no answer: {failure}");
         let after = self.asking.let_rest(&turn.ai, failure).await?;
-        self.store.put_turn_off(turn, after).await
+        in_time(self.store.put_turn_off(turn, after)).await
     }
 }
 

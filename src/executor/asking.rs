@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::rounds::in_time;
 use crate::{
     domain::{money::MicroUsd, resource::AiSpec},
     intelligence::{Ai, AiFailure, Completion, Ending, Prompt, Usage, cost},
@@ -48,7 +49,7 @@ impl Asking {
 
     /// A settlement that is lost leaves the reservation spent, which is safe, and wrong.
     async fn settle(&self, reserved: Reserved, settlement: &Settlement) {
-        while let Err(error) = self.store.settle(reserved, settlement).await {
+        while let Err(error) = in_time(self.store.settle(reserved, settlement)).await {
             if let Err(error) = self.outlast(error).await {
                 warn!("a call of the AI is not settled: {:#}", anyhow::Error::from(error));
                 break;
@@ -69,14 +70,14 @@ impl Asking {
             Rest::LongerEachTime => None,
             Rest::For(after) => Some(after),
         };
-        self.store.rest_ai(ai, class, &failure.to_string(), after).await?;
+        in_time(self.store.rest_ai(ai, class, &failure.to_string(), after)).await?;
         // Of an AI that rests, the rest decides when it is asked again.
         Ok(if failure.may_have_cost() { None } else { Some(Duration::ZERO) })
     }
 
     /// Waits while the database is away, so that what failed is done again; until the shutdown.
     pub(super) async fn outlast(&self, error: StoreError) -> Result<(), StoreError> {
-        if !matches!(error, StoreError::Away(_) | StoreError::Silent) {
+        if !error.may_pass() {
             return Err(error);
         }
         tokio::select! {

@@ -9,6 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use super::rounds::in_time;
 use crate::store::{DatabaseIdentity, Store, StoreError};
 
 /// A backup is older than this, or what it has forgotten is seconds of sending.
@@ -34,7 +35,7 @@ impl BackupGuard {
     /// Looks once; after it the guard is on if it has to be. The new state is noted only then, so
     /// that lifting the guard is the last word.
     pub async fn look(&mut self) -> Result<(), StoreError> {
-        let mut identity = self.store.read_identity().await?;
+        let mut identity = in_time(self.store.read_identity()).await?;
         let path = self.folder.join(format!("database-{}.json", identity.installation));
         let noted = read(&path);
         if noted.as_ref().is_ok_and(|noted| noted.as_ref() == Some(&identity)) {
@@ -44,13 +45,13 @@ impl BackupGuard {
             Ok(None) => None,
             Ok(Some(noted)) => {
                 // Another `watch` beside this one may have noted attempts that are newer than our look.
-                identity = self.store.read_identity().await?;
+                identity = in_time(self.store.read_identity()).await?;
                 misfit(noted, &identity)
             }
             Err(problem) => Some(format!("the note of it cannot be read: {problem}")),
         };
         if let Some(misfit) = misfit
-            && self.store.raise_guard(&self.by, &misfit).await?
+            && in_time(self.store.raise_guard(&self.by, &misfit)).await?
         {
             error!("the backup guard is on, and nothing is sent: {misfit}");
         }

@@ -10,7 +10,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Connector, rounds::Rounds};
+use super::{
+    Connector,
+    rounds::{Rounds, in_time},
+};
 use crate::{
     channels::{CallbackMessage, Posted, Receiver},
     domain::{channel::ChannelSpec, id::ChannelName},
@@ -60,15 +63,15 @@ impl Callbacks {
     /// Posts all that is due; gives the time of the next look.
     async fn pass(&mut self) -> Result<Instant, StoreError> {
         loop {
-            let due = self.store.lease_callbacks().await?;
+            let due = in_time(self.store.lease_callbacks()).await?;
             if due.is_empty() {
-                let next = self.store.next_callback_in().await?;
+                let next = in_time(self.store.next_callback_in()).await?;
                 let wait = next.map_or(LOOK_AGAIN, |next| next.clamp(BUSY_PAUSE, LOOK_AGAIN));
                 return Ok(Instant::now() + wait);
             }
             let names: Vec<ChannelName> = due.iter().map(|one| one.channel.clone()).collect();
             let specs: HashMap<ChannelName, ChannelSpec> =
-                self.store.read_channels(&names).await?.into_iter().collect();
+                in_time(self.store.read_channels(&names)).await?.into_iter().collect();
             let mut calls = JoinSet::new();
             for callback in due {
                 let receiver = self.receiver(&callback.channel, specs.get(&callback.channel));
@@ -78,7 +81,7 @@ impl Callbacks {
                 // A call that panicked keeps its lease, and is made again after it.
                 let Ok((callback, end)) = called else { continue };
                 self.tell(&callback, &end);
-                self.store.record_callback(&callback, &end).await?;
+                in_time(self.store.record_callback(&callback, &end)).await?;
             }
         }
     }

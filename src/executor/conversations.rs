@@ -21,13 +21,13 @@ use super::{
     answering::Answering,
     asking::Asking,
     drivers::Held,
-    rounds::{Rounds, say_last_words},
+    rounds::{Rounds, in_time, say_last_words},
 };
 use crate::{
     domain::{
         attempt::{Outcome, OutcomeClass},
         dialogue::ReplyCall,
-        id::MessageId,
+        id::{DialogueId, MessageId},
         resource::{AiSpec, Reminder},
     },
     store::{DialoguesAhead, FinishedReply, HeldTurn, ReplyPermit, Store, StoreError},
@@ -41,6 +41,8 @@ const REPLIES_MAX: usize = 64;
 const LOOK: Duration = Duration::from_secs(5);
 /// When something is due at this moment, and could not be taken: at first, because a row may be locked.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks for dialogues that were leased to us by an answer which never arrived.
+const UNSEEN: Duration = Duration::from_secs(20);
 /// How long calls may finish after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -59,6 +61,7 @@ pub struct Conversations {
     ended: Vec<FinishedReply>,
     /// Before what could not be taken is tried again.
     patience: Duration,
+    next_unseen: Instant,
 }
 
 impl Conversations {
@@ -80,6 +83,7 @@ impl Conversations {
             calling: HashMap::new(),
             ended: Vec::new(),
             patience: LOCKED_PAUSE,
+            next_unseen: Instant::now() + UNSEEN,
         }
     }
 
@@ -88,7 +92,11 @@ impl Conversations {
         let mut rounds = Rounds::of("dialogues");
         while !shutdown.is_cancelled() {
             rounds.register(self.store.dialogue_wakeups()).await;
-            let until = rounds.look(self.pass()).await.unwrap_or_else(|again| again);
+            let until = rounds.look(self.pass()).await.unwrap_or_else(|again| {
+                // What was leased by the last statement is not known.
+                self.next_unseen = Instant::now();
+                again
+            });
             self.wait(&shutdown, &mut rounds, until).await;
         }
         self.leave().await;
@@ -99,15 +107,23 @@ impl Conversations {
         let held = self.held.borrow_and_update().clone();
         let Some(executor) = held.executor else { return Ok(Instant::now() + LOOK) };
         self.record().await?;
+        if Instant::now() >= self.next_unseen {
+            let known: Vec<DialogueId> = self.turns.values().map(|turn| turn.dialogue).collect();
+            let freed = self.store.free_unseen_turns(executor, &known).await?;
+            if freed > 0 {
+                warn!(freed, "dialogues that were leased unseen");
+            }
+            self.next_unseen = Instant::now() + UNSEEN;
+        }
         let known: Vec<MessageId> = self.calling.values().map(|permit| permit.message).collect();
         // Where nothing is due, a pass is this one statement.
-        let DialoguesAhead { abandoned, answer_in, reply_in, reminder_in } =
+        let DialoguesAhead { abandoned_in, answer_in, reply_in, reminder_in } =
             self.store.look_at_dialogues(executor, &known).await?;
         let is_due = |wait: Option<Duration>| wait.is_some_and(|wait| wait.is_zero());
         let (may_call, may_answer) =
             (self.calling.len() < REPLIES_MAX, self.turns.len() < ANSWERS_MAX);
         let mut moved = false;
-        if abandoned {
+        if is_due(abandoned_in) {
             let settled = self.store.settle_abandoned_replies(executor, &known).await?;
             if settled > 0 {
                 warn!(settled, "replies of a stopped executor");
@@ -125,8 +141,10 @@ impl Conversations {
         }
         if may_call && (moved || is_due(reply_in)) {
             let free = REPLIES_MAX.saturating_sub(self.calling.len());
+            // Before the statement: the permit's time runs from its grant, which is later.
+            let asked_at = Instant::now();
             for permit in self.store.permit_replies(executor, free).await? {
-                self.call(permit, &held);
+                self.call(permit, &held, asked_at);
                 moved = true;
             }
         }
@@ -145,7 +163,12 @@ impl Conversations {
             return Ok(Instant::now() + LOCKED_PAUSE);
         }
         // What has no place to go to is looked at when a place is free: a call or an answer ends.
-        let wanted = [reminder_in, reply_in.filter(|_| may_call), answer_in.filter(|_| may_answer)];
+        let wanted = [
+            abandoned_in,
+            reminder_in,
+            reply_in.filter(|_| may_call),
+            answer_in.filter(|_| may_answer),
+        ];
         let next = wanted.into_iter().flatten().min();
         Ok(Instant::now() + self.wait_for(next))
     }
@@ -164,13 +187,21 @@ impl Conversations {
         }
     }
 
-    fn call(&mut self, permit: ReplyPermit, held: &Held) {
+    fn call(&mut self, permit: ReplyPermit, held: &Held, asked_at: Instant) {
         let driver = held.drivers.get(&permit.channel).cloned();
         let known = permit.clone();
         let call = self.calls.spawn(async move {
-            let ReplyPermit { message, channel, fence, peer, text, key, silence, .. } = permit;
+            let ReplyPermit {
+                message, channel, fence, peer, text, key, silence, valid_for, ..
+            } = permit;
             let outcome = match driver {
                 None => Outcome::of(OutcomeClass::NotSent, "the channel is not connected"),
+                // Our own clock may only make us stop earlier: while a process was frozen, another may have
+                // taken the lane, and an operator the dialogue.
+                Some(_) if asked_at.elapsed() > valid_for => Outcome {
+                    after: Some(Duration::ZERO),
+                    ..Outcome::of(OutcomeClass::NotSent, "the permit ran out before the call")
+                },
                 Some(driver) if is_over(driver.kind().facts().reply_window, silence) => {
                     let reason = "more than 24 hours since the person wrote";
                     Outcome::of(OutcomeClass::WindowClosed, reason)
@@ -248,9 +279,8 @@ impl Conversations {
             () = shutdown.cancelled() => {}
             Some(joined) = self.calls.join_next_with_id() => self.take_call(joined),
             Some(joined) = self.answers.join_next_with_id() => {
-                if self.take_answer(joined).await.is_err() {
-                    // The lane's next fence frees it.
-                    debug!("a turn could not be put off");
+                if in_time(self.take_answer(joined)).await.is_err() {
+                    debug!("a turn that could not be put off is freed later");
                 }
             }
             Ok(()) = self.held.changed() => {}

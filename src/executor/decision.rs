@@ -12,6 +12,9 @@ use crate::{
     store::{Answer, DialogueNote},
 };
 
+/// No answer in a chat is as long: a server that minds no limit would have a person read hundreds of messages.
+const TEXT_CHARACTERS_MAX: usize = 20_000;
+
 /// What an answer is decided on beside the completion.
 #[derive(Debug)]
 pub(super) struct Grounds<'a> {
@@ -23,7 +26,11 @@ pub(super) struct Grounds<'a> {
 /// A completion that only an operator can go on with; says why.
 pub(super) fn objection(completion: &Completion) -> Option<String> {
     Some(match &completion.ending {
-        Ending::Complete => return None,
+        Ending::Complete => {
+            let text = completion.text.as_deref().unwrap_or_default();
+            let is_endless = text.chars().nth(TEXT_CHARACTERS_MAX).is_some();
+            return is_endless.then(|| "the AI's answer was too long for a message".to_owned());
+        }
         Ending::CutOff => "the AI's answer was cut off".to_owned(),
         Ending::Refused => "the AI declined to answer".to_owned(),
         Ending::Filtered => "the AI's answer was filtered".to_owned(),
@@ -127,4 +134,22 @@ fn note(event: DialogueEvent, evidence: &Evidence, contact: Option<(&str, &str)>
         detail["contact"] = json!(value);
     }
     DialogueNote { event: event.as_str(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intelligence::Usage;
+
+    fn complete(text: String) -> Completion {
+        let (tool_calls, usage, model) = (Vec::new(), Usage::default(), String::new());
+        Completion { text: Some(text), tool_calls, ending: Ending::Complete, usage, model }
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_said_to_nobody() {
+        assert_eq!(objection(&complete("ы".repeat(TEXT_CHARACTERS_MAX))), None);
+        let objection = objection(&complete("ы".repeat(TEXT_CHARACTERS_MAX + 1))).unwrap();
+        assert_eq!(objection, "the AI's answer was too long for a message");
+    }
 }

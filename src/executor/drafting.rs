@@ -19,10 +19,13 @@ use super::{
     decision::objection,
     drivers::Held,
     prompt::for_opening,
-    rounds::Rounds,
+    rounds::{Rounds, in_time},
 };
 use crate::{
-    domain::resource::{AiSpec, ManagerSpec},
+    domain::{
+        id::DraftId,
+        resource::{AiSpec, ManagerSpec},
+    },
     intelligence::{AiFailure, greatest_cost},
     store::{Committed, DraftPermit, Reservation, Store, StoreError},
 };
@@ -33,6 +36,8 @@ const DRAFTS_MAX: usize = 8;
 const FAILURES_MAX: u32 = 5;
 /// A look without a wake-up. Nobody is told that a contact's turn comes near.
 const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks for drafts that were leased to us by an answer which never arrived.
+const UNSEEN: Duration = Duration::from_secs(20);
 /// How long the drafts in the making may be given back after a stop was asked for.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -44,6 +49,7 @@ pub struct Drafting {
     writer: Writer,
     writing: JoinSet<()>,
     permits: HashMap<Id, DraftPermit>,
+    next_unseen: Instant,
 }
 
 impl Drafting {
@@ -55,7 +61,14 @@ impl Drafting {
     ) -> Self {
         let asking = Asking { store: store.clone(), shutdown };
         let writer = Writer { store: store.clone(), ais: Ais::new(ais), asking };
-        Self { store, held, writer, writing: JoinSet::new(), permits: HashMap::new() }
+        Self {
+            store,
+            held,
+            writer,
+            writing: JoinSet::new(),
+            permits: HashMap::new(),
+            next_unseen: Instant::now() + UNSEEN,
+        }
     }
 
     /// Has openings written until `shutdown`, and then gives back what is not done.
@@ -63,6 +76,10 @@ impl Drafting {
         let mut rounds = Rounds::of("drafts");
         while !shutdown.is_cancelled() {
             let looked = rounds.look(self.pass()).await;
+            if looked.is_err() {
+                // What was leased by the last statement is not known.
+                self.next_unseen = Instant::now();
+            }
             let until = looked.map_or_else(|again| again, |()| Instant::now() + LOOK);
             // Every arm may be dropped at any moment: what is being written stays in its set.
             tokio::select! {
@@ -90,6 +107,14 @@ impl Drafting {
         while let Some(joined) = self.writing.try_join_next_with_id() {
             self.take(joined).await;
         }
+        if Instant::now() >= self.next_unseen {
+            let known: Vec<DraftId> = self.permits.values().map(|permit| permit.draft).collect();
+            let freed = self.store.free_unseen_drafts(executor, &known).await?;
+            if freed > 0 {
+                warn!(freed, "drafts that were leased unseen");
+            }
+            self.next_unseen = Instant::now() + UNSEEN;
+        }
         let queued = self.store.queue_drafts(executor).await?;
         if queued > 0 {
             debug!(queued, "openings for the AI to write");
@@ -113,8 +138,8 @@ impl Drafting {
             && failed
         {
             warn!(draft = %permit.draft, "a draft failed in the making");
-            if self.store.put_draft_off(&permit, None).await.is_err() {
-                debug!(draft = %permit.draft, "the lane's next fence frees it");
+            if in_time(self.store.put_draft_off(&permit, None)).await.is_err() {
+                debug!(draft = %permit.draft, "it is freed later");
             }
         }
     }
@@ -147,7 +172,7 @@ impl Writer {
             let Err(error) = self.make(&permit).await else { return };
             warn!(draft = %permit.draft, "a draft waits for the database: {:#}", anyhow::Error::from(error));
             // Held under our fence, nobody else takes it up: it has to be given back.
-            match self.store.put_draft_off(&permit, Some(Duration::ZERO)).await {
+            match in_time(self.store.put_draft_off(&permit, Some(Duration::ZERO))).await {
                 Ok(()) => return,
                 Err(error) => {
                     if self.asking.outlast(error).await.is_err() {
@@ -162,13 +187,13 @@ impl Writer {
         let DraftPermit { draft, ai, is_probe, .. } = permit;
         let written = self.ask(permit).await?;
         if *is_probe && matches!(written, Written::Text(_)) {
-            self.store.wake_ai(ai).await?;
+            in_time(self.store.wake_ai(ai)).await?;
             info!(ai, "the AI is back");
         }
         match written {
             Written::Text(text) => {
                 let saved = loop {
-                    match self.store.save_draft(permit, &text).await {
+                    match in_time(self.store.save_draft(permit, &text)).await {
                         Ok(saved) => break saved,
                         // It is paid for: it is not thrown away because the database is.
                         Err(error) => self.asking.outlast(error).await?,
@@ -180,28 +205,32 @@ impl Writer {
                 }
             }
             Written::Never(reason) => {
-                if self.store.fail_draft(permit, &reason).await? == Committed::Taken {
+                if in_time(self.store.fail_draft(permit, &reason)).await? == Committed::Taken {
                     warn!(%draft, ai, "no opening: {reason}");
                 }
             }
-            Written::Void => self.store.put_draft_off(permit, Some(Duration::ZERO)).await?,
+            Written::Void => {
+                in_time(self.store.put_draft_off(permit, Some(Duration::ZERO))).await?;
+            }
             Written::Missing => {
                 // No fault of the AI's: it does not rest for it. What is missing comes with an apply.
                 warn!(%draft, ai, "the AI or the manager is not applied; the opening waits");
-                self.store.put_draft_off(permit, Some(MISSING_PAUSE)).await?;
+                in_time(self.store.put_draft_off(permit, Some(MISSING_PAUSE))).await?;
             }
             Written::NotNow(failure) => {
                 let class = rest_of(&failure).0;
                 warn!(%draft, ai, class, "no opening yet: {failure}");
                 let after = self.asking.let_rest(ai, &failure).await?;
-                self.store.put_draft_off(permit, after).await?;
+                in_time(self.store.put_draft_off(permit, after)).await?;
             }
         }
         Ok(())
     }
 
     async fn ask(&self, permit: &DraftPermit) -> Result<Written, StoreError> {
-        let Some(context) = self.store.read_draft(permit).await? else { return Ok(Written::Void) };
+        let Some(context) = in_time(self.store.read_draft(permit)).await? else {
+            return Ok(Written::Void);
+        };
         if context.failures >= FAILURES_MAX {
             return Ok(Written::Never("the AI failed again and again".to_owned()));
         }
@@ -218,7 +247,8 @@ impl Writer {
         };
         let prompt = for_opening(&context, &spec, &manager);
         let greatest = greatest_cost(&prompt, &spec.prices);
-        let reserved = match self.store.reserve_draft(permit, &spec.model, greatest).await? {
+        let reserving = self.store.reserve_draft(permit, &spec.model, greatest);
+        let reserved = match in_time(reserving).await? {
             Reservation::Granted(reserved) => reserved,
             Reservation::LimitReached { remaining } => {
                 return Ok(Written::Never(format!(

@@ -9,17 +9,18 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    channels::{Driver, Http},
+    channels::{Driver, Http, Vault},
     domain::{
         channel::{ChannelSpec, Secret, SecretReference},
         id::{ChannelName, ExecutorId},
-        kind::{ChannelKind, Way},
+        kind::Way,
     },
 };
 
 type FindSecret =
     dyn Fn(&ChannelName, &str, &SecretReference) -> Result<Secret, String> + Send + Sync;
-type FindEndpoint = dyn Fn(ChannelKind) -> Option<String> + Send + Sync;
+type FindEndpoint = dyn Fn(&ChannelSpec) -> Option<String> + Send + Sync;
+type FindVault = dyn Fn(&ChannelName) -> Arc<dyn Vault> + Send + Sync;
 
 /// What it takes to connect a channel: the HTTP client, and where secrets and providers are found.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct Connector {
     pub find_secret: Arc<FindSecret>,
     /// An endpoint that replaces the provider's own, such as a rehearsal's.
     pub find_endpoint: Arc<FindEndpoint>,
+    /// Where an account that has to be signed in to keeps its session.
+    pub find_vault: Arc<FindVault>,
 }
 
 impl fmt::Debug for Connector {
@@ -38,13 +41,13 @@ impl fmt::Debug for Connector {
 
 impl Connector {
     pub fn connect(&self, name: &ChannelName, spec: &ChannelSpec) -> Result<Driver, String> {
-        self.make(&self.resolve(name, spec)?)
+        self.make(name, &self.resolve(name, spec)?)
     }
 
     /// The specification and the secrets that a driver is made of.
     fn resolve(&self, name: &ChannelName, spec: &ChannelSpec) -> Result<Ingredients, String> {
         let mut spec = spec.clone();
-        if let Some(endpoint) = (self.find_endpoint)(spec.kind) {
+        if let Some(endpoint) = (self.find_endpoint)(&spec) {
             spec.endpoint = Some(endpoint);
         }
         let mut secrets = BTreeMap::new();
@@ -63,8 +66,13 @@ impl Connector {
         Ok(Ingredients { spec, secrets })
     }
 
-    fn make(&self, Ingredients { spec, secrets }: &Ingredients) -> Result<Driver, String> {
-        Driver::connect(spec, secrets, &self.http).map_err(|error| error.to_string())
+    fn make(
+        &self,
+        name: &ChannelName,
+        Ingredients { spec, secrets }: &Ingredients,
+    ) -> Result<Driver, String> {
+        let vault = (self.find_vault)(name);
+        Driver::connect_with(spec, secrets, &self.http, &vault).map_err(|error| error.to_string())
     }
 }
 
@@ -115,14 +123,14 @@ impl Drivers {
             // Nobody is called where the people read their messages from us.
             let driver = match spec.kind.facts().way {
                 Way::Hosted => Ok(None),
-                _ => connector.resolve(&name, &spec).and_then(|ingredients| {
+                Way::Provider => connector.resolve(&name, &spec).and_then(|ingredients| {
                     let kept = match made_of.remove(&name) {
                         Some(before) if before == ingredients => self.connected.get(&name).cloned(),
                         _ => None,
                     };
                     let driver = match kept {
                         Some(driver) => driver,
-                        None => Arc::new(connector.make(&ingredients)?),
+                        None => Arc::new(connector.make(&name, &ingredients)?),
                     };
                     self.made_of.insert(name.clone(), ingredients);
                     Ok(Some(driver))

@@ -39,6 +39,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 /// How long running calls may finish after a stop was asked for. What takes longer stays in doubt.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long the database may then take to be told.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Who an executor is, for the people who look at the database.
 #[derive(Clone, Debug)]
@@ -359,11 +361,15 @@ impl Executor {
         if unanswered > 0 {
             warn!(unanswered, "calls without an answer stay in doubt");
         }
+        // The other loops work on the lanes as well: whoever took one now would settle their calls.
+        if timeout_at(deadline + LAST_WORDS / 2, self.held.closed()).await.is_err() {
+            debug!("the lanes are given back before everybody has left");
+        }
         let last_words = async {
             self.record().await?;
             self.store.release_lanes(self.id).await
         };
-        let deadline = deadline + Duration::from_secs(1);
+        let deadline = deadline + LAST_WORDS;
         say_last_words(deadline, "the lanes were not given back", last_words).await;
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn for_answer(
     summary: Option<&str>,
     history_bytes: usize,
 ) -> Composed {
-    let turns: Vec<Turn> = context.history.iter().map(said).collect();
+    let turns: Vec<Turn> = context.history.iter().map(|one| said(one, history_bytes)).collect();
     let (kept, dropped) = trim_to_budget(turns, history_bytes);
     let dropped_until =
         dropped.len().checked_sub(1).and_then(|last| context.history.get(last)).map(|one| one.id);
@@ -112,10 +112,15 @@ pub(super) fn for_summary(earlier: Option<&str>, dropped: &[Turn]) -> Prompt {
     }
 }
 
-fn said(one: &Utterance) -> Turn {
+/// Of a message that alone is too long, its beginning.
+fn said(one: &Utterance, bytes_max: usize) -> Turn {
+    let text = match one.text.floor_char_boundary(bytes_max) {
+        whole if whole == one.text.len() => one.text.clone(),
+        cut => format!("{}…", &one.text[..cut]),
+    };
     match one.author {
-        Author::Person => Turn::Person(one.text.clone()),
-        _ => Turn::Ours(one.text.clone()),
+        Author::Person => Turn::Person(text),
+        _ => Turn::Ours(text),
     }
 }
 

@@ -43,8 +43,8 @@ impl Rounds {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let looked = timeout(DATABASE_DEADLINE, look).await;
-        self.judge(looked.unwrap_or(Err(StoreError::Silent)))
+        let looked = in_time(look).await;
+        self.judge(looked)
     }
 
     /// Says once that the database is away, and once that it is back.
@@ -58,6 +58,8 @@ impl Rounds {
                 Ok(found)
             }
             Err(error) => {
+                // The connection of the wake-ups may have gone silent as well, and would say nothing of it.
+                self.wakeups = None;
                 if !std::mem::replace(&mut self.is_away, true) {
                     warn!("{what} wait for the database: {:#}", anyhow::Error::from(error));
                 }
@@ -77,6 +79,14 @@ impl Rounds {
             None => std::future::pending().await,
         }
     }
+}
+
+/// A question to the database, given up when it is silent.
+pub(super) async fn in_time<T, F>(question: F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    timeout(DATABASE_DEADLINE, question).await.unwrap_or(Err(StoreError::Silent))
 }
 
 /// What a loop still tells the database when it leaves; `lost` is what becomes of it otherwise.

@@ -105,6 +105,11 @@ fn told(errand: &Errand<'_>, status: u16, answer: &super::http::Answer) -> Repor
         410 => ReportOutcome::Gone {
             reason: "the webhook answered HTTP 410: it wants no reports any more".to_owned(),
         },
+        // By the standard: whoever stands before the receiver cannot reach it, and it is left alone for a while.
+        502 | 504 => errand.throttled(
+            answer.retry_after,
+            &format!("HTTP {status}: who stands before the receiver does not reach it"),
+        ),
         _ => match errand.by_status(answer) {
             ReportOutcome::Retry { reason, .. } => ReportOutcome::Retry { after: None, reason },
             other => other,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     audience::columns_of,
     diagnostic::{Code, Diagnostic, listed, suggestion},
+    limits::{Portfolio, check_portfolio, check_risk},
     node::Span,
     reading::{Lowered, ReadDocument, ReadFile},
     schema::DocumentKind,
@@ -12,7 +13,10 @@ use super::{
 };
 use crate::domain::{
     desired::AudienceSource,
-    kind::{ChannelKind, Format, KindFacts, MessengerType, Opens, Way},
+    kind::{
+        ALLOWED_ORIGINS, ChannelKind, Format, KindFacts, MESSAGING_LIMIT, MessengerType, Opens,
+        PORTFOLIO,
+    },
     place::Place,
     resource::Resource,
 };
@@ -21,6 +25,7 @@ use crate::domain::{
 struct Index {
     places: BTreeMap<(DocumentKind, String), Place>,
     channels: BTreeMap<String, Channel>,
+    portfolios: BTreeMap<String, Portfolio>,
     /// By the name of an AI, the one that answers while it fails.
     fallbacks: BTreeMap<String, String>,
     /// A document whose name is unknown may be the one that is missed.
@@ -30,6 +35,7 @@ struct Index {
 struct Channel {
     kind: ChannelKind,
     daily_limit: Option<u32>,
+    messaging_limit: Option<String>,
 }
 
 /// `is_blind`: something in the folder could not even be looked at.
@@ -37,6 +43,7 @@ pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
     let mut index = Index {
         places: BTreeMap::new(),
         channels: BTreeMap::new(),
+        portfolios: BTreeMap::new(),
         fallbacks: BTreeMap::new(),
         has_unnamed: is_blind || files.iter().any(|file| file.unnamed),
     };
@@ -64,7 +71,17 @@ pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
                 },
                 _ => None,
             };
-            index.channels.insert(document.name.clone(), Channel { kind, daily_limit });
+            let messaging_limit = document.text(MESSAGING_LIMIT).map(str::to_owned);
+            if let (Some(name), Some(limit)) = (document.text(PORTFOLIO), &messaging_limit) {
+                let portfolio = || Portfolio {
+                    limit: limit.clone(),
+                    channel: document.name.clone(),
+                    place: document.findings.place(document.span(MESSAGING_LIMIT)),
+                };
+                index.portfolios.entry(name.to_owned()).or_insert_with(portfolio);
+            }
+            let channel = Channel { kind, daily_limit, messaging_limit };
+            index.channels.insert(document.name.clone(), channel);
         }
     }
     for document in files.iter_mut().flat_map(|file| &mut file.documents) {
@@ -78,6 +95,10 @@ pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
                 refer(document, &index, "tasks", DocumentKind::Task, &mut found);
                 document.findings.list.extend(found);
             }
+            DocumentKind::Channel => {
+                let found = check_channel(document, &index);
+                document.findings.list.extend(found);
+            }
             DocumentKind::Ai => {
                 let found = check_ai(document, &index);
                 document.findings.list.extend(found);
@@ -85,6 +106,26 @@ pub(super) fn check(files: &mut [ReadFile], is_blind: bool) {
             _ => {}
         }
     }
+}
+
+fn check_channel(channel: &ReadDocument, index: &Index) -> Vec<Diagnostic> {
+    let Some(kind) = channel.text("kind").and_then(|kind| kind.parse::<ChannelKind>().ok()) else {
+        return Vec::new();
+    };
+    let limit = channel.text("dailyLimit").and_then(|text| text.parse().ok());
+    let tier = channel.text(MESSAGING_LIMIT);
+    let risky = limit.and_then(|limit| check_risk(channel, "dailyLimit", limit, kind, tier));
+    let apart = check_portfolio(channel, &index.portfolios);
+    risky.into_iter().chain(apart).chain(check_embedding(channel, kind)).collect()
+}
+
+fn check_embedding(channel: &ReadDocument, kind: ChannelKind) -> Option<Diagnostic> {
+    if !kind.is_embedded() || !channel.texts(ALLOWED_ORIGINS).is_empty() {
+        return None;
+    }
+    let message = format!("`{ALLOWED_ORIGINS}` is absent: no site may embed this `{kind}`");
+    let hint = "name the sites, such as `[https://shop.example]`";
+    Some(warning(channel, Code::NobodyMayEmbed, channel.span("kind"), message).hint(hint))
 }
 
 fn check_ai(ai: &ReadDocument, index: &Index) -> Vec<Diagnostic> {
@@ -154,11 +195,21 @@ fn refer(
     }
 }
 
-fn error(document: &ReadDocument, code: Code, span: Span, message: String) -> Diagnostic {
+pub(super) fn error(
+    document: &ReadDocument,
+    code: Code,
+    span: Span,
+    message: String,
+) -> Diagnostic {
     Diagnostic::error(code, document.findings.place(span), span.length(), message)
 }
 
-fn warning(document: &ReadDocument, code: Code, span: Span, message: String) -> Diagnostic {
+pub(super) fn warning(
+    document: &ReadDocument,
+    code: Code,
+    span: Span,
+    message: String,
+) -> Diagnostic {
     Diagnostic::warning(code, document.findings.place(span), span.length(), message)
 }
 
@@ -200,7 +251,9 @@ fn check_channels<'a>(
         task.text("outgoing.dailyLimitPerChannel").and_then(|text| text.parse::<u32>().ok());
     let mut suitable = Vec::new();
     for (name, span) in task.texts("channels") {
-        let Some(Channel { kind, daily_limit }) = index.channels.get(name) else { continue };
+        let Some(Channel { kind, daily_limit, messaging_limit }) = index.channels.get(name) else {
+            continue;
+        };
         let facts = kind.facts();
         let would_do = |messenger: MessengerType| {
             let kinds: Vec<ChannelKind> = messenger
@@ -234,11 +287,6 @@ fn check_channels<'a>(
             continue;
         }
         if format == Some(Format::IncomingAndOutgoing) {
-            if facts.way == Way::NotYet {
-                let message =
-                    format!("this version does not speak `{kind}` yet: the task will wait");
-                found.push(warning(task, Code::NoDriver, span, message));
-            }
             if let (Some(limit), Some(cap)) = (limit, *daily_limit)
                 && limit > cap
             {
@@ -247,6 +295,15 @@ fn check_channels<'a>(
                 );
                 let span = task.span("outgoing.dailyLimitPerChannel");
                 found.push(warning(task, Code::CappedByChannel, span, message));
+            }
+            // One warning for all channels of a kind: settling drops those that say the same.
+            let most = limit.map(|limit| daily_limit.map_or(limit, |cap| limit.min(cap)));
+            if let (Some(limit), Some(most)) = (limit, most)
+                && let path = "outgoing.dailyLimitPerChannel"
+                && let tier = messaging_limit.as_deref()
+                && check_risk(task, path, most, *kind, tier).is_some()
+            {
+                found.extend(check_risk(task, path, limit, *kind, tier));
             }
         }
         suitable.push((name, span, facts));

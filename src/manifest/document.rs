@@ -233,7 +233,7 @@ pub(super) struct ChannelDocument {
     /// The kind of channel. It can not be changed after creation.
     #[schemars(required, extend("enum" = words(ChannelKind::ALL), "x-immutable" = true))]
     pub(super) kind: Option<String>,
-    /// Openings a day over all tasks; each kind has a cautious default.
+    /// Openings a day over all tasks; each kind has a cautious default, and a figure above which `validate` warns.
     #[schemars(example = 10)]
     pub(super) daily_limit: Option<Count>,
     /// Replaces the provider's own address.

@@ -155,13 +155,15 @@ fn is_default(kind: DocumentKind, fields: &Fields, path: &str, value: &FieldValu
                 fields.get("kind").and_then(|kind| kind.to_string().parse().ok());
             let Some(facts) = kind.map(ChannelKind::facts) else { return false };
             match path {
-                "dailyLimit" => facts.daily_limit.is_some_and(|limit| limit.to_string() == shown),
+                "dailyLimit" => {
+                    facts.daily_limit.is_some_and(|limit| limit.default.to_string() == shown)
+                }
                 "endpoint" => facts.endpoint == Some(&shown),
                 name => facts.settings.iter().any(|setting| {
                     let default = match setting.shape {
                         SettingShape::Text { default } => default,
                         SettingShape::Word(words) => words.first().copied(),
-                        SettingShape::Digits | SettingShape::Texts => None,
+                        SettingShape::Digits | SettingShape::Texts | SettingShape::Limit(_) => None,
                     };
                     setting.name == name && default == Some(&shown)
                 }),

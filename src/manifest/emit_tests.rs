@@ -22,7 +22,10 @@ use crate::domain::{
     desired::AudienceSource,
     fields::FieldValue,
     id::TaskName,
-    kind::{Format, KINDS, MessengerType, SettingShape},
+    kind::{
+        ALLOWED_ORIGINS, ChannelKind, Format, KINDS, MESSAGING_LIMIT, MessengerType, PORTFOLIO,
+        SettingShape,
+    },
     money::MicroUsd,
     phase::RunState,
     resource::{
@@ -142,10 +145,14 @@ fn channel() -> impl Strategy<Value = Resource> {
     (one, values).prop_map(|((facts, limit, own), (secrets, texts, digits))| {
         let mut settings = BTreeMap::new();
         for (setting, text) in facts.settings.iter().zip(texts) {
-            // These two are texts of a certain form.
+            // These are texts of a certain form.
             let text = match setting.name {
                 "accent" => text.map(|text| format!("#{:06x}", text.len())),
                 "callbackUrl" => text.map(|text| format!("https://shop.example/{}", text.len())),
+                // The two go together.
+                PORTFOLIO => own.then(|| "shop".to_owned()),
+                MESSAGING_LIMIT => own.then(|| "2000".to_owned()),
+                ALLOWED_ORIGINS => text.map(|text| format!("https://shop-{}.example", text.len())),
                 _ => text,
             };
             let value = match setting.shape {
@@ -157,6 +164,7 @@ fn channel() -> impl Strategy<Value = Resource> {
                     Some(FieldValue::Text(word.to_owned()))
                 }
                 SettingShape::Digits => Some(FieldValue::Text(digits.clone())),
+                SettingShape::Limit(_) => text.map(FieldValue::Text),
                 SettingShape::Texts => text.map(|text| FieldValue::List(vec![text])),
             };
             settings.extend(value.map(|value| (setting.name.to_owned(), value)));
@@ -167,11 +175,11 @@ fn channel() -> impl Strategy<Value = Resource> {
         let own_limit = limit.map(i32::unsigned_abs);
         Resource::Channel(ChannelSpec {
             kind: facts.kind,
-            daily_limit: facts.daily_limit.map(|default| own_limit.unwrap_or(default)),
-            endpoint: if own {
-                Some("http://127.0.0.1:8080/a#b".to_owned())
-            } else {
-                facts.endpoint.map(str::to_owned)
+            daily_limit: facts.daily_limit.map(|limit| own_limit.unwrap_or(limit.default)),
+            endpoint: match facts.kind {
+                ChannelKind::TelegramCloud => own.then(|| "tcp://149.154.167.40:443".to_owned()),
+                _ if own => Some("http://127.0.0.1:8080/a#b".to_owned()),
+                _ => facts.endpoint.map(str::to_owned),
             },
             credentials,
             settings,

@@ -1,14 +1,7 @@
-//! From channels, managers, AIs, integrations and suppression lists as they are written to their
-//! specifications, with the defaults filled in.
+//! From managers, AIs, integrations and suppression lists as they are written to their specifications, with the
+//! defaults filled in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    io::BufReader,
-    ops::ControlFlow,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, io::BufReader, ops::ControlFlow, sync::Arc, time::Duration};
 
 use rust_decimal::Decimal;
 
@@ -16,8 +9,8 @@ use super::{
     contacts::FINDINGS_MAX,
     diagnostic::{Code, Diagnostic},
     document::{
-        AiDocument, ChannelDocument, Digits, IntegrationDocument, ManagerDocument, PricesDocument,
-        ReminderDocument, SuppressionDocument,
+        AiDocument, Digits, IntegrationDocument, ManagerDocument, PricesDocument, ReminderDocument,
+        SuppressionDocument,
     },
     ground::why,
     lines::{for_each_line, meaningful},
@@ -26,10 +19,6 @@ use super::{
 };
 use crate::domain::{
     address::Address,
-    channel::{ChannelSpec, SecretReference},
-    colour::Colour,
-    fields::FieldValue,
-    kind::{ChannelKind, SettingShape},
     place::Place,
     resource::{
         AiSpec, DialogueEvent, IntegrationSpec, ManagerSpec, Prices, Reminder, Resource,
@@ -51,85 +40,6 @@ const REMINDER_MAX: Duration = Duration::from_hours(30 * 24);
 const SUPPRESSED_MAX: usize = 1_000_000;
 
 impl Lowering<'_> {
-    pub(super) fn channel(&mut self, document: &ChannelDocument) -> Option<Resource> {
-        let ChannelDocument { kind, daily_limit, endpoint, credentials } = document;
-        let kind = self.parse::<ChannelKind>("kind", kind.as_deref());
-        let limit = daily_limit.as_ref().map(|limit| limit.0.as_str());
-        let daily_limit = self.parse_if("dailyLimit", limit);
-        let given = endpoint.is_some();
-        let endpoint = self.address_of_server("endpoint", endpoint.as_deref());
-        let credentials = self.secrets(credentials.as_ref());
-        let facts = kind?.facts();
-        let mut settings = BTreeMap::new();
-        for setting in facts.settings {
-            let node = self.spec.get(setting.name);
-            let text = node.and_then(Node::text);
-            let value = match setting.shape {
-                SettingShape::Text { default } => {
-                    text.or(default).map(|text| FieldValue::Text(text.to_owned()))
-                }
-                SettingShape::Word(words) => {
-                    Some(FieldValue::Text(text.unwrap_or(words[0]).to_owned()))
-                }
-                SettingShape::Digits => {
-                    if let Some(text) = text
-                        && (text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()))
-                    {
-                        self.bad(
-                            setting.name,
-                            format!("`{text}` is not a number made of digits only"),
-                            None,
-                        );
-                    }
-                    text.map(|text| FieldValue::Text(text.to_owned()))
-                }
-                SettingShape::Texts => node
-                    .map(|node| {
-                        node.items().iter().filter_map(Node::text).map(str::to_owned).collect()
-                    })
-                    .filter(|items: &Vec<String>| !items.is_empty())
-                    .map(FieldValue::List),
-            };
-            if let Some(value) = value {
-                settings.insert(setting.name.to_owned(), value);
-            }
-        }
-        self.check_hosted(&settings, credentials.as_ref());
-        Some(Resource::Channel(ChannelSpec {
-            kind: facts.kind,
-            daily_limit: daily_limit?.or(facts.daily_limit),
-            endpoint: if given { Some(endpoint?) } else { facts.endpoint.map(str::to_owned) },
-            credentials: credentials?,
-            settings,
-        }))
-    }
-
-    /// What only channels have that nuncio hosts itself.
-    fn check_hosted(
-        &mut self,
-        settings: &BTreeMap<String, FieldValue>,
-        credentials: Option<&BTreeMap<String, SecretReference>>,
-    ) {
-        let text = |name: &str| match settings.get(name) {
-            Some(FieldValue::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
-        if let Some(accent) = text("accent")
-            && Colour::parse(&accent).is_none()
-        {
-            let hint =
-                "write it as CSS does, such as `#1f5fd6` or `teal`; nothing may shine through";
-            self.bad("accent", format!("`{accent}` is no colour"), Some(hint.to_owned()));
-        }
-        if let Some(url) = text("callbackUrl") {
-            let is_address = self.address_of_server("callbackUrl", Some(&url)).is_some();
-            if is_address && credentials.is_some_and(|all| !all.contains_key("callbackSecret")) {
-                let hint = "callbacks are signed: name a `callbackSecret` in `credentials`";
-                self.bad("callbackUrl", "nothing could be posted there", Some(hint.to_owned()));
-            }
-        }
-    }
-
     pub(super) fn ai(&mut self, document: &AiDocument) -> Option<Resource> {
         let AiDocument {
             endpoint,

@@ -12,7 +12,7 @@ use super::document::{
 };
 use super::editors::tighten;
 use crate::domain::{
-    kind::{Format, KINDS, KindFacts, MessengerType, SettingFacts, SettingShape},
+    kind::{Format, KINDS, KindFacts, MessengerType, SettingFacts, SettingShape, UNLIMITED},
     resource::IntegrationKind,
     word::words,
 };
@@ -275,6 +275,11 @@ fn setting_schema(setting: &SettingFacts) -> Value {
         SettingShape::Digits => json!({"type": ["string", "integer"], "description": about}),
         SettingShape::Word(words) => {
             json!({"type": "string", "enum": words, "description": about, "default": words[0]})
+        }
+        SettingShape::Limit(limits) => {
+            let mut examples: Vec<Value> = limits.iter().map(|limit| json!(limit)).collect();
+            examples.push(json!(UNLIMITED));
+            json!({"type": ["string", "integer"], "description": about, "examples": examples})
         }
         SettingShape::Texts => {
             json!({"type": "array", "items": {"type": "string"}, "description": about})

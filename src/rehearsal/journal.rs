@@ -215,7 +215,7 @@ impl From<String> for Verdict {
 
 impl Direction {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-    fn is_to_person(&self) -> bool {
+    pub(super) fn is_to_person(&self) -> bool {
         *self == Self::ToPerson
     }
 

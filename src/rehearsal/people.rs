@@ -27,6 +27,8 @@ pub struct Person {
     pub way: Way,
     /// The provider takes our messages, and later reports that they failed.
     pub unreachable: bool,
+    /// WhatsApp tells a business no phone of theirs, but an id that stands for it.
+    pub hides_phone: bool,
     pub about: &'static str,
 }
 
@@ -44,6 +46,7 @@ const USUAL: Person = Person {
     for_ever: false,
     way: Way::Straight,
     unreachable: false,
+    hides_phone: false,
     about: "asks for the price, then agrees and gives a phone number",
 };
 
@@ -113,7 +116,7 @@ pub const PEOPLE: &[Person] = &[
     },
     Person {
         ending: "0907",
-        says: &[&[line(1, "First: what does it cost?"), line(0, "Second: where are you?")]],
+        says: &[&[line(1, "First: what does it cost?"), line(1, "Second: where are you?")]],
         way: Way::ThriceInReverse,
         about: "writes two messages; webhooks bring each three times, the last first",
         ..USUAL
@@ -125,10 +128,35 @@ pub const PEOPLE: &[Person] = &[
         about: "is never reached: the messages are taken, and later reported as failed",
         ..USUAL
     },
+    Person {
+        ending: "0909",
+        says: &[
+            &[line(1, "Hello! What does it cost?")],
+            &[line(1, "Too much. Don't write to me any more.")],
+        ],
+        about: "asks for the price, then says STOP",
+        ..USUAL
+    },
+    Person {
+        ending: "0910",
+        hides_phone: true,
+        about: "as any other; WhatsApp tells a business their id, and no phone",
+        ..USUAL
+    },
+    Person {
+        ending: "0911",
+        says: &[&[line(1, "STOP")]],
+        hides_phone: true,
+        about: "says STOP; WhatsApp tells a business their id, and no phone",
+        ..USUAL
+    },
 ];
 
 /// The words of the journal for a picture; the providers send no text with it.
 pub(super) const PICTURE: &str = "[picture]";
+
+/// And for the button that begins a chat with a bot, by a link with this payload.
+pub(super) const START: &str = "[start: rehearsal]";
 
 impl Person {
     pub fn of_address(address: &str) -> &'static Self {

@@ -16,12 +16,23 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     account,
     ai::{self, AiEntry, AiProvider},
+    answers::{self, Thread},
+    avito,
     crm::{self, Crm, CrmEntry},
+    instagram,
     journal::Entry,
-    vk, waba, waha,
+    strangers, telegram, telegram_cloud, vk, waba, waha,
     world::World,
+    wuzapi,
 };
-use crate::domain::{channel::Secret, kind::ChannelKind, resource::IntegrationKind};
+use crate::{
+    channels::AccountSession,
+    domain::{
+        channel::{ChannelSpec, Secret},
+        kind::ChannelKind,
+        resource::IntegrationKind,
+    },
+};
 
 /// How the rehearsal behaves.
 #[derive(Clone, Debug)]
@@ -45,6 +56,8 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Rehearsal {
     address: SocketAddr,
+    /// Telegram's accounts speak no HTTP.
+    data_centre: SocketAddr,
     world: Arc<World>,
     crm: Arc<Crm>,
     ai: Arc<AiProvider>,
@@ -60,11 +73,21 @@ pub async fn start(
     let ai = Arc::new(AiProvider::open(options.clone(), shutdown.clone())?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
+    let accounts = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let data_centre = accounts.local_addr()?;
     let world = Arc::new(World::open(options, address, tracker.clone(), shutdown.clone())?);
+    world.go_on();
+    tracker.spawn(telegram_cloud::serve(Arc::clone(&world), accounts));
     let router = Router::new()
-        .nest("/vk", vk::router())
+        .nest("/avito", avito::router())
+        .nest("/instagram", instagram::router())
+        .nest("/telegram-bot", telegram::router(ChannelKind::TelegramBot))
+        .nest("/telegram-business", telegram::router(ChannelKind::TelegramBusiness))
+        .nest("/vk", vk::people())
+        .nest("/vk-public", vk::communities())
         .nest("/waba", waba::router())
         .nest("/waha", waha::router())
+        .nest("/wuzapi", wuzapi::router())
         .with_state(Arc::clone(&world))
         .nest("/crm", crm::router().with_state(Arc::clone(&crm)))
         .nest("/ai/v1", ai::router().with_state(Arc::clone(&ai)));
@@ -75,19 +98,51 @@ pub async fn start(
             tracing::error!(%error, "the rehearsal ended");
         }
     });
-    Ok(Rehearsal { address, world, crm, ai })
+    Ok(Rehearsal { address, data_centre, world, crm, ai })
 }
 
 impl Rehearsal {
-    /// The `endpoint` of a channel of this kind; `None` where the rehearsal has no such provider.
+    /// The `endpoint` of a channel; `None` where the rehearsal has no such provider.
+    pub fn endpoint_of(&self, spec: &ChannelSpec) -> Option<String> {
+        match (spec.kind, spec.setting("gateway")) {
+            (ChannelKind::WhatsappWeb, Some("wuzapi")) => {
+                Some(format!("http://{}/wuzapi", self.address))
+            }
+            (kind, _) => self.endpoint(kind),
+        }
+    }
+
+    /// The `endpoint` of the usual channel of a kind.
     pub fn endpoint(&self, kind: ChannelKind) -> Option<String> {
         let path = match kind {
+            ChannelKind::Avito => "avito",
+            ChannelKind::TelegramCloud => return Some(format!("tcp://{}", self.data_centre)),
+            ChannelKind::Instagram => "instagram",
+            ChannelKind::TelegramBot | ChannelKind::TelegramBusiness => kind.as_str(),
             ChannelKind::VkUser => "vk",
+            ChannelKind::VkPublic => "vk-public",
             ChannelKind::Waba => "waba",
             ChannelKind::WhatsappWeb => "waha",
             _ => return None,
         };
         Some(format!("http://{}/{path}", self.address))
+    }
+
+    /// Somebody of the kind's people: an address with these last digits.
+    pub fn address(kind: ChannelKind, ending: &str) -> String {
+        strangers::address(kind, ending)
+    }
+
+    /// A person writes to an account, of their own accord.
+    pub fn person_writes(&self, kind: ChannelKind, channel: &str, address: &str, text: &str) {
+        let (channel, address) = (channel.to_owned(), address.to_owned());
+        answers::write(&self.world, &Thread { kind, channel, address }, text);
+    }
+
+    /// The owner of an account writes to a person, in the messenger's own app.
+    pub fn owner_writes(&self, kind: ChannelKind, channel: &str, address: &str, text: &str) {
+        let (channel, address) = (channel.to_owned(), address.to_owned());
+        answers::type_by_hand(&self.world, &Thread { kind, channel, address }, text);
     }
 
     /// The `endpoint` of every AI.
@@ -99,6 +154,16 @@ impl Rehearsal {
     /// reads the name from it.
     pub fn secret(channel: &str, credential: &str) -> Secret {
         account::secret(channel, credential)
+    }
+
+    /// The session of the account behind a `telegram-cloud` channel; always the same. `None`: nobody is there.
+    pub fn telegram_session(channel: &str) -> Option<AccountSession> {
+        telegram_cloud::session_of(channel)
+    }
+
+    /// The owner ends the session of an account, from another of their devices.
+    pub fn end_telegram_session(&self, channel: &str) {
+        self.world.sign_out(channel);
     }
 
     /// Where an integration is told in place of its own address.

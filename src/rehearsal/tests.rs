@@ -28,7 +28,7 @@ pub(super) async fn started(journal: Option<PathBuf>, faults: bool) -> Rehearsal
     rehearsal_with(faults, None, journal.as_deref()).await
 }
 
-async fn rehearsal_with(
+pub(super) async fn rehearsal_with(
     faults: bool,
     people: Option<Duration>,
     journal: Option<&Path>,
@@ -179,7 +179,7 @@ async fn check(rehearsal: &Rehearsal, query: &str) -> Value {
     body_of(&call(rehearsal, ChannelKind::VkUser, &line, "Accept: */*", "").await)
 }
 
-fn body_of(answer: &str) -> Value {
+pub(super) fn body_of(answer: &str) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 

@@ -5,17 +5,18 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     extract::{Path, State, rejection::JsonRejection},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION, header::RETRY_AFTER},
+    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use serde_json::{Value, json};
 
 use super::{
-    account,
     faults::Fault,
     journal::{Call, Direction},
-    waba_events::message_id,
+    meta::{channel_of, error, is_digits, is_version},
+    waba_events::{BY_ID, USER_ID_BEGIN, message_id, user_id},
+    whatsapp::account_of,
     world::{Served, World},
 };
 use crate::domain::kind::ChannelKind;
@@ -46,7 +47,7 @@ async fn number(
     let objection =
         known_path(&version, &phone_number_id).or_else(|| account_objection(&world, &call));
     match objection {
-        Some((status, code, name)) => error(status, code, name),
+        Some((status, code, name)) => error(status, code, None, name),
         None => Json(json!({ "id": phone_number_id })).into_response(),
     }
 }
@@ -59,13 +60,16 @@ async fn messages(
 ) -> Response {
     let body = body.map(|Json(body)| body).unwrap_or_default();
     let text_at = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let to = text_at("/to").trim_start_matches('+');
+    let to = recipient(&body);
+    let account = account_of(to);
+    let by_id = is_by_id(&body);
     let call = Call {
         provider: ChannelKind::Waba.as_str(),
         channel: channel_of(&headers).unwrap_or_default().to_owned(),
-        address: format!("+{to}"),
+        address: format!("+{account}"),
         text: shown(&body),
         attempt: body.get("biz_opaque_callback_data").and_then(Value::as_str).map(str::to_owned),
+        note: by_id.then_some(BY_ID),
         ..Call::default()
     };
     if text_at("/status") == "read" {
@@ -76,7 +80,7 @@ async fn messages(
         .or_else(|| body_objection(&body, world.window_is_open(&call)));
     if let Some((status, code, name)) = objection {
         return match world.refuse(&call, format!("error {code}")) {
-            Ok(()) => error(status, code, name),
+            Ok(()) => error(status, code, None, name),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         };
     }
@@ -84,7 +88,11 @@ async fn messages(
     match world.deliver(&call).await {
         Ok(Served::Delivered(entry) | Served::Repeated(entry)) => Json(json!({
             "messaging_product": "whatsapp",
-            "contacts": [{ "input": to, "wa_id": to }],
+            "contacts": [if by_id {
+                json!({ "input": user_id(&entry), "user_id": user_id(&entry) })
+            } else {
+                json!({ "input": to, "wa_id": account })
+            }],
             "messages": [{
                 "id": message_id(&entry),
                 "message_status": "accepted",
@@ -96,13 +104,25 @@ async fn messages(
     }
 }
 
+/// The digits of who is written to: by the phone, or by the id that stands for it.
+fn recipient(body: &Value) -> &str {
+    let text_at = |path: &str| body.pointer(path).and_then(Value::as_str);
+    let phone = text_at("/to").map(|to| to.trim_start_matches('+'));
+    phone.or_else(|| text_at("/recipient")?.strip_prefix(USER_ID_BEGIN)).unwrap_or_default()
+}
+
+/// Of a phone and an id, the phone counts.
+fn is_by_id(body: &Value) -> bool {
+    body.get("to").is_none() && body.get("recipient").is_some()
+}
+
 /// "Read", and with it "typing": nothing but the message tells whose it was.
 fn sign(world: &World, call: Call, body: &Value) -> Response {
     if let Some((status, code, name)) = account_objection(world, &call) {
-        return error(status, code, name);
+        return error(status, code, None, name);
     }
     if body.get("message_id").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return error(StatusCode::BAD_REQUEST, 131_009, "Parameter value is not valid");
+        return error(StatusCode::BAD_REQUEST, 131_009, None, "Parameter value is not valid");
     }
     let note = if body.get("typing_indicator").is_some() { "read, typing" } else { "read" };
     let call =
@@ -117,26 +137,24 @@ fn answer_fault(fault: Fault) -> Response {
     match fault {
         Fault::TooMany => {
             let wait = [(RETRY_AFTER, TOO_MANY_WAIT.as_secs().to_string())];
-            let refusal = error(StatusCode::TOO_MANY_REQUESTS, 130_429, "Rate limit hit");
+            let refusal = error(StatusCode::TOO_MANY_REQUESTS, 130_429, None, "Rate limit hit");
             (wait, refusal).into_response()
         }
         Fault::RecipientBlocks => error(
             StatusCode::BAD_REQUEST,
             131_050,
+            None,
             "User has stopped marketing messages from this business",
         ),
         Fault::NotOnMessenger | Fault::RecipientDeleted => {
-            error(StatusCode::BAD_REQUEST, 131_026, "Message undeliverable")
+            error(StatusCode::BAD_REQUEST, 131_026, None, "Message undeliverable")
         }
-        _ => error(StatusCode::SERVICE_UNAVAILABLE, 131_016, "Service unavailable"),
+        _ => error(StatusCode::SERVICE_UNAVAILABLE, 131_016, None, "Service unavailable"),
     }
 }
 
 fn known_path(version: &str, phone_number_id: &str) -> Option<Objection> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let numbers = version.strip_prefix('v').and_then(|rest| rest.split_once('.'));
-    let known = numbers.is_some_and(|(major, minor)| digits(major) && digits(minor))
-        && digits(phone_number_id);
+    let known = is_version(version) && is_digits(phone_number_id);
     (!known).then_some((StatusCode::BAD_REQUEST, 100, "Unsupported post request"))
 }
 
@@ -156,7 +174,7 @@ fn body_objection(body: &Value, window_is_open: bool) -> Option<Objection> {
     if text_at("/messaging_product") != "whatsapp" {
         return bad(100, "The parameter messaging_product is required");
     }
-    let to = text_at("/to").trim_start_matches('+');
+    let to = recipient(body);
     if !(7..=15).contains(&to.len()) || !to.bytes().all(|byte| byte.is_ascii_digit()) {
         return bad(131_009, "Parameter value is not valid");
     }
@@ -221,20 +239,4 @@ fn shown(body: &Value) -> String {
         (name, language) if variables.is_empty() => format!("{name} ({language})"),
         (name, language) => format!("{name} ({language}): {}", variables.join(" · ")),
     }
-}
-
-fn channel_of(headers: &HeaderMap) -> Option<&str> {
-    let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
-    account::channel_of(token, "token")
-}
-
-fn error(status: StatusCode, code: i64, name: &str) -> Response {
-    let error = json!({
-        "message": format!("(#{code}) {name}"),
-        "type": "OAuthException",
-        "code": code,
-        "is_transient": status.is_server_error(),
-        "fbtrace_id": "rehearsal",
-    });
-    (status, Json(json!({ "error": error }))).into_response()
 }

@@ -1,29 +1,43 @@
 //! Webhooks of the Cloud API, as Meta writes and signs them.
 
-use std::fmt::Write as _;
-
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use super::{
-    account,
     journal::Entry,
+    meta::signed,
     news::{News, UNDELIVERABLE},
-    people::PICTURE,
+    people::{PICTURE, Person},
+    pushes::Webhook,
+    world::World,
 };
+
+pub(super) const USER_ID_BEGIN: &str = "RU.9";
+
+/// The journal's note of a message of ours that was addressed to the id instead of the phone.
+pub(super) const BY_ID: &str = "by id";
 
 pub(super) fn message_id(entry: &Entry) -> String {
     format!("wamid.{:012}", entry.message_id.unwrap_or_default())
 }
 
 /// `None` for what the Cloud API tells nobody.
-pub(super) fn body(news: News, entry: &Entry, phone_number_id: &str) -> Option<Vec<u8>> {
+pub(super) fn webhook(world: &World, entry: &Entry, news: News) -> Option<Webhook> {
+    let body = body(news, entry, &world.account(&entry.channel)?)?;
+    Some(signed(&entry.channel, &body))
+}
+
+fn body(news: News, entry: &Entry, phone_number_id: &str) -> Option<Value> {
+    let by_id = entry.note.as_deref() == Some(BY_ID);
+    // Whoever knew the phone is told it again.
+    let tells_phone = tells_phone(entry) || entry.direction.is_to_person() && !by_id;
     let status = |status: &str| {
         let mut status = json!({
             "id": message_id(entry), "status": status, "timestamp": seconds(entry),
-            "recipient_id": digits(entry), "recipient_user_id": user_id(entry),
+            "recipient_user_id": user_id(entry),
         });
+        if tells_phone {
+            status["recipient_id"] = json!(digits(entry));
+        }
         if let Some(attached) = &entry.attempt {
             status["biz_opaque_callback_data"] = json!(attached);
         }
@@ -44,35 +58,29 @@ pub(super) fn body(news: News, entry: &Entry, phone_number_id: &str) -> Option<V
         News::Read => status("read"),
         News::Failed => status("failed"),
     };
+    let mut contact = json!({ "profile": { "name": "Rehearsal" }, "user_id": user_id(entry) });
+    if tells_phone {
+        contact["wa_id"] = json!(digits(entry));
+    }
     let value = json!({
         "messaging_product": "whatsapp",
         "metadata": { "display_phone_number": "15550783881", "phone_number_id": phone_number_id },
-        "contacts": [{
-            "profile": { "name": "Rehearsal" }, "wa_id": digits(entry), "user_id": user_id(entry),
-        }],
+        "contacts": [contact],
         list: [event],
     });
-    let body = json!({
+    Some(json!({
         "object": "whatsapp_business_account",
         "entry": [{ "id": "102290129340398", "changes": [{ "field": "messages", "value": value }] }],
-    });
-    Some(escaped(&body.to_string()).into_bytes())
-}
-
-/// The header that proves a body.
-pub(super) fn signature(channel: &str, body: &[u8]) -> String {
-    let key = account::secret(channel, "appSecret");
-    let mac = Hmac::<Sha256>::new_from_slice(key.reveal().as_bytes())
-        .expect("HMAC takes a key of any length")
-        .chain_update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    }))
 }
 
 fn message(entry: &Entry) -> Value {
     let mut message = json!({
-        "from": digits(entry), "from_user_id": user_id(entry), "id": message_id(entry),
-        "timestamp": seconds(entry),
+        "from_user_id": user_id(entry), "id": message_id(entry), "timestamp": seconds(entry),
     });
+    if tells_phone(entry) {
+        message["from"] = json!(digits(entry));
+    }
     if entry.text == PICTURE {
         message["type"] = json!("image");
         message["image"] = json!({
@@ -87,30 +95,19 @@ fn message(entry: &Entry) -> Value {
     message
 }
 
+fn tells_phone(entry: &Entry) -> bool {
+    !Person::of_address(&entry.address).hides_phone
+}
+
 fn digits(entry: &Entry) -> &str {
     entry.address.trim_start_matches('+')
 }
 
 /// The id by which Meta knows a person beside the phone.
-fn user_id(entry: &Entry) -> String {
-    format!("RU.9{}", digits(entry))
+pub(super) fn user_id(entry: &Entry) -> String {
+    format!("{USER_ID_BEGIN}{}", digits(entry))
 }
 
 fn seconds(entry: &Entry) -> String {
     (entry.at_ms / 1_000).to_string()
-}
-
-/// Meta escapes what is not ASCII: a body that is written anew has another signature.
-fn escaped(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for char in json.chars() {
-        if char.is_ascii() {
-            escaped.push(char);
-        } else {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                write!(escaped, "\\u{unit:04x}").expect("a text takes everything");
-            }
-        }
-    }
-    escaped
 }

@@ -16,6 +16,7 @@ use super::{
     faults::Fault,
     journal::{Call, Direction},
     waha_events::message_id,
+    whatsapp::account_of,
     world::{Served, World},
 };
 use crate::domain::kind::ChannelKind;
@@ -61,7 +62,8 @@ async fn check_exists(
 ) -> Response {
     let get = |name: &str| query.get(name).map_or("", String::as_str);
     let phone = get("phone").trim_start_matches('+');
-    let call = call(&headers, format!("+{phone}"), "");
+    let account = account_of(phone);
+    let call = call(&headers, format!("+{account}"), "");
     if let Some(refused) = account_objection(&world, &call) {
         return refused;
     }
@@ -77,7 +79,7 @@ async fn check_exists(
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
     world.looked_up(&call);
-    Json(json!({ "numberExists": true, "chatId": format!("{phone}@c.us") })).into_response()
+    Json(json!({ "numberExists": true, "chatId": format!("{account}@c.us") })).into_response()
 }
 
 async fn send_text(
@@ -97,7 +99,15 @@ async fn send_text(
         return refuse(&world, &call, StatusCode::BAD_REQUEST, "the body is incomplete");
     }
     world.calls_as(&call.channel, text_at("session"));
-    if !world.was_looked_up(&call) && !world.has_written(&call) {
+    if account_of(phone) != phone {
+        // Accepted, and it never arrives.
+        let id = format!("true_{chat}_0000000000000000");
+        return match world.refuse(&call, "the chat is nobody's") {
+            Ok(()) => (StatusCode::CREATED, Json(json!({ "id": id, "ack": 1 }))).into_response(),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        };
+    }
+    if !world.was_looked_up(&call) && !world.has_written(&call.channel, &call.address) {
         call.note = Some("sent without check-exists before it");
     }
     match world.deliver(&call).await {

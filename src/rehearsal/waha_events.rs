@@ -10,6 +10,8 @@ use super::{
     journal::{Direction, Entry},
     news::News,
     people::PICTURE,
+    pushes::Webhook,
+    world::World,
 };
 
 const OUR_CHAT: &str = "15550783881@c.us";
@@ -19,7 +21,20 @@ pub(super) fn message_id(entry: &Entry) -> String {
     format!("{from_us}_{}_{:016X}", chat(entry), entry.message_id.unwrap_or_default())
 }
 
-pub(super) fn body(news: News, entry: &Entry, session: &str, now: DateTime<Utc>) -> Vec<u8> {
+pub(super) fn webhook(world: &World, entry: &Entry, news: News) -> Option<Webhook> {
+    let now = world.now();
+    let body = body(news, entry, &world.account(&entry.channel)?, now);
+    let request = format!("{}-{}", news.name(), entry.message_id.unwrap_or_default());
+    let headers = vec![
+        ("X-Webhook-Hmac", signature(&entry.channel, &body)),
+        ("X-Webhook-Hmac-Algorithm", "sha512".to_owned()),
+        ("X-Webhook-Timestamp", now.timestamp_millis().to_string()),
+        ("X-Webhook-Request-Id", request),
+    ];
+    Some(Webhook { headers, body })
+}
+
+fn body(news: News, entry: &Entry, session: &str, now: DateTime<Utc>) -> Vec<u8> {
     let from_us = entry.direction == Direction::ToPerson;
     let (chat, id) = (chat(entry), message_id(entry));
     let ack = |ack: i32, name: &str| {
@@ -65,7 +80,7 @@ pub(super) fn body(news: News, entry: &Entry, session: &str, now: DateTime<Utc>)
 }
 
 /// The header that proves a body.
-pub(super) fn signature(channel: &str, body: &[u8]) -> String {
+fn signature(channel: &str, body: &[u8]) -> String {
     let key = account::secret(channel, "webhookKey");
     let mac = Hmac::<Sha512>::new_from_slice(key.reveal().as_bytes())
         .expect("HMAC takes a key of any length")

@@ -15,11 +15,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     acquaintances::Acquaintances,
     answers::follow,
+    avito::Seller,
     faults::{self, Fault},
     journal::{Call, Entry, Journal, Verdict},
+    resumption::{Resumed, Unfinished, resume},
     server::Options,
-    vk_stream::{Stream, Streams},
+    strangers::introduce,
+    stream::{Stream, Streams},
+    telegram::{Bot, Bots},
+    telegram_cloud::Names,
+    vk::Community,
 };
+use crate::domain::kind::ChannelKind;
 
 /// Numbers that were looked up and never written to must not pile up; to forget them all costs
 /// a note in the journal.
@@ -27,7 +34,7 @@ const LOOKED_UP_MAX: usize = 100_000;
 
 /// The messages of ours that people think about at once. To whom one more is sent, does not answer:
 /// a rehearsal of a million openings is about the sending.
-const FOLLOWED_MAX: usize = 10_000;
+pub(super) const FOLLOWED_MAX: usize = 10_000;
 
 pub(super) struct World {
     options: Options,
@@ -41,10 +48,33 @@ pub(super) struct World {
     /// The phone number's id, or the session, that a channel called with last.
     accounts: Mutex<HashMap<String, String>>,
     push_target: watch::Sender<Option<String>>,
+    /// Where the providers bring the webhooks of channels, where they were told by a call.
+    hooks: Mutex<HashMap<String, Hook>>,
+    /// The settings of the communities of VKontakte, by channel.
+    communities: Mutex<HashMap<String, Community>>,
+    /// The accounts of Avito, by channel.
+    sellers: Mutex<HashMap<String, Seller>>,
+    /// The channels whose strangers have begun to write.
+    met: Mutex<HashSet<String>>,
+    bots: Mutex<Bots>,
+    /// The names that accounts of Telegram have looked up.
+    names: Mutex<Names>,
+    /// The channels whose account of Telegram nobody is signed in to any more.
+    signed_out: Mutex<HashSet<String>>,
     followed: Arc<Semaphore>,
     /// The numbers that were looked up and not yet written to, by channel.
     looked_up: Mutex<HashSet<(String, String)>>,
+    /// The talks that the journal leaves open, until they go on.
+    resumed: Mutex<Vec<Resumed>>,
     shutdown: CancellationToken,
+}
+
+/// Where a provider was told to bring webhooks.
+#[derive(Clone, Debug)]
+pub(super) struct Hook {
+    pub(super) url: String,
+    /// By which it proves who it is, where it was given one.
+    pub(super) secret: Option<String>,
 }
 
 /// What became of a call that the provider found in order.
@@ -63,8 +93,10 @@ impl World {
         shutdown: CancellationToken,
     ) -> io::Result<Self> {
         let (mut people, mut streams) = (Acquaintances::default(), Streams::default());
+        let mut unfinished = Unfinished::default();
         let journal = Journal::open(options.journal.as_deref(), |entry| {
-            people.learn(entry);
+            let turn = people.learn(entry);
+            unfinished.note(entry, turn);
             streams.append(entry);
         })?;
         Ok(Self {
@@ -77,8 +109,16 @@ impl World {
             streamed: Notify::new(),
             accounts: Mutex::default(),
             push_target: watch::Sender::new(None),
+            hooks: Mutex::default(),
+            communities: Mutex::default(),
+            sellers: Mutex::default(),
+            met: Mutex::default(),
+            bots: Mutex::default(),
+            names: Mutex::default(),
+            signed_out: Mutex::default(),
             followed: Arc::new(Semaphore::new(FOLLOWED_MAX)),
             looked_up: Mutex::default(),
+            resumed: Mutex::new(unfinished.into_talks()),
             shutdown,
         })
     }
@@ -120,15 +160,28 @@ impl World {
     /// Has the news of the message told and the person think of an answer.
     fn let_answer(self: &Arc<Self>, entry: &Entry) {
         let Some(turn) = locked(&self.people).learn(entry) else { return };
-        if self.options.people.is_none() {
+        if !self.has_people() {
             return;
         }
-        let Ok(permit) = Arc::clone(&self.followed).try_acquire_owned() else { return };
-        let following = follow(Arc::clone(self), entry.clone(), turn);
+        self.let_speak(follow(Arc::clone(self), entry.clone(), turn));
+    }
+
+    /// Has somebody speak, if there are not too many already; says whether they do.
+    pub(super) fn let_speak(&self, speaking: impl Future<Output = ()> + Send + 'static) -> bool {
+        let Ok(permit) = Arc::clone(&self.followed).try_acquire_owned() else { return false };
         self.tracker.spawn(async move {
-            following.await;
+            speaking.await;
             drop(permit);
         });
+        true
+    }
+
+    /// Whoever was interrupted by the end of an earlier run goes on.
+    pub(super) fn go_on(self: &Arc<Self>) {
+        let talks = std::mem::take(&mut *locked(&self.resumed));
+        if self.has_people() {
+            self.tracker.spawn(resume(Arc::clone(self), talks));
+        }
     }
 
     /// A person's words.
@@ -174,16 +227,22 @@ impl World {
         self.options.faults
     }
 
+    /// Somebody answers, and webhooks are pushed.
+    pub(super) fn has_people(&self) -> bool {
+        self.options.people.is_some()
+    }
+
     pub(super) fn person_second(&self) -> Duration {
         self.options.people.unwrap_or_default()
     }
 
-    pub(super) fn has_written(&self, call: &Call) -> bool {
-        locked(&self.people).has_written(&call.channel, &call.address)
+    pub(super) fn has_written(&self, channel: &str, address: &str) -> bool {
+        locked(&self.people).has_written(channel, address)
     }
 
     pub(super) fn window_is_open(&self, call: &Call) -> bool {
-        locked(&self.people).window_is_open(&call.channel, &call.address, self.now())
+        let Ok(kind) = call.provider.parse() else { return false };
+        locked(&self.people).window_is_open(kind, &call.channel, &call.address, self.now())
     }
 
     /// Remembers by which account a channel calls, so that its webhooks can name it.
@@ -196,6 +255,30 @@ impl World {
 
     pub(super) fn account(&self, channel: &str) -> Option<String> {
         locked(&self.accounts).get(channel).cloned()
+    }
+
+    /// Tells a provider where the channel's webhooks go, or that it brings none.
+    pub(super) fn set_hook(&self, channel: &str, hook: Option<Hook>) {
+        let mut hooks = locked(&self.hooks);
+        match hook {
+            Some(hook) => drop(hooks.insert(channel.to_owned(), hook)),
+            None => drop(hooks.remove(channel)),
+        }
+    }
+
+    pub(super) fn hook(&self, channel: &str) -> Option<Hook> {
+        locked(&self.hooks).get(channel).cloned()
+    }
+
+    /// An account that only answers is heard of for the first time: strangers begin to write to it.
+    pub(super) fn meet(self: &Arc<Self>, kind: ChannelKind, channel: &str) {
+        if self.has_people() && locked(&self.met).insert(channel.to_owned()) {
+            self.tracker.spawn(introduce(Arc::clone(self), kind, channel.to_owned()));
+        }
+    }
+
+    pub(super) fn has_met(&self, channel: &str) -> bool {
+        locked(&self.met).contains(channel)
     }
 
     pub(super) fn push_webhooks_to(&self, base: String) {
@@ -211,12 +294,50 @@ impl World {
         }
     }
 
-    pub(super) fn long_poll_server(&self, channel: &str) -> String {
-        format!("http://{}/vk/longpoll/{channel}", self.address)
+    pub(super) fn long_poll_server(&self, provider: &str, channel: &str) -> String {
+        format!("http://{}/{provider}/longpoll/{channel}", self.address)
+    }
+
+    pub(super) fn with_community<T>(
+        &self,
+        channel: &str,
+        look: impl FnOnce(&mut Community) -> T,
+    ) -> T {
+        look(locked(&self.communities).entry(channel.to_owned()).or_default())
+    }
+
+    pub(super) fn with_seller<T>(&self, channel: &str, look: impl FnOnce(&mut Seller) -> T) -> T {
+        look(locked(&self.sellers).entry(channel.to_owned()).or_default())
     }
 
     pub(super) fn with_stream<T>(&self, channel: &str, look: impl FnOnce(&mut Stream) -> T) -> T {
         look(locked(&self.streams).of(channel))
+    }
+
+    /// What Telegram knows of a bot. No other part of the world may be looked at meanwhile.
+    pub(super) fn with_bot<T>(&self, channel: &str, look: impl FnOnce(&mut Bot) -> T) -> T {
+        look(locked(&self.bots).of(channel))
+    }
+
+    pub(super) fn with_names<T>(&self, look: impl FnOnce(&mut Names) -> T) -> T {
+        look(&mut locked(&self.names))
+    }
+
+    pub(super) fn sign_in(&self, channel: &str) {
+        locked(&self.signed_out).remove(channel);
+    }
+
+    pub(super) fn sign_out(&self, channel: &str) {
+        locked(&self.signed_out).insert(channel.to_owned());
+    }
+
+    pub(super) fn is_signed_out(&self, channel: &str) -> bool {
+        locked(&self.signed_out).contains(channel)
+    }
+
+    /// Has whoever waits for a message look again.
+    pub(super) fn wake(&self) {
+        self.streamed.notify_waiters();
     }
 
     /// Comes after the next message from now on.

@@ -18,12 +18,16 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::{
-    chat::check_text, limits::client_address, listen::Peer, problem::Problem, router::read_json,
+    chat::{check_text, is_the_same},
+    limits::client_address,
+    listen::Peer,
+    problem::Problem,
+    router::read_json,
     site::Site,
 };
 use crate::{
     domain::{
-        address::Address,
+        address::{Address, GIVEN_NAME_BYTES_MAX},
         dialogue::{Author, Delivery, Received},
         id::{ChannelName, MessagePosition},
         kind::ChannelKind,
@@ -35,7 +39,6 @@ use crate::{
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// A UUID has 36; a digest in hexadecimal 64.
 const KEY_LENGTH_MAX: usize = 255;
-const PEER_LENGTH_MAX: usize = 128;
 
 const DESCRIPTION: &str = include_str!("assets/openapi.json");
 
@@ -103,14 +106,11 @@ async fn authorise(
 
 /// The caller's own name for a person.
 fn read_peer(text: &str) -> Result<Address, Problem> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:@+".contains(c);
-    if text.is_empty() || text.len() > PEER_LENGTH_MAX || !text.chars().all(is_plain) {
-        let detail = format!(
-            "the name of a person has 1 to {PEER_LENGTH_MAX} letters, digits or characters of `._-:@+`"
-        );
-        return Err(Problem::bad_request(detail));
-    }
-    Ok(Address::from_stored(text.to_owned()))
+    Address::of_given_name(text).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "the name of a person has 1 to {GIVEN_NAME_BYTES_MAX} letters, digits or characters of `._-:@+`"
+        ))
+    })
 }
 
 fn read_key(headers: &HeaderMap) -> Result<String, Problem> {
@@ -144,7 +144,7 @@ async fn send(
     let (channel, hosted) = authorise(&site, &name, read.as_ref().ok(), address, &headers).await?;
     let peer = read.map_err(refuse)?;
     let key = read_key(&headers).map_err(refuse)?;
-    let Message { text } = read_json(&headers, body).await.map_err(refuse)?;
+    let Message { text } = read_json(&site, &headers, body).await.map_err(refuse)?;
     check_text(&text).map_err(refuse)?;
     let (stored, is_repeat) =
         take(&site, &channel, &hosted, &peer, key, text).await.map_err(refuse)?;
@@ -171,11 +171,10 @@ async fn take(
     text: String,
 ) -> Result<(Stored, bool), Problem> {
     let matching = |stored: Stored| {
-        if stored.peer == *peer && stored.text == kept(&text) {
+        if stored.peer == *peer && is_the_same(&stored, &text) {
             Ok(stored)
         } else {
-            let detail = "this `Idempotency-Key` came with another message before";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail))
+            Err(Problem::key_reused("Idempotency-Key"))
         }
     };
     if let Some(stored) = site.store.find_received(channel, &key).await? {
@@ -184,11 +183,8 @@ async fn take(
     if !hosted.attended {
         return Err(Problem::nobody_here());
     }
-    let received = [Received {
-        peer: peer.clone(),
-        at: None,
-        what: Delivery::Message { id: key.clone(), text: text.clone() },
-    }];
+    let what = Delivery::Message { id: key.clone(), text: text.clone() };
+    let received = [Received::of(peer.clone(), None, what)];
     let parcel = Parcel { channel, received: &received, raw: None, cursor: None };
     let taken = site.store.receive(&parcel).await?;
     if taken.unrouted > 0 {
@@ -196,11 +192,6 @@ async fn take(
     }
     let stored = site.store.find_received(channel, &key).await?.ok_or_else(Problem::nobody_here)?;
     matching(stored).map(|stored| (stored, taken.fresh == 0))
-}
-
-/// As the store keeps it.
-fn kept(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 fn shown_time(at: &chrono::DateTime<chrono::Utc>) -> String {

@@ -1,4 +1,4 @@
-//! The page of a `page-messenger`: the document, the messages, the events.
+//! A chat as its visitor meets it, on a page of its own or within a site: the document, the messages, the events.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Extension, Path, Query, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -17,20 +17,20 @@ use uuid::Uuid;
 use super::{
     limits::client_address,
     listen::Peer,
-    origin::is_our_own,
+    origin::{is_foreign, is_our_own},
     page,
     problem::Problem,
     router::read_json,
     site::Site,
-    stream::{self, ShownMessage, sent_name},
-    visitor::{Pass, Stranger, Visitor, cookie_name, recognise},
+    stream::{self, Hello, ShownMessage, sent_name},
+    surface::{Surface, may_be_embedded},
+    visitor::{Pass, Recognised, Stranger, Visitor, cookie_name, recognise},
     words::Words,
 };
 use crate::{
     domain::{
         dialogue::{Delivery, Received},
         id::{ChannelName, MessagePosition},
-        kind::ChannelKind,
     },
     store::{Excerpt, HostedChannel, Parcel, Shown, Stored, Watched},
 };
@@ -38,18 +38,20 @@ use crate::{
 /// What fits on a page and is still read by a person.
 pub(super) const TEXT_CHARACTERS_MAX: usize = 4000;
 
-pub(super) fn router() -> Router<Arc<Site>> {
+pub(super) fn router(surface: Surface) -> Router<Arc<Site>> {
+    let path = |rest: &str| format!("{}/{{channel}}{rest}", surface.folder());
     Router::new()
-        .route("/chat/{channel}", get(document))
-        .route("/chat/{channel}/theme.css", get(theme))
-        .route("/chat/{channel}/messages", get(history).post(send))
-        .route("/chat/{channel}/events", get(events))
-        .route("/assets/{version}/{name}", get(page::asset))
+        .route(&path(""), get(document))
+        .route(&path("/theme.css"), get(theme))
+        .route(&path("/messages"), get(history).post(send))
+        .route(&path("/events"), get(events))
+        .layer(Extension(surface))
 }
 
-/// The channel of a path, if it is a page; `visitor` may have a dialogue that keeps it attended.
-async fn page_channel(
+/// The channel of a path, if it is shown on this surface; `visitor` may have a dialogue that keeps it attended.
+async fn shown_channel(
     site: &Site,
+    surface: Surface,
     name: &str,
     visitor: Option<Visitor>,
 ) -> Result<(ChannelName, HostedChannel), Problem> {
@@ -57,60 +59,71 @@ async fn page_channel(
     let peer = visitor.map(Visitor::peer);
     let hosted = site.store.read_hosted_channel(&channel, peer.as_ref()).await?;
     match hosted {
-        Some(hosted) if hosted.spec.kind == ChannelKind::PageMessenger => Ok((channel, hosted)),
+        Some(hosted) if surface.shows(&hosted.spec) => Ok((channel, hosted)),
         _ => Err(Problem::unknown_channel()),
     }
 }
 
 async fn document(
     State(site): State<Arc<Site>>,
+    Extension(surface): Extension<Surface>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     let words = Words::of(&headers);
-    let (channel, hosted) = match page_channel(&site, &name, None).await {
+    let (channel, hosted) = match shown_channel(&site, surface, &name, None).await {
         Ok(found) => found,
         Err(problem) => return page::missing(words, problem),
     };
-    let mut response = page::chat(&channel, &hosted, words);
-    // An old cookie is given again, to live on from now.
-    let cookie = cookie_name(&channel, site.is_https());
-    let pass = Pass::of(&headers, &cookie).or_else(Pass::issue);
-    if let Some(set) = pass.and_then(|pass| pass.set_cookie(&cookie, site.is_https())) {
-        response.headers_mut().insert(header::SET_COOKIE, set);
+    if surface == Surface::Embedded && !may_be_embedded(&headers, &hosted.spec.allowed_origins()) {
+        let problem = Problem::foreign_origin("this chat is shown within its own site only");
+        return page::missing(words, problem);
     }
+    let mut response = page::chat(&channel, &hosted, surface, words);
+    // An old cookie is given again, to live on from now.
+    let pass = Pass::of(&headers, &cookie_name(&channel, site.is_https())).or_else(Pass::issue);
+    let set = pass.and_then(|pass| pass.set_cookie(&channel, surface, site.is_https()));
+    response.headers_mut().extend(set.map(|set| (header::SET_COOKIE, set)));
     response
 }
 
 async fn theme(
     State(site): State<Arc<Site>>,
+    Extension(surface): Extension<Surface>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let (_, hosted) = page_channel(&site, &name, None).await?;
+    let (_, hosted) = shown_channel(&site, surface, &name, None).await?;
     Ok(page::theme(&hosted))
 }
 
-/// Whoever shows no cookie that holds gets one, and asks again.
+/// Whoever shows no pass that holds gets one, and asks again.
 async fn require_visitor(
     site: &Site,
+    surface: Surface,
+    channel: &ChannelName,
+    headers: &HeaderMap,
+) -> Result<Recognised, Response> {
+    recognise(site, channel, surface, headers).await.map_err(|stranger| match stranger {
+        Stranger::Problem(problem) => problem.into_response(),
+        Stranger::Unknown => Stranger::welcome(site, channel, surface),
+    })
+}
+
+/// Of what was said nothing is told to pages of others.
+async fn require_reader(
+    site: &Site,
+    surface: Surface,
     name: &str,
     headers: &HeaderMap,
-) -> Result<(ChannelName, Visitor), Response> {
-    let channel: ChannelName =
-        name.parse().map_err(|_| Problem::unknown_channel().into_response())?;
-    match recognise(site, &channel, headers).await {
-        Ok(visitor) => Ok((channel, visitor)),
-        Err(Stranger::Problem(problem)) => Err(problem.into_response()),
-        Err(Stranger::Unknown) => {
-            let mut response = Stranger::unknown().into_response();
-            let cookie = cookie_name(&channel, site.is_https());
-            let set = Pass::issue().and_then(|pass| pass.set_cookie(&cookie, site.is_https()));
-            if let Some(set) = set {
-                response.headers_mut().insert(header::SET_COOKIE, set);
-            }
-            Err(response)
-        }
+) -> Result<(ChannelName, Recognised), Response> {
+    if is_foreign(headers, site.public_url.as_ref()) {
+        let detail = "what was said is told to the page itself only";
+        return Err(Problem::foreign_origin(detail).into_response());
     }
+    let found = shown_channel(site, surface, name, None).await;
+    let (channel, _) = found.map_err(IntoResponse::into_response)?;
+    let recognised = require_visitor(site, surface, &channel, headers).await?;
+    Ok((channel, recognised))
 }
 
 #[derive(Deserialize)]
@@ -122,6 +135,7 @@ struct Message {
 
 async fn send(
     State(site): State<Arc<Site>>,
+    Extension(surface): Extension<Surface>,
     Extension(Peer(peer)): Extension<Peer>,
     Path(name): Path<String>,
     headers: HeaderMap,
@@ -129,18 +143,18 @@ async fn send(
 ) -> Result<Response, Response> {
     let refuse = IntoResponse::into_response;
     if !is_our_own(&headers, site.public_url.as_ref()) {
-        let detail = "messages are taken from the page itself only";
-        let problem = Problem::new(StatusCode::FORBIDDEN, "foreign-origin", detail);
-        return Err(refuse(problem));
+        return Err(refuse(Problem::foreign_origin(
+            "messages are taken from the page itself only",
+        )));
     }
-    let Message { client_message_id, text } = read_json(&headers, body).await.map_err(refuse)?;
+    let Message { client_message_id, text } =
+        read_json(&site, &headers, body).await.map_err(refuse)?;
     check_text(&text).map_err(refuse)?;
-    let channel: ChannelName = name.parse().map_err(|_| refuse(Problem::unknown_channel()))?;
-    page_channel(&site, channel.as_str(), None).await.map_err(refuse)?;
-    let (channel, visitor) = require_visitor(&site, &name, &headers).await?;
+    let (channel, _) = shown_channel(&site, surface, &name, None).await.map_err(refuse)?;
+    let Recognised { visitor, .. } = require_visitor(&site, surface, &channel, &headers).await?;
     site.limits.message(visitor.0, client_address(peer, &headers)).map_err(refuse)?;
     let sent_as = sent_name(&visitor.0.to_string(), &client_message_id.to_string());
-    let stored = take(&site, &channel, visitor, sent_as, text).await.map_err(refuse)?;
+    let stored = take(&site, surface, &channel, visitor, sent_as, text).await.map_err(refuse)?;
     let answer = json!({
         "id": stored.position.0,
         "created_at": stored.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
@@ -160,31 +174,43 @@ pub(super) fn check_text(text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether a message is the one that is kept.
+pub(super) fn is_the_same(stored: &Stored, text: &str) -> bool {
+    let kept = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    kept.eq(stored.text.chars())
+}
+
 /// Stores a message once, whatever its sender repeats, and gives it as it is kept.
 async fn take(
     site: &Site,
+    surface: Surface,
     channel: &ChannelName,
     visitor: Visitor,
     sent_as: String,
     text: String,
 ) -> Result<Stored, Problem> {
+    let matching = |stored: Stored| {
+        if is_the_same(&stored, &text) {
+            return Ok(stored);
+        }
+        Err(Problem::key_reused("client_message_id"))
+    };
     // A repeat is answered also where nobody is any more: it was taken when somebody was.
     if let Some(stored) = site.store.find_received(channel, &sent_as).await? {
-        return Ok(stored);
+        return matching(stored);
     }
-    if !page_channel(site, channel.as_str(), Some(visitor)).await?.1.attended {
+    let (_, hosted) = shown_channel(site, surface, channel.as_str(), Some(visitor)).await?;
+    if !hosted.attended {
         return Err(Problem::nobody_here());
     }
-    let received = [Received {
-        peer: visitor.peer(),
-        at: None,
-        what: Delivery::Message { id: sent_as.clone(), text },
-    }];
+    let what = Delivery::Message { id: sent_as.clone(), text: text.clone() };
+    let received = [Received::of(visitor.peer(), None, what)];
     let parcel = Parcel { channel, received: &received, raw: None, cursor: None };
     if site.store.receive(&parcel).await?.unrouted > 0 {
         return Err(Problem::nobody_here());
     }
-    site.store.find_received(channel, &sent_as).await?.ok_or_else(Problem::nobody_here)
+    let stored = site.store.find_received(channel, &sent_as).await?;
+    matching(stored.ok_or_else(Problem::nobody_here)?)
 }
 
 #[derive(Deserialize)]
@@ -205,13 +231,14 @@ impl Place {
 
 async fn history(
     State(site): State<Arc<Site>>,
+    Extension(surface): Extension<Surface>,
     Path(name): Path<String>,
     Query(place): Query<Place>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let refuse = IntoResponse::into_response;
-    page_channel(&site, &name, None).await.map_err(refuse)?;
-    let (channel, visitor) = require_visitor(&site, &name, &headers).await?;
+    let (channel, Recognised { visitor, .. }) =
+        require_reader(&site, surface, &name, &headers).await?;
     let shown = site.store.read_shown(&channel, &visitor.peer(), place.excerpt()).await;
     let shown = shown.map_err(|error| refuse(error.into()))?;
     let has_earlier = has_earlier(&site, &channel, visitor, &shown).await.map_err(refuse)?;
@@ -234,13 +261,16 @@ async fn has_earlier(
 
 async fn events(
     State(site): State<Arc<Site>>,
+    Extension(surface): Extension<Surface>,
     Path(name): Path<String>,
     Query(place): Query<Place>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let refuse = IntoResponse::into_response;
-    page_channel(&site, &name, None).await.map_err(refuse)?;
-    let (channel, visitor) = require_visitor(&site, &name, &headers).await?;
+    let (channel, recognised) = require_reader(&site, surface, &name, &headers).await?;
+    let Recognised { visitor, pass, is_kept } = recognised;
+    // The next time the cookie may do.
+    let renewed = pass.set_cookie(&channel, surface, site.is_https()).filter(|_| !is_kept);
     // A browser that comes back by itself says what it got last.
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let (history, after) = match last.or(place.after).filter(|after| *after > 0) {
@@ -255,5 +285,8 @@ async fn events(
     let has_earlier = has_earlier(&site, &channel, visitor, &history).await.map_err(refuse)?;
     let watched = Watched { channel, peer: visitor.peer(), after };
     let seat = site.hub.join(watched).map_err(refuse)?;
-    Ok(stream::events(site, visitor, seat, history, has_earlier))
+    let hello = Hello { visitor, is_kept, has_earlier };
+    let mut response = stream::events(site, &hello, seat, history);
+    response.headers_mut().extend(renewed.map(|set| (header::SET_COOKIE, set)));
+    Ok(response)
 }

@@ -15,19 +15,14 @@ use tower::ServiceExt as _;
 use tracing::warn;
 
 use super::{
+    bounds::Bounds,
     limits::FORGET_EVERY,
     router::router,
     site::{Hosting, Site},
 };
 
-/// Fits into the usual limit of 1024 open files, with what the program needs itself.
-const CONNECTIONS_MAX: usize = 800;
-/// For the head of a request, and for the silence between two of them on one connection.
-const HEAD_DEADLINE: Duration = Duration::from_secs(15);
 /// Cookies and all; a page of ours sends less than one.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// A reader that takes nothing any more holds a place no longer than this.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// What is being answered may be answered; a stream has ended by then.
 const GRACE: Duration = Duration::from_secs(2);
 /// Most often there is no file left; it comes back when a connection ends.
@@ -67,7 +62,7 @@ async fn accept(
     router: Router,
     shutdown: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(site.bounds.connections_max));
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
@@ -75,7 +70,8 @@ async fn accept(
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     let Some(seat) = site.limits.connection(peer.ip()) else { continue };
-                    let serving = serve(socket, peer, router.clone(), shutdown.clone());
+                    let serving =
+                        serve(socket, peer, site.bounds, router.clone(), shutdown.clone());
                     connections.spawn(async move {
                         serving.await;
                         drop((place, seat));
@@ -98,7 +94,13 @@ async fn accept(
     drop(timeout(GRACE, site.store.close()).await);
 }
 
-async fn serve(socket: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    bounds: Bounds,
+    router: Router,
+    shutdown: CancellationToken,
+) {
     // Events are small, and somebody waits for each.
     drop(socket.set_nodelay(true));
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -108,7 +110,7 @@ async fn serve(socket: TcpStream, peer: SocketAddr, router: Router, shutdown: Ca
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
+        .header_read_timeout(bounds.head_deadline)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);
@@ -116,7 +118,7 @@ async fn serve(socket: TcpStream, peer: SocketAddr, router: Router, shutdown: Ca
         // What a client does wrong is its own affair.
         _ = connection.as_mut() => return,
         () = shutdown.cancelled() => {}
-        () = sleep(CONNECTION_LIFETIME) => {}
+        () = sleep(bounds.connection_lifetime) => {}
     }
     connection.as_mut().graceful_shutdown();
     drop(timeout(GRACE, connection).await);

@@ -1,7 +1,8 @@
-//! What nuncio hosts itself: the chat page, the API of `api` channels, the webhooks of providers, and the server
+//! What nuncio hosts itself: the chat page, chats within sites of others, the API of `api` channels, the webhooks of providers, and the server
 //! under them.
 
 mod api;
+mod bounds;
 mod chat;
 mod hooks;
 mod hub;
@@ -13,9 +14,12 @@ mod problem;
 mod router;
 mod site;
 mod stream;
+mod surface;
 mod visitor;
+mod widget;
 mod words;
 
+pub use bounds::Bounds;
 pub use listen::{Listening, listen};
 pub use origin::{InvalidPublicUrl, PublicUrl};
 pub use site::{Connect, FindSecret, Hosting};

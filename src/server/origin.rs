@@ -74,6 +74,14 @@ pub(super) fn is_our_own(headers: &HeaderMap, public: Option<&PublicUrl>) -> boo
     of_public || of_host
 }
 
+/// Whether a request that only reads was made by a site of somebody else.
+pub(super) fn is_foreign(headers: &HeaderMap, public: Option<&PublicUrl>) -> bool {
+    // Older browsers do not say where their own reads were made from.
+    let says_something =
+        headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    says_something && !is_our_own(headers, public)
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -118,6 +126,8 @@ mod tests {
                 headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
             }
             assert_eq!(is_our_own(&headers, Some(&public)), ours, "{site:?} {origin:?} {host}");
+            let says_nothing = site.is_none() && origin.is_none();
+            assert_eq!(is_foreign(&headers, Some(&public)), !ours && !says_nothing);
         }
     }
 }

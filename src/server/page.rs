@@ -11,26 +11,30 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use minijinja::{AutoEscape, Environment, Value, context};
 use sha2::{Digest as _, Sha256};
 
-use super::{chat::TEXT_CHARACTERS_MAX, problem::Problem, words::Words};
+use super::{chat::TEXT_CHARACTERS_MAX, problem::Problem, surface::Surface, words::Words};
 use crate::{
     domain::{
+        channel::ChannelSpec,
         colour::{Colour, DEFAULT_ACCENT},
         id::ChannelName,
     },
     store::HostedChannel,
 };
 
-/// Nothing inline, nothing from elsewhere, and nobody may frame it.
+/// Nothing inline, nothing from elsewhere; who may frame it follows.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors";
 
-const SCRIPT: &str = "text/javascript; charset=utf-8";
+pub(super) const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The files of the page: name, type, text.
-const ASSETS: [(&str, &str, &str); 5] = [
+const ASSETS: [(&str, &str, &str); 8] = [
     ("chat.js", SCRIPT, include_str!("assets/chat.js")),
+    ("around.js", SCRIPT, include_str!("assets/around.js")),
     ("kept.js", SCRIPT, include_str!("assets/kept.js")),
     ("said.js", SCRIPT, include_str!("assets/said.js")),
+    ("server.js", SCRIPT, include_str!("assets/server.js")),
+    ("unseen.js", SCRIPT, include_str!("assets/unseen.js")),
     ("chat.css", "text/css; charset=utf-8", include_str!("assets/chat.css")),
     ("chat.svg", "image/svg+xml", include_str!("assets/chat.svg")),
 ];
@@ -53,20 +57,42 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     URL_SAFE_NO_PAD.encode(&digest[..9])
 });
 
-pub(super) fn chat(channel: &ChannelName, hosted: &HostedChannel, words: &Words) -> Response {
-    let setting = |name| hosted.spec.setting(name).filter(|text| !text.trim().is_empty());
+pub(super) fn chat(
+    channel: &ChannelName,
+    hosted: &HostedChannel,
+    surface: Surface,
+    words: &Words,
+) -> Response {
+    let HostedChannel { spec, attended } = hosted;
     let values = context! {
         channel => channel.as_str(),
-        title => setting("title").unwrap_or(words.title),
-        greeting => setting("greeting"),
-        attended => hosted.attended,
+        kind => spec.kind.as_str(),
+        // Its slashes may stay as they are.
+        base => Value::from_safe_string(format!("{}/{channel}", surface.folder())),
+        is_embedded => surface == Surface::Embedded,
+        title => title(spec, words),
+        greeting => said(spec, "greeting"),
+        attended => attended,
         words => for_template(words),
         words_json => serde_json::to_string(words).expect("texts are JSON"),
         text_max => TEXT_CHARACTERS_MAX,
         version => VERSION.as_str(),
-        accent => accent(hosted).to_string(),
+        accent => accent(spec).to_string(),
     };
-    render("chat", &values, StatusCode::OK)
+    let framed_by: Vec<String> = match surface {
+        Surface::Page => Vec::new(),
+        Surface::Embedded => spec.allowed_origins().iter().map(ToString::to_string).collect(),
+    };
+    render("chat", &values, StatusCode::OK, &framed_by)
+}
+
+/// A setting that says something.
+fn said<'a>(spec: &'a ChannelSpec, name: &str) -> Option<&'a str> {
+    spec.setting(name).filter(|text| !text.trim().is_empty())
+}
+
+pub(super) fn title<'a>(spec: &'a ChannelSpec, words: &'a Words) -> &'a str {
+    said(spec, "title").unwrap_or(words.title)
 }
 
 fn for_template(words: &Words) -> Value {
@@ -81,10 +107,10 @@ fn for_template(words: &Words) -> Value {
 pub(super) fn missing(words: &Words, problem: Problem) -> Response {
     let mut answer = problem.into_response();
     let status = answer.status();
-    let (title, hint) = if status == StatusCode::NOT_FOUND {
-        (words.missing, words.missing_hint)
-    } else {
-        (words.away, words.away_hint)
+    let (title, hint) = match status {
+        StatusCode::NOT_FOUND => (words.missing, words.missing_hint),
+        StatusCode::FORBIDDEN => (words.elsewhere, words.elsewhere_hint),
+        _ => (words.away, words.away_hint),
     };
     let values = context! {
         words => for_template(words),
@@ -92,32 +118,33 @@ pub(super) fn missing(words: &Words, problem: Problem) -> Response {
         hint => hint,
         version => VERSION.as_str(),
     };
-    let mut response = render("missing", &values, status);
+    let mut response = render("missing", &values, status, &[]);
     if let Some(after) = answer.headers_mut().remove(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, after);
     }
     response
 }
 
-fn render(template: &str, values: &Value, status: StatusCode) -> Response {
+fn render(template: &str, values: &Value, status: StatusCode, framed_by: &[String]) -> Response {
     let template = TEMPLATES.get_template(template).expect("every template is added above");
     let html = template.render(values).expect("a test renders every template");
+    let framed_by = if framed_by.is_empty() { "'none'" } else { &framed_by.join(" ") };
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, &format!("{POLICY} {framed_by}")),
         (header::CACHE_CONTROL, "no-store"),
         (header::VARY, "accept-language"),
     ];
     (status, headers, html).into_response()
 }
 
-fn accent(hosted: &HostedChannel) -> Colour {
-    hosted.spec.setting("accent").and_then(Colour::parse).unwrap_or(DEFAULT_ACCENT)
+pub(super) fn accent(spec: &ChannelSpec) -> Colour {
+    spec.setting("accent").and_then(Colour::parse).unwrap_or(DEFAULT_ACCENT)
 }
 
 /// The colours of one channel, in a file of their own because nothing inline is allowed.
 pub(super) fn theme(hosted: &HostedChannel) -> Response {
-    let accent = accent(hosted);
+    let accent = accent(&hosted.spec);
     let css = format!(":root {{ --accent: {accent}; --on-accent: {}; }}\n", accent.text_on_it());
     let headers =
         [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];

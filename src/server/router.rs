@@ -1,10 +1,10 @@
 //! Which path leads where, and what holds for all of them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state},
@@ -14,17 +14,21 @@ use axum::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{api, chat, hooks, limits::client_address, listen::Peer, problem::Problem, site::Site};
+use super::{
+    api, chat, hooks, limits::client_address, listen::Peer, page, problem::Problem, site::Site,
+    surface::Surface, widget,
+};
 
 /// A message of the greatest length, each character written as an escape.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// For a whole body; a phone on a bad line takes a second or two.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) fn router(site: Arc<Site>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .merge(chat::router())
+        .merge(chat::router(Surface::Page))
+        .merge(chat::router(Surface::Embedded))
+        .merge(widget::router())
+        .route("/assets/{version}/{name}", get(page::asset))
         .merge(api::router())
         .merge(hooks::router())
         .fallback(async || {
@@ -64,6 +68,11 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    // For browsers that know no `frame-ancestors`; it cannot name sites.
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY).map(HeaderValue::as_bytes);
+    if policy.is_some_and(|policy| policy.ends_with(b"frame-ancestors 'none'")) {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
     response
 }
 
@@ -83,6 +92,7 @@ fn unexplained(response: &Response) -> Option<Problem> {
 
 /// The body of a request as JSON: of limited length, and within a limited time.
 pub(super) async fn read_json<T: DeserializeOwned>(
+    site: &Site,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Problem> {
@@ -92,15 +102,32 @@ pub(super) async fn read_json<T: DeserializeOwned>(
         let detail = "the body must be `application/json`";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
     }
-    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body came too slowly");
-    let read = timeout(BODY_DEADLINE, to_bytes(body, BODY_BYTES_MAX)).await.map_err(|_| late())?;
-    let bytes = read.map_err(|_| {
-        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes, or broke off");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
-    })?;
+    let bytes = read_body(site, headers, body, BODY_BYTES_MAX).await?;
     // The parser's own words would repeat what was sent.
     serde_json::from_slice(&bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         Problem::bad_request(format!("the body is not what is expected here ({place})"))
     })
+}
+
+/// A whole body, within a limited time. One that says itself that it is too long is not read at all.
+pub(super) async fn read_body(
+    site: &Site,
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body is longer than {bytes_max} bytes, or broke off");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if length.and_then(|length| length.parse().ok()).is_some_and(|n: usize| n > bytes_max) {
+        return Err(too_large());
+    }
+    let read = timeout(site.bounds.body_deadline, to_bytes(body, bytes_max)).await;
+    let read = read.map_err(|_| {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body came too slowly")
+    })?;
+    read.map_err(|_| too_large())
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{hooks::Readers, hub::Hub, limits::Limits, origin::PublicUrl};
+use super::{bounds::Bounds, hooks::Readers, hub::Hub, limits::Limits, origin::PublicUrl};
 use crate::{
     channels::Driver,
     domain::{
@@ -30,6 +30,7 @@ pub struct Hosting {
     pub public_url: Option<PublicUrl>,
     pub find_secret: Arc<FindSecret>,
     pub connect: Arc<Connect>,
+    pub bounds: Bounds,
     pub clock: fn() -> DateTime<Utc>,
 }
 
@@ -44,6 +45,7 @@ pub(super) struct Site {
     pub(super) store: Store,
     pub(super) hub: Hub,
     pub(super) limits: Limits,
+    pub(super) bounds: Bounds,
     pub(super) public_url: Option<PublicUrl>,
     pub(super) find_secret: Arc<FindSecret>,
     pub(super) connect: Arc<Connect>,
@@ -57,13 +59,14 @@ const CONNECTIONS_MAX: u32 = 6;
 
 impl Site {
     pub(super) fn new(hosting: Hosting, shutdown: CancellationToken) -> Self {
-        let Hosting { store, public_url, find_secret, connect, clock } = hosting;
+        let Hosting { store, public_url, find_secret, connect, bounds, clock } = hosting;
         let store = store.beside(CONNECTIONS_MAX);
         let hub = Hub::new(store.clone());
         Self {
             store,
             hub,
             limits: Limits::new(),
+            bounds,
             public_url,
             find_secret,
             connect,

@@ -55,6 +55,14 @@ pub(super) fn sent_name(visitor: &str, client_message_id: &str) -> String {
     format!("{visitor}:{client_message_id}")
 }
 
+/// Whom a stream is for.
+pub(super) struct Hello {
+    pub(super) visitor: Visitor,
+    /// The browser keeps their pass in a cookie.
+    pub(super) is_kept: bool,
+    pub(super) has_earlier: bool,
+}
+
 struct Flow {
     seat: Seat,
     beat: Interval,
@@ -63,14 +71,10 @@ struct Flow {
 }
 
 /// The stream: who it is for, what they saw not yet, and then whatever happens.
-pub(super) fn events(
-    site: Arc<Site>,
-    visitor: Visitor,
-    seat: Seat,
-    history: Vec<Shown>,
-    has_earlier: bool,
-) -> Response {
-    let hello = json!({ "thread": visitor.thread_tag(), "has_earlier": has_earlier });
+pub(super) fn events(site: Arc<Site>, hello: &Hello, seat: Seat, history: Vec<Shown>) -> Response {
+    let Hello { visitor, is_kept, has_earlier } = hello;
+    let thread = visitor.thread_tag();
+    let hello = json!({ "thread": thread, "is_kept": is_kept, "has_earlier": has_earlier });
     let mut first = vec![event("hello", &hello)];
     first.extend(history.into_iter().map(message));
     let now = Instant::now();

@@ -1,13 +1,17 @@
-//! A visitor of a page: a cookie that holds an id and a secret.
+//! A visitor of a page: a pass that holds an id and a secret, in a cookie, or in a header where browsers keep
+//! no cookies for a frame.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use super::{problem::Problem, site::Site};
+use super::{problem::Problem, site::Site, surface::Surface};
 use crate::{
     domain::{
         address::Address,
@@ -15,6 +19,9 @@ use crate::{
     },
     store::{Acquaintance, VISITOR_SILENCE},
 };
+
+/// By it a page within a site shows its pass, where the browser took the cookie away.
+const PASS_HEADER: &str = "nuncio-visitor";
 
 /// Clocks of several machines of ours may differ.
 const CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(5);
@@ -36,7 +43,7 @@ impl Visitor {
     }
 }
 
-/// What a cookie says.
+/// Proves who somebody is.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Pass {
     id: VisitorId,
@@ -55,6 +62,16 @@ impl Pass {
         let id: Uuid = id.parse().ok()?;
         let secret = URL_SAFE_NO_PAD.decode(secret).ok()?.try_into().ok()?;
         (id.get_version_num() == 7).then_some(Self { id: VisitorId(id), secret })
+    }
+
+    /// As the script of a page within a site keeps it.
+    pub(super) fn reveal(&self) -> String {
+        let Self { id, secret } = self;
+        format!("{id}.{}", URL_SAFE_NO_PAD.encode(secret))
+    }
+
+    fn shown(headers: &HeaderMap) -> Option<Self> {
+        Self::parse(headers.get(PASS_HEADER)?.to_str().ok()?)
     }
 
     /// The pass of a request's cookies.
@@ -88,13 +105,21 @@ impl Pass {
         Sha256::digest(self.secret).into()
     }
 
-    pub(super) fn set_cookie(&self, name: &str, is_https: bool) -> Option<HeaderValue> {
-        let Self { id, secret } = self;
-        let secure = if is_https { "; Secure" } else { "" };
-        let age = VISITOR_SILENCE.as_secs();
-        let secret = URL_SAFE_NO_PAD.encode(secret);
-        let text =
-            format!("{name}={id}.{secret}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
+    pub(super) fn set_cookie(
+        &self,
+        channel: &ChannelName,
+        surface: Surface,
+        is_https: bool,
+    ) -> Option<HeaderValue> {
+        let reach = match (surface, is_https) {
+            (Surface::Page, false) => "SameSite=Lax",
+            (Surface::Page, true) => "SameSite=Lax; Secure",
+            // A jar of its own for each site around. Without HTTPS it is kept on the loopback alone.
+            (Surface::Embedded, _) => "SameSite=None; Secure; Partitioned",
+        };
+        let (name, age) = (cookie_name(channel, is_https), VISITOR_SILENCE.as_secs());
+        let pass = self.reveal();
+        let text = format!("{name}={pass}; Path=/; Max-Age={age}; HttpOnly; {reach}");
         HeaderValue::try_from(text).ok()
     }
 }
@@ -108,27 +133,55 @@ pub(super) fn cookie_name(channel: &ChannelName, is_https: bool) -> String {
 /// Why somebody is no visitor.
 #[derive(Debug)]
 pub(super) enum Stranger {
-    /// They get a cookie, and may ask again.
     Unknown,
     Problem(Problem),
 }
 
 impl Stranger {
-    pub(super) fn unknown() -> Problem {
-        Problem::new(StatusCode::UNAUTHORIZED, "unknown-visitor", "ask again with the new cookie")
+    /// They get a pass, and may ask again: in a cookie, and where that may be taken away, for the page itself.
+    pub(super) fn welcome(site: &Site, channel: &ChannelName, surface: Surface) -> Response {
+        let problem = Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unknown-visitor",
+            "ask again with the new pass",
+        );
+        let Some(pass) = Pass::issue() else { return problem.into_response() };
+        let mut response = match surface {
+            Surface::Page => problem.into_response(),
+            Surface::Embedded => problem.with_pass(pass.reveal()).into_response(),
+        };
+        if let Some(set) = pass.set_cookie(channel, surface, site.is_https()) {
+            response.headers_mut().insert(header::SET_COOKIE, set);
+        }
+        response
     }
 }
 
-/// Who asks, by the cookie.
+/// A visitor, and whether the browser keeps their pass.
+#[derive(Clone)]
+pub(super) struct Recognised {
+    pub(super) visitor: Visitor,
+    pub(super) pass: Pass,
+    /// The cookie says the same.
+    pub(super) is_kept: bool,
+}
+
+/// Who asks: by the pass that a page within a site shows, else by the cookie.
 pub(super) async fn recognise(
     site: &Site,
     channel: &ChannelName,
+    surface: Surface,
     headers: &HeaderMap,
-) -> Result<Visitor, Stranger> {
+) -> Result<Recognised, Stranger> {
     let now = (site.clock)();
-    let name = cookie_name(channel, site.is_https());
-    let pass = Pass::of(headers, &name).filter(|pass| pass.is_of_our_time(now));
+    let kept = Pass::of(headers, &cookie_name(channel, site.is_https()));
+    let shown = match surface {
+        Surface::Page => None,
+        Surface::Embedded => Pass::shown(headers),
+    };
+    let pass = shown.or_else(|| kept.clone()).filter(|pass| pass.is_of_our_time(now));
     let pass = pass.ok_or(Stranger::Unknown)?;
+    let is_kept = kept.as_ref() == Some(&pass);
     let digest = pass.digest();
     let problem = |error| Stranger::Problem(Problem::from(error));
     if pass.is_older_than_silence(now)
@@ -144,7 +197,7 @@ pub(super) async fn recognise(
             if is_seen_anew {
                 site.store.note_visitor_seen(channel, pass.id).await.map_err(problem)?;
             }
-            Ok(Visitor(pass.id))
+            Ok(Recognised { visitor: Visitor(pass.id), pass, is_kept })
         }
         Acquaintance::Expired => Err(Stranger::Unknown),
     }
@@ -156,20 +209,28 @@ mod tests {
 
     #[test]
     fn a_pass_is_read_as_it_was_written() {
+        let channel: ChannelName = "shop".parse().unwrap();
         let pass = Pass::issue().unwrap();
-        for is_https in [true, false] {
-            let name = cookie_name(&"shop".parse().unwrap(), is_https);
-            let set = pass.set_cookie(&name, is_https).unwrap();
+        for (surface, is_https, attributes) in [
+            (Surface::Page, true, "SameSite=Lax; Secure"),
+            (Surface::Page, false, "SameSite=Lax"),
+            (Surface::Embedded, true, "SameSite=None; Secure; Partitioned"),
+            (Surface::Embedded, false, "SameSite=None; Secure; Partitioned"),
+        ] {
+            let set = pass.set_cookie(&channel, surface, is_https).unwrap();
             let set = set.to_str().unwrap();
-            assert!(set.contains("HttpOnly; SameSite=Lax"), "{set}");
-            assert_eq!(set.contains("; Secure"), is_https);
-            assert_eq!(set.starts_with("__Host-"), is_https);
+            let expected = format!("Path=/; Max-Age=7776000; HttpOnly; {attributes}");
+            assert_eq!(set.split_once("; ").unwrap().1, expected);
+            assert_eq!(set.starts_with("__Host-nuncio-shop="), is_https);
             let sent = format!("a=b; {}; c=d", set.split(';').next().unwrap());
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::try_from(sent).unwrap());
-            assert!(Pass::of(&headers, &name) == Some(pass.clone()));
+            assert!(Pass::of(&headers, &cookie_name(&channel, is_https)) == Some(pass.clone()));
             assert!(Pass::of(&headers, "nuncio-other").is_none());
         }
+        let mut headers = HeaderMap::new();
+        headers.insert(PASS_HEADER, HeaderValue::try_from(pass.reveal()).unwrap());
+        assert!(Pass::shown(&headers) == Some(pass));
     }
 
     #[test]

@@ -21,7 +21,6 @@ pub(super) struct Words {
     not_sent: &'static str,
     retry: &'static str,
     discard: &'static str,
-    connecting: &'static str,
     offline: &'static str,
     nobody: &'static str,
     slow_down: &'static str,
@@ -29,10 +28,27 @@ pub(super) struct Words {
     today: &'static str,
     yesterday: &'static str,
     needs_script: &'static str,
+    close: &'static str,
+    #[serde(skip)]
+    widget: WidgetWords,
     pub(super) missing: &'static str,
     pub(super) missing_hint: &'static str,
+    pub(super) elsewhere: &'static str,
+    pub(super) elsewhere_hint: &'static str,
     pub(super) away: &'static str,
     pub(super) away_hint: &'static str,
+}
+
+/// Said around the chat, on the site that it was put on.
+#[derive(Debug, Serialize)]
+pub(super) struct WidgetWords {
+    language: &'static str,
+    open: &'static str,
+    close: &'static str,
+    unread: &'static str,
+    connecting: &'static str,
+    failed: &'static str,
+    retry: &'static str,
 }
 
 static ENGLISH: Words = Words {
@@ -51,7 +67,6 @@ static ENGLISH: Words = Words {
     not_sent: "Not sent",
     retry: "Try again",
     discard: "Discard",
-    connecting: "Connecting…",
     offline: "No connection. What you write is kept and sent as soon as it is back.",
     nobody: "Nobody is here at the moment. What you write is kept in this browser and sent when somebody is.",
     slow_down: "That was a lot at once. The rest is sent in a moment.",
@@ -59,8 +74,20 @@ static ENGLISH: Words = Words {
     today: "Today",
     yesterday: "Yesterday",
     needs_script: "This chat needs JavaScript.",
+    close: "Close the chat",
+    widget: WidgetWords {
+        language: "en",
+        open: "Open the chat",
+        close: "Close the chat",
+        unread: "New messages:",
+        connecting: "Connecting…",
+        failed: "The chat cannot be reached at the moment.",
+        retry: "Try again",
+    },
     missing: "There is no chat here",
     missing_hint: "The address may have been changed, or mistyped.",
+    elsewhere: "This chat is part of a site",
+    elsewhere_hint: "It is shown on the site that it belongs to, and nowhere else.",
     away: "The chat is away for a moment",
     away_hint: "Please try again in a minute.",
 };
@@ -81,7 +108,6 @@ static RUSSIAN: Words = Words {
     not_sent: "Не отправлено",
     retry: "Повторить",
     discard: "Удалить",
-    connecting: "Соединяемся…",
     offline: "Нет соединения. Всё, что вы напишете, сохранится и уйдёт, как только оно появится.",
     nobody: "Сейчас никого нет. Ваше сообщение сохранится в этом браузере и уйдёт, когда кто-нибудь появится.",
     slow_down: "Слишком много сразу. Остальное уйдёт через мгновение.",
@@ -89,13 +115,29 @@ static RUSSIAN: Words = Words {
     today: "Сегодня",
     yesterday: "Вчера",
     needs_script: "Для этого чата нужен JavaScript.",
+    close: "Закрыть чат",
+    widget: WidgetWords {
+        language: "ru",
+        open: "Открыть чат",
+        close: "Закрыть чат",
+        unread: "Новых сообщений:",
+        connecting: "Соединяемся…",
+        failed: "Чат сейчас недоступен.",
+        retry: "Повторить",
+    },
     missing: "Здесь нет чата",
     missing_hint: "Возможно, адрес изменился или набран с ошибкой.",
+    elsewhere: "Этот чат — часть сайта",
+    elsewhere_hint: "Он открывается только на сайте, которому принадлежит.",
     away: "Чат ненадолго недоступен",
     away_hint: "Пожалуйста, попробуйте через минуту.",
 };
 
 impl Words {
+    pub(super) fn for_widget(&self) -> &WidgetWords {
+        &self.widget
+    }
+
     /// The first language of `Accept-Language` that there are words in; English, where there is none.
     pub(super) fn of(headers: &HeaderMap) -> &'static Self {
         let wanted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());

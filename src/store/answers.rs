@@ -13,7 +13,7 @@ use super::{
     inbox::kept,
     lanes::interval,
     reports::insert_report,
-    thread::in_order,
+    thread::{Written, in_order},
     turns::HeldTurn,
 };
 use crate::domain::{
@@ -27,6 +27,9 @@ use crate::domain::{
 
 /// Messages that are read for one answer; older ones are in the summary, or too old to matter.
 const HISTORY_MAX: i64 = 200;
+/// Of their texts no more is read: sixteen answers are made at a time, and whoever floods a dialogue must not
+/// fill the memory. It is ten times what an answer is made from; the rest is summarised.
+const HISTORY_BYTES_MAX: i64 = 320 * 1024;
 /// An answer that failed is tried again after 5 s, 10 s, 20 s … and at most every five minutes.
 pub(super) const BACKOFF_FIRST_S: f64 = 5.0;
 pub(super) const BACKOFF_MAX_S: f64 = 300.0;
@@ -130,12 +133,22 @@ impl Store {
             return Ok(None);
         };
         let history = sqlx::query!(
-            "SELECT id, author, text, at, provider_at, provider_message_id FROM messages
-            WHERE dialogue_id = $1 AND id > $2 AND coalesce(state, '') NOT IN ('discarded', 'failed')
-            ORDER BY id DESC LIMIT $3",
+            r#"SELECT id AS "id!", author AS "author!", text AS "text!", at AS "at!", provider_at,
+                provider_message_id
+            FROM (
+                SELECT *, sum(octet_length(text)) OVER (ORDER BY id DESC) - octet_length(text) AS newer_bytes
+                FROM (
+                    SELECT id, author, text, at, provider_at, provider_message_id FROM messages
+                    WHERE dialogue_id = $1 AND id > $2 AND coalesce(state, '') NOT IN ('discarded', 'failed')
+                    ORDER BY id DESC LIMIT $3
+                ) latest
+            ) counted
+            WHERE newer_bytes < $4
+            ORDER BY id DESC"#,
             turn.dialogue.0,
             row.summary_until.unwrap_or(0),
-            HISTORY_MAX
+            HISTORY_MAX,
+            HISTORY_BYTES_MAX
         )
         .fetch_all(&mut *transaction)
         .await?;
@@ -160,7 +173,10 @@ impl Store {
             variables: variables_from_json(row.variables),
             summary: row.summary,
             history: in_order(history.collect::<Result<_, StoreError>>()?, |one| {
-                (one.author == Author::Person).then(|| one.provider_at.unwrap_or(one.at))
+                (one.author == Author::Person).then(|| Written {
+                    at: one.provider_at.unwrap_or(one.at),
+                    id: one.provider_message_id.as_deref(),
+                })
             }),
             remaining: MicroUsd::from_micros(row.remaining.max(0)),
             failures: u32::try_from(row.failures).unwrap_or(u32::MAX),
@@ -195,6 +211,8 @@ impl Store {
                 reminder_text = CASE WHEN $2 IS NULL THEN $5::text END,
                 reminder_index = 0,
                 turn = turn + ($2 IS NOT NULL)::int,
+                succeeded_at = CASE WHEN $2 = 'succeeded' THEN coalesce(succeeded_at, clock_timestamp())
+                    ELSE succeeded_at END,
                 state = coalesce($2, state), state_reason = CASE WHEN $2 IS NULL THEN state_reason ELSE $3 END,
                 state_by = CASE WHEN $2 IS NULL THEN state_by ELSE 'ai' END,
                 state_at = CASE WHEN $2 IS NULL THEN state_at ELSE clock_timestamp() END,

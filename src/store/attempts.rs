@@ -3,7 +3,12 @@
 use sqlx::PgConnection;
 
 use super::{
-    connect::Store, encoding::parsed, error::StoreError, inbox::kept, news::settle_attempt,
+    aliases::{Told, Who, learn},
+    connect::Store,
+    encoding::parsed,
+    error::StoreError,
+    inbox::kept,
+    news::{recount, settle_attempt},
 };
 use crate::domain::{
     attempt::Outcome,
@@ -85,7 +90,19 @@ impl Store {
             finished.iter().map(|f| f.text.as_deref().map(kept)).collect();
         let stops: Vec<bool> = finished.iter().map(|f| f.outcome.class.stops_channel()).collect();
         let again: Vec<bool> = finished.iter().map(|f| f.outcome.class.is_tried_again()).collect();
+        let told: Vec<Told<'_>> = finished
+            .iter()
+            .flat_map(|f| {
+                let who = Who::Attempt(f.attempt);
+                f.outcome.known_as.iter().map(move |known_as| Told {
+                    known_as,
+                    who,
+                    by_person: false,
+                })
+            })
+            .collect();
         let mut transaction = self.pool.begin().await?;
+        learn(&mut transaction, &told).await?;
         let recorded = sqlx::query!(
             r#"WITH news AS (
                 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::float8[],
@@ -153,6 +170,16 @@ impl Store {
                     day_count = CASE WHEN tc.day = done.day AND repeated AND NOT doubt THEN greatest(0, tc.day_count - 1)
                         ELSE tc.day_count END
                 FROM done WHERE tc.task_id = done.task_id AND tc.channel = done.channel
+            ), room_made AS (
+                -- Who was certainly not written to gives their place in the portfolio's limit back.
+                -- Where an apply holds the row, it begins anew anyway.
+                UPDATE portfolios p SET full_until = NULL FROM (
+                    SELECT f.name FROM portfolios f JOIN lanes l ON l.portfolio = f.name
+                    JOIN done ON done.channel = l.channel
+                    WHERE f.full_until IS NOT NULL AND NOT is_counted(done.class)
+                    FOR UPDATE OF f SKIP LOCKED
+                ) freed
+                WHERE p.name = freed.name
             ), back AS (
                 INSERT INTO retries (opening, task_id, position, address, key, tries, channel, ready_at,
                     in_doubt, counted_on)
@@ -186,7 +213,7 @@ impl Store {
                 UPDATE audiences a SET waiting = waiting + 1
                 FROM heir WHERE a.task_id = heir.task_id AND NOT is_passed
             )
-            SELECT id AS "id!", delivery, reason FROM done"#,
+            SELECT id AS "id!", channel AS "channel!", delivery, reason FROM done"#,
             &attempts,
             &channels,
             &fences,
@@ -207,8 +234,11 @@ impl Store {
             // The provider told of the message before it answered the call.
             if let Some(delivery) = &attempt.delivery {
                 let reason = attempt.reason.as_deref().unwrap_or_default();
-                settle_attempt(&mut transaction, attempt.id, parsed(delivery)?, None, reason)
-                    .await?;
+                let delivery = parsed(delivery)?;
+                let settled =
+                    settle_attempt(&mut transaction, attempt.id, delivery, None, reason).await?;
+                let channel = parsed(&attempt.channel)?;
+                recount(&mut transaction, &channel, settled.as_slice()).await?;
             }
         }
         transaction.commit().await?;

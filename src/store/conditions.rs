@@ -8,10 +8,11 @@ use super::{
     connect::Store,
     encoding::{count, parsed},
     error::StoreError,
+    lanes::interval,
     resting::AiRest,
 };
 use crate::domain::{
-    condition::{Condition, ConditionKey, ConditionKind, Vitals},
+    condition::{Condition, ConditionKey, ConditionKind, UNHEARD_TOLD, Vitals},
     event::ConditionChange,
     id::{Generation, TaskName},
     phase::paused_by,
@@ -178,14 +179,22 @@ impl Store {
                 t.outgoing,
                 count(tu.channel) AS "n_channels!",
                 count(*) FILTER (WHERE tu.verdict = 'audience-exhausted') AS "n_exhausted!",
-                min(tu.channel) FILTER (WHERE tu.verdict = 'channel-blocked') AS blocked,
-                (array_agg(l.blocked_reason ORDER BY tu.channel)
-                    FILTER (WHERE tu.verdict = 'channel-blocked'))[1] AS blocked_reason
+                min(l.channel) FILTER (WHERE l.blocked) AS blocked,
+                (array_agg(l.blocked_reason ORDER BY l.channel) FILTER (WHERE l.blocked))[1] AS blocked_reason,
+                min(l.channel) FILTER (WHERE l.unheard) AS unheard,
+                (array_agg(l.unheard_reason ORDER BY l.channel) FILTER (WHERE l.unheard))[1] AS unheard_reason
             FROM tasks t
-            LEFT JOIN turns tu ON tu.task_id = t.id
-            LEFT JOIN lanes l ON l.channel = tu.channel
+            LEFT JOIN task_channels tc ON tc.task_id = t.id
+            LEFT JOIN turns tu ON tu.task_id = tc.task_id AND tu.channel = tc.channel
+            LEFT JOIN (
+                SELECT channel, blocked_reason, unheard_reason,
+                    blocked_class IS NOT NULL AND (blocked_until IS NULL OR blocked_until > now()) AS blocked,
+                    unheard_since < now() - $1::interval AS unheard
+                FROM lanes
+            ) l ON l.channel = tc.channel
             WHERE t.deleted_at IS NULL
-            GROUP BY t.id"#
+            GROUP BY t.id"#,
+            interval(UNHEARD_TOLD)
         )
         .fetch_all(&self.pool)
         .await?;
@@ -202,6 +211,7 @@ impl Store {
                 blocked: row.blocked.map(|channel| {
                     (channel, row.blocked_reason.unwrap_or_else(|| "no reason is known".to_owned()))
                 }),
+                unheard: row.unheard.zip(row.unheard_reason),
                 resting: resting.remove(&row.name).and_then(AiRest::lasting),
             };
             let generation = Generation(row.generation);

@@ -7,6 +7,7 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
+use tokio::time::timeout;
 
 use super::{
     error::StoreError,
@@ -15,10 +16,14 @@ use super::{
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
-/// Four loops that each listen and work, a writer and readers; more do not make two cores faster.
-const CONNECTIONS_MAX: u32 = 8;
+/// Five loops, a writer and readers; more do not make two cores faster.
+const CONNECTIONS_MAX: u32 = 6;
 /// Past this the database counts as away, and the caller decides what that means.
 pub(super) const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
+/// A connection that does not answer the shortest question in this time is given up.
+const PING_DEADLINE: Duration = Duration::from_secs(2);
+/// One that answered so short a while ago is not asked again before it is used.
+const FRESH: Duration = Duration::from_secs(1);
 /// Every statement but a large load is far below it; a hung one must not hold a lock for ever.
 const STATEMENT_DEADLINE: &str = "30s";
 pub(super) const SERVER_VERSION_MIN: u32 = 140_000;
@@ -56,22 +61,14 @@ impl Store {
             ("idle_session_timeout", "0"),
         ]);
         migrate(&options).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_DEADLINE)
-            .connect_with(options)
-            .await?;
-        Ok(Self { pool })
+        Ok(Self { pool: pool_of(CONNECTIONS_MAX).connect_with(options).await? })
     }
 
     /// The same database through connections of its own, so that neither side can use up the other's.
     #[must_use]
     pub fn beside(&self, connections_max: u32) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(connections_max)
-            .acquire_timeout(ACQUIRE_DEADLINE)
-            .connect_lazy_with(PgConnectOptions::clone(&self.pool.connect_options()));
-        Self { pool }
+        let options = PgConnectOptions::clone(&self.pool.connect_options());
+        Self { pool: pool_of(connections_max).connect_lazy_with(options) }
     }
 
     pub async fn close(&self) {
@@ -99,11 +96,35 @@ impl Store {
         self.listen(WAKEUP_DIALOGUES).await
     }
 
+    /// On a connection of its own: one that went silent is waited for without an end when it is let go, and
+    /// would keep a place among those that work.
     async fn listen(&self, channel: &str) -> Result<Wakeups, StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = PgListener::connect_with(&self.beside(1).pool).await?;
         listener.listen(channel).await?;
         Ok(Wakeups { listener })
     }
+}
+
+/// Connections that may go silent without being closed, as a lost route leaves them. The library's own question
+/// to one that is let go waits without an end, and the connection would keep its place for ever.
+fn pool_of(connections_max: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_DEADLINE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < FRESH {
+                    return Ok(true);
+                }
+                ping(connection).await.map(|()| true)
+            })
+        })
+        .after_release(|connection, _| Box::pin(async { ping(connection).await.map(|()| true) }))
+}
+
+async fn ping(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    timeout(PING_DEADLINE, connection.ping()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// Wake-ups by other programs. They say only "look again"; so does a lost connection.

@@ -46,14 +46,14 @@ impl Examination {
     pub async fn contents(&mut self) -> Result<Contents, StoreError> {
         let row: Row = sqlx::query_as(
             "SELECT i.purpose, g.at AS guarded_at, g.by AS guarded_by, g.reason AS guard_reason,
-                (SELECT count(*) FROM watches WHERE alive_until > now()) AS living_watches,
+                (SELECT count(*) FROM living_watches) AS living_watches,
                 (SELECT count(*) FROM living_executors) AS living_executors,
                 (SELECT count(*) FROM tasks WHERE deleted_at IS NULL) AS tasks,
                 (SELECT count(*) FROM tasks WHERE deleted_at IS NULL AND phase = 'in-progress')
                     AS running_tasks,
                 (SELECT coalesce(sum(a.total), 0)::bigint FROM audiences a
                     JOIN tasks t ON t.id = a.task_id AND t.deleted_at IS NULL) AS contacts,
-                -- As `resolve` lists them.
+                -- Those that nobody but an operator ends.
                 (SELECT count(*) FROM attempts a
                     WHERE a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
                         AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id

@@ -29,7 +29,8 @@ pub struct DialogueFilter {
     pub state: Option<DialogueState>,
     /// Every form that the person's address may have.
     pub peers: Option<Vec<String>>,
-    /// Only where the person wrote last and is owed an answer; who waits longest comes first.
+    /// Only where the person wrote last and nobody has answered; who waits longest comes first. Whoever
+    /// wrote on after a success waits for nobody, and is there only where that state is asked for.
     pub waiting: bool,
 }
 
@@ -63,10 +64,14 @@ pub struct LastWords {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DialogueCounts {
     pub states: BTreeMap<DialogueState, u64>,
-    /// People who wrote where no AI answers.
+    /// Those that have succeeded at some time, in whatever state they are by now.
+    pub successes: u64,
+    /// People who wrote where no AI answers, and no success was before.
     pub waiting_for_operator: u64,
     /// Since when the first of them waits.
     pub longest_since: Option<DateTime<Utc>>,
+    /// People who wrote on after a success, mostly to say thank you.
+    pub wrote_after_success: u64,
 }
 
 /// Dialogues to be read in pages: the newest message first, or who waits longest. Each page is of its own
@@ -117,7 +122,7 @@ impl Store {
         let task = task.as_ref().map(TaskName::as_str);
         let channel = channel.as_ref().map(ChannelName::as_str);
         let rows = sqlx::query!(
-            r#"SELECT d.state, count(*) AS "n!" FROM dialogues d
+            r#"SELECT d.state, count(*) AS "n!", count(d.succeeded_at) AS "n_succeeded!" FROM dialogues d
             WHERE ($1::text IS NULL OR d.task = $1) AND ($2::text IS NULL OR d.channel = $2)
                 AND ($3::text[] IS NULL OR d.peer = ANY ($3))
             GROUP BY d.state"#,
@@ -129,12 +134,17 @@ impl Store {
         .await?;
         let mut states: BTreeMap<DialogueState, u64> =
             DialogueState::ALL.iter().map(|state| (*state, 0)).collect();
+        let mut successes = 0;
         for row in rows {
             states.insert(parsed(&row.state)?, count(row.n));
+            successes += count(row.n_succeeded);
         }
         let waiting = sqlx::query!(
-            r#"SELECT count(*) AS "n!", min(d.waiting_since) AS since FROM dialogues d
-            WHERE d.waiting_since IS NOT NULL AND d.state <> 'closed' AND d.state <> 'open'
+            r#"SELECT count(*) FILTER (WHERE d.state <> 'succeeded') AS "n!",
+                count(*) FILTER (WHERE d.state = 'succeeded') AS "n_after!",
+                min(d.waiting_since) FILTER (WHERE d.state <> 'succeeded') AS since
+            FROM dialogues d
+            WHERE d.waiting_since IS NOT NULL AND d.state IN ('with-operator', 'blocked', 'succeeded')
                 AND ($1::text IS NULL OR d.task = $1) AND ($2::text IS NULL OR d.channel = $2)
                 AND ($3::text[] IS NULL OR d.peer = ANY ($3))"#,
             task,
@@ -145,8 +155,10 @@ impl Store {
         .await?;
         Ok(DialogueCounts {
             states,
+            successes,
             waiting_for_operator: count(waiting.n),
             longest_since: waiting.since,
+            wrote_after_success: count(waiting.n_after),
         })
     }
 }
@@ -170,9 +182,13 @@ impl DialogueReader<'_> {
     }
 
     fn states(&self) -> Vec<String> {
-        let wanted = DialogueState::ALL
-            .iter()
-            .filter(|state| self.filter.state.is_none_or(|wanted| wanted == **state));
+        let DialogueFilter { state: wanted, waiting, .. } = self.filter;
+        let is_wanted = |state: &DialogueState| match (wanted, waiting) {
+            (_, true) if *state == DialogueState::Closed => false,
+            (None, true) => *state != DialogueState::Succeeded,
+            (wanted, _) => wanted.is_none_or(|wanted| wanted == *state),
+        };
+        let wanted = DialogueState::ALL.iter().filter(|state| is_wanted(state));
         wanted.map(ToString::to_string).collect()
     }
 
@@ -221,9 +237,11 @@ impl DialogueReader<'_> {
                 spending_limit(t.fields) + d.allowance AS "limit!",
                 m.author AS "last_author?", m.at AS "last_at?", left(m.text, $8) AS "last_text?",
                 clock_timestamp() AS "now!"
-            FROM (
+            FROM unnest($1::text[]) AS wanted (state)
+            CROSS JOIN LATERAL (
+                -- One state at a time: so each list is the beginning of one index.
                 SELECT * FROM dialogues d
-                WHERE d.waiting_since IS NOT NULL AND d.state <> 'closed' AND d.state = ANY ($1)
+                WHERE d.waiting_since IS NOT NULL AND d.state = wanted.state
                     AND (d.waiting_since, d.id) > ($2, $3)
                     AND ($4::text IS NULL OR d.task = $4) AND ($5::text IS NULL OR d.channel = $5)
                     AND ($6::text[] IS NULL OR d.peer = ANY ($6))
@@ -231,7 +249,7 @@ impl DialogueReader<'_> {
             ) d
             JOIN tasks t ON t.id = d.task_id
             LEFT JOIN messages m ON m.id = d.last_message_id
-            ORDER BY d.waiting_since, d.id"#,
+            ORDER BY d.waiting_since, d.id LIMIT $7"#,
             &self.states(),
             after.waiting_since,
             after.id,

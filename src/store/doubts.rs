@@ -1,4 +1,4 @@
-//! Attempts and replies in doubt, and openings whose contact is gone: what is left for an operator.
+//! Openings and replies in doubt, and openings whose contact is gone: what is left for an operator.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,11 @@ use crate::domain::{
     address::Address,
     dialogue::Author,
     id::{AttemptId, DialogueId, MessageId},
+    phase::Phase,
 };
+
+/// More than an operator goes through one by one; those that follow are listed once these are resolved.
+const LISTED_MAX: i64 = 1000;
 
 /// An attempt in doubt that waits for an operator.
 #[derive(Clone, Debug)]
@@ -18,6 +22,7 @@ pub struct Doubtful {
     pub address: Address,
     pub granted_at: DateTime<Utc>,
     pub reason: String,
+    pub held: Option<HeldRepeat>,
 }
 
 /// A reply in doubt: it left, and nobody knows whether it arrived.
@@ -31,112 +36,141 @@ pub struct DoubtfulReply {
     pub author: Author,
     pub sent_at: DateTime<Utc>,
     pub reason: String,
+    pub held: Option<HeldRepeat>,
 }
 
-/// What an operator says of an attempt or a reply in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// It arrived.
-    Sent,
-    /// It did not: it is sent again.
-    Retry,
-    /// Whatever became of it, it is not sent again.
-    Drop,
+/// Why what is to be sent again does not leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldRepeat {
+    /// Its task does not run.
+    Task { task: String, phase: Phase },
+    /// Its channel is blocked, until somebody lifts it or a time passes.
+    Channel { channel: String, reason: String, until: Option<DateTime<Utc>> },
+    /// Its channel is not applied any more.
+    ChannelGone { channel: String },
+}
+
+/// What may hold it up, as it is read.
+pub(super) struct Holds {
+    pub(super) task: String,
+    /// Absent where none has to run.
+    pub(super) phase: Option<String>,
+    pub(super) channel: String,
+    pub(super) no_lane: bool,
+    pub(super) blocked: bool,
+    pub(super) blocked_reason: Option<String>,
+    pub(super) blocked_until: Option<DateTime<Utc>>,
+}
+
+impl Holds {
+    /// The first thing that would have to change.
+    pub(super) fn first(self) -> Result<Option<HeldRepeat>, StoreError> {
+        let Self { task, phase, channel, no_lane, blocked, blocked_reason, blocked_until } = self;
+        let phase = phase.as_deref().map(parsed::<Phase>).transpose()?;
+        Ok(match phase {
+            Some(phase) if phase != Phase::InProgress => Some(HeldRepeat::Task { task, phase }),
+            _ if no_lane => Some(HeldRepeat::ChannelGone { channel }),
+            _ if blocked => Some(HeldRepeat::Channel {
+                channel,
+                reason: blocked_reason.unwrap_or_else(|| "no reason is known".to_owned()),
+                until: blocked_until,
+            }),
+            _ => None,
+        })
+    }
 }
 
 impl Store {
-    /// The attempts that are in doubt and will not be repeated, oldest first.
+    /// The openings that are in doubt, oldest first: those that will not be repeated, and those whose repeat
+    /// is held up until somebody acts.
     pub async fn list_doubtful(&self) -> Result<Vec<Doubtful>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT a.id, a.task, a.channel, a.address, a.granted_at, coalesce(a.reason, '') AS reason
-            FROM attempts a
-            WHERE a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
-                AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
-                    AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
-                AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
-            ORDER BY a.id LIMIT 1000"
+            r#"WITH doubt AS (
+                SELECT a.id, a.task_id, a.task, a.channel, a.address, a.granted_at, a.reason, false AS is_repeated
+                FROM attempts a
+                WHERE a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
+                    AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
+                        AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
+                    AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
+                UNION ALL
+                SELECT a.id, a.task_id, a.task, a.channel, a.address, a.granted_at, a.reason, true
+                FROM retries r CROSS JOIN LATERAL (
+                    SELECT * FROM attempts a
+                    WHERE a.task_id = r.task_id AND a.address = r.address AND a.opening = r.opening
+                    ORDER BY a.id DESC LIMIT 1
+                ) a
+                WHERE r.in_doubt
+            )
+            SELECT a.id AS "id!", a.task AS "task!", a.channel AS "channel!", a.address AS "address!",
+                a.granted_at AS "granted_at!", coalesce(a.reason, '') AS "reason!",
+                a.is_repeated AS "is_repeated!", t.phase AS "phase?", held.no_lane AS "no_lane!",
+                held.blocked AS "blocked!", l.blocked_reason AS "blocked_reason?",
+                l.blocked_until AS "blocked_until?"
+            FROM doubt a
+            LEFT JOIN tasks t ON t.id = a.task_id
+            LEFT JOIN lanes l ON l.channel = a.channel
+            CROSS JOIN LATERAL (SELECT l.channel IS NULL AS no_lane,
+                l.blocked_class IS NOT NULL AND (l.blocked_until IS NULL OR l.blocked_until > now()) AS blocked
+            ) held
+            WHERE NOT a.is_repeated OR t.phase <> 'in-progress' OR held.no_lane OR held.blocked
+            ORDER BY a.id LIMIT $1"#,
+            LISTED_MAX
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Doubtful {
+        let doubtful = rows.into_iter().map(|row| {
+            let holds = Holds {
+                task: row.task.clone(),
+                phase: row.phase,
+                channel: row.channel.clone(),
+                no_lane: row.no_lane,
+                blocked: row.blocked,
+                blocked_reason: row.blocked_reason,
+                blocked_until: row.blocked_until,
+            };
+            Ok(Doubtful {
                 attempt: AttemptId(row.id),
                 task: row.task,
                 channel: row.channel,
                 address: Address::from_stored(row.address),
                 granted_at: row.granted_at,
-                reason: row.reason.unwrap_or_default(),
+                reason: row.reason,
+                held: if row.is_repeated { holds.first()? } else { None },
             })
-            .collect())
+        });
+        doubtful.collect()
     }
 
-    /// Settles an attempt in doubt by an operator's word. Says whether it was in doubt.
-    pub async fn resolve(
-        &self,
-        attempt: AttemptId,
-        resolution: Resolution,
-        by: &str,
-    ) -> Result<bool, StoreError> {
-        let (outcome, word) = match resolution {
-            Resolution::Sent => ("sent", "sent"),
-            Resolution::Retry => ("not-sent", "not sent"),
-            Resolution::Drop => ("in-doubt", "dropped"),
-        };
-        let reason = format!("resolved as {word} by {by}");
-        let resolved = sqlx::query_scalar!(
-            r#"WITH doubtful AS (
-                SELECT a.* FROM attempts a
-                WHERE a.id = $1 AND a.outcome = 'in-doubt' AND coalesce(a.reason, '') NOT LIKE 'resolved as %'
-                    AND ($2 <> 'not-sent' OR EXISTS (SELECT FROM contacts c
-                        WHERE c.task_id = a.task_id AND c.position = a.position))
-                    AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = a.opening)
-                    AND NOT EXISTS (SELECT FROM attempts later WHERE later.task_id = a.task_id
-                        AND later.address = a.address AND later.opening = a.opening AND later.id > a.id)
-                FOR UPDATE OF a
-            ), settled AS (
-                UPDATE attempts a SET outcome = $2, reason = $3 FROM doubtful d
-                WHERE a.id = d.id AND a.granted_at = d.granted_at
-                RETURNING a.id, a.opening, a.task_id, a.position, a.address, a.key, a.channel
-            ), counted AS (
-                UPDATE task_channels tc SET n_in_doubt = greatest(0, n_in_doubt - 1),
-                    n_sent = n_sent + ($2 = 'sent')::int,
-                    n_failed = n_failed + ($2 = 'in-doubt')::int
-                FROM settled s WHERE tc.task_id = s.task_id AND tc.channel = s.channel
-            ), told AS (
-                -- The dialogue shows its opening as well.
-                UPDATE messages m SET reason = $3,
-                    state = CASE WHEN $2 = 'sent' THEN 'sent' ELSE 'failed' END
-                FROM settled s
-                WHERE m.key = s.key AND m.channel = s.channel AND m.author = 'opening'
-                    AND m.state = 'in-doubt' AND $2 <> 'not-sent'
-            ), back AS (
-                INSERT INTO retries (opening, task_id, position, address, key, tries, channel, ready_at, in_doubt)
-                SELECT opening, task_id, position, address, key, 0, channel, now(), false
-                FROM settled WHERE $2 = 'not-sent'
-            )
-            SELECT id AS "id!" FROM settled"#,
-            attempt.0,
-            outcome,
-            reason
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(resolved.is_some())
-    }
-
-    /// The replies that are in doubt and will not be repeated, oldest first.
+    /// The replies that are in doubt, oldest first: those that will not be repeated, and those whose repeat is
+    /// held up until somebody acts.
     pub async fn list_doubtful_replies(&self) -> Result<Vec<DoubtfulReply>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT m.id, m.dialogue_id, d.task, d.channel, d.peer, m.author,
-                coalesce(m.sending_at, m.at) AS "sent_at!", coalesce(m.reason, '') AS "reason!"
+            r#"SELECT m.id, m.dialogue_id, d.task, d.channel, d.peer, m.author, m.state = 'waiting' AS "is_repeated!",
+                coalesce(m.sending_at, m.at) AS "sent_at!", coalesce(m.reason, '') AS "reason!",
+                held.no_lane AS "no_lane!", held.blocked AS "blocked!", l.blocked_reason AS "blocked_reason?",
+                l.blocked_until AS "blocked_until?"
             FROM messages m JOIN dialogues d ON d.id = m.dialogue_id
+            LEFT JOIN lanes l ON l.channel = m.channel
+            CROSS JOIN LATERAL (SELECT l.channel IS NULL AS no_lane,
+                l.blocked_class IS NOT NULL AND (l.blocked_until IS NULL OR l.blocked_until > now()) AS blocked
+            ) held
             WHERE m.state = 'in-doubt' AND m.author <> 'opening'
-            ORDER BY m.id LIMIT 1000"#
+                OR m.state = 'waiting' AND m.doubtful AND (held.no_lane OR held.blocked)
+            ORDER BY m.id LIMIT $1"#,
+            LISTED_MAX
         )
         .fetch_all(&self.pool)
         .await?;
         let replies = rows.into_iter().map(|row| {
+            let holds = Holds {
+                task: row.task.clone(),
+                phase: None,
+                channel: row.channel.clone(),
+                no_lane: row.no_lane,
+                blocked: row.blocked,
+                blocked_reason: row.blocked_reason,
+                blocked_until: row.blocked_until,
+            };
             Ok(DoubtfulReply {
                 message: MessageId(row.id),
                 dialogue: DialogueId(row.dialogue_id),
@@ -146,47 +180,10 @@ impl Store {
                 author: parsed(&row.author)?,
                 sent_at: row.sent_at,
                 reason: row.reason,
+                held: if row.is_repeated { holds.first()? } else { None },
             })
         });
         replies.collect()
-    }
-
-    /// Settles a reply in doubt by an operator's word. Says whether it was in doubt.
-    pub async fn resolve_reply(
-        &self,
-        message: MessageId,
-        resolution: Resolution,
-        by: &str,
-    ) -> Result<bool, StoreError> {
-        let (state, word) = match resolution {
-            Resolution::Sent => ("sent", "sent"),
-            Resolution::Retry => ("waiting", "not sent"),
-            Resolution::Drop => ("failed", "dropped"),
-        };
-        let mut transaction = self.pool.begin().await?;
-        let resolved = sqlx::query_scalar!(
-            "WITH settled AS (
-                -- With the same key as before; what was tried in vain before the doubt counts no more.
-                UPDATE messages SET state = $2, reason = $3,
-                    tries = CASE WHEN $2 = 'waiting' THEN 0 ELSE tries END,
-                    ready_at = CASE WHEN $2 = 'waiting' THEN clock_timestamp() END
-                WHERE id = $1 AND state = 'in-doubt' AND author <> 'opening'
-                RETURNING id, dialogue_id
-            )
-            INSERT INTO dialogue_events (dialogue_id, event, by, detail)
-            SELECT dialogue_id, 'resolved', $4, jsonb_build_object('message', id, 'as', $5::text) FROM settled
-            RETURNING dialogue_id",
-            message.0,
-            state,
-            format!("resolved as {word} by {by}"),
-            by,
-            word
-        )
-        .fetch_optional(&mut *transaction)
-        .await?;
-        Self::notify_dialogues(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(resolved.is_some())
     }
 
     /// Ends the retries of contacts that were removed or suppressed meanwhile: one that certainly was not

@@ -135,11 +135,14 @@ impl Store {
                     AND NOT EXISTS (SELECT FROM lanes h
                         WHERE h.channel = d.held_channel AND h.fence = d.held_fence)
                 ORDER BY d.id, lane.channel
+            ), wanted AS MATERIALIZED (
+                SELECT wanted, askable_ai(wanted) AS askable FROM (SELECT DISTINCT wanted FROM waiting) w
             ), probe AS (
                 -- A single call asks whether it is back; the others wait for its answer.
-                UPDATE ai_rests r SET not_before = now() + make_interval(secs =>
+                -- It counts as failed until it is back.
+                UPDATE ai_rests r SET failures = failures + 1, not_before = now() + make_interval(secs =>
                     least($4::float8, $3::float8 * power(2, least(failures, 20))))
-                WHERE r.not_before <= now() AND EXISTS (SELECT FROM waiting WHERE wanted = r.ai)
+                WHERE r.not_before <= now() AND r.ai IN (SELECT askable FROM wanted)
                 RETURNING r.ai
             ), due AS (
                 SELECT d.id, w.channel, w.fence, coalesce(probe.ai, awake.ai) AS ai,
@@ -147,7 +150,8 @@ impl Store {
                 FROM waiting w
                 JOIN drafts d ON d.id = w.id AND d.state = 'due' AND d.due_at <= clock_timestamp()
                     AND d.held_fence IS NOT DISTINCT FROM w.held_fence
-                LEFT JOIN probe ON probe.ai = w.wanted
+                JOIN wanted USING (wanted)
+                LEFT JOIN probe ON probe.ai = wanted.askable
                 CROSS JOIN LATERAL (SELECT awake_ai(w.wanted) AS ai) awake
                 WHERE coalesce(probe.ai, awake.ai) IS NOT NULL
                 ORDER BY d.position

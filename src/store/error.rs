@@ -51,11 +51,11 @@ impl From<sqlx::Error> for StoreError {
                     Self::Refused(error)
                 }
                 Some("42501") => Self::Denied(error),
-                // Starting up, shutting down, out of connections or of space: it may pass.
+                // Starting up, shutting down, out of connections or of space, a standby that is not led yet,
+                // a statement that was given up for another or for its length: it may pass.
+                Some("57014" | "55P03" | "25006") => Self::Away(error),
                 Some(code)
-                    if code.starts_with("57P")
-                        || code.starts_with("53")
-                        || code.starts_with("08") =>
+                    if ["57P", "53", "08", "40"].iter().any(|class| code.starts_with(class)) =>
                 {
                     Self::Away(error)
                 }

@@ -124,14 +124,19 @@ impl FateReader<'_> {
                 SELECT coalesce(
                     (SELECT CASE WHEN o.language IS NULL THEN 'suppressed by ' || o.by
                         ELSE 'the person said STOP' END
-                    FROM opt_outs o WHERE o.address = c.address AND o.undone_at IS NULL),
+                    FROM opt_outs o WHERE o.address = ANY (known.addresses) AND o.undone_at IS NULL
+                    ORDER BY o.number LIMIT 1),
                     (SELECT 'on the list ' || min(s.list) FROM suppressions s
-                    WHERE s.address = c.address AND s.task IN ('', $2)),
+                    WHERE s.address = ANY (known.addresses) AND s.task IN ('', $2)),
                     (SELECT 'the person was forgotten' WHERE EXISTS (SELECT FROM forgotten)
-                        AND EXISTS (SELECT FROM installation i JOIN forgotten f
-                            ON f.hash = keyed_hash(c.address, i.person_key_inner, i.person_key_outer)
-                            AND f.undone_at IS NULL))
+                        AND EXISTS (SELECT FROM installation i CROSS JOIN unnest(known.addresses) address JOIN forgotten f
+                            ON f.hash = keyed_hash(address, i.person_key_inner, i.person_key_outer)
+                            AND f.undone_at IS NULL)),
+                    (SELECT 'the person was written to under another address'
+                    WHERE l.task IS NULL AND r.opening IS NULL AND array_length(known.addresses, 1) > 1
+                        AND is_written_by_alias(c.address, $2))
                 ) AS why
+                FROM (SELECT array_agg(address) AS addresses FROM known_addresses(c.address) address) known
             ) s ON true
             ORDER BY c.position"#,
             self.task_id.0,

@@ -23,7 +23,9 @@ impl Store {
     pub async fn read_forecast_facts(&self) -> Result<ForecastFacts, StoreError> {
         let rows = sqlx::query!(
             r#"SELECT moment.at AS "at!", l.channel AS "lane?", tc.channel AS "channel?",
-                l.daily_limit AS "lane_limit?",
+                -- A portfolio's limit is of any 24 hours, and so of a day.
+                least(l.daily_limit, (SELECT p.messaging_limit FROM portfolios p WHERE p.name = l.portfolio))
+                    AS "lane_limit?",
                 CASE WHEN l.day = utc_day(moment.at) THEN l.day_count ELSE 0 END AS "lane_today!",
                 greatest(l.last_opening_at, l.in_flight_granted_at) AS lane_opened_at,
                 l.last_pause_ms AS "last_pause_ms?", l.not_before AS "not_before?",

@@ -107,16 +107,25 @@ impl Store {
         Ok(Some(HostedChannel { spec, attended: row.attended }))
     }
 
-    /// The hosted channels that tasks in progress use.
-    pub async fn list_attended_hosted(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "SELECT l.channel FROM lanes l WHERE l.hosted AND EXISTS (
+    /// The channels that tasks in progress use.
+    pub async fn list_attended_channels(
+        &self,
+    ) -> Result<Vec<(ChannelName, ChannelSpec)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT r.name, r.fields FROM resources r WHERE r.kind = 'Channel' AND EXISTS (
                 SELECT FROM task_channels tc JOIN tasks t ON t.id = tc.task_id
-                WHERE tc.channel = l.channel AND t.phase = 'in-progress' AND t.deleted_at IS NULL)
-            ORDER BY l.channel"
+                WHERE tc.channel = r.name AND t.phase = 'in-progress' AND t.deleted_at IS NULL)
+            ORDER BY r.name"
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let spec = ChannelSpec::from_fields(&fields_from_json(&row.fields)?)
+                    .ok_or_else(|| StoreError::Unreadable(format!("channel `{}`", row.name)))?;
+                Ok((parsed(&row.name)?, spec))
+            })
+            .collect()
     }
 
     /// What one person can see, oldest first.

@@ -6,17 +6,19 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{
+    aliases::{Known, meet},
     connect::Store,
     drafts::move_draft,
-    early_news::is_early,
+    early_news::{is_early, is_opening_under_way, is_unacquainted},
     error::StoreError,
     lanes::interval,
-    news::{Echo, News, is_ours, take_status, take_typed_by_hand},
+    news::{Echo, News, Recount, is_ours, recount, take_status, take_typed_by_hand},
     opt_outs::{OptOut, OptOutBy, opt_out},
     takeover,
 };
 use crate::domain::{
-    dialogue::{Delivery, Received},
+    address::Address,
+    dialogue::{Delivery, Received, TypedByHand},
     id::{ChannelName, DialogueId},
     stop::asks_to_stop,
 };
@@ -29,6 +31,8 @@ const BURST_MAX: std::time::Duration = std::time::Duration::from_secs(8);
 const TEXT_CHARACTERS_MAX: usize = 70_000;
 /// The class of the advisory locks by which the wishes of one person to stop take turns.
 const STOPS: i32 = 28_279;
+/// The class of the advisory locks by which deliveries of a channel and records of its replies take turns.
+const RECORDS: i32 = 28_281;
 
 /// One delivery of a channel.
 #[derive(Debug)]
@@ -56,7 +60,8 @@ pub struct Taken {
     pub repeated: usize,
     /// Messages on a channel that no task uses. Nothing of the delivery was kept: it is to be repeated.
     pub unrouted: usize,
-    /// News of a message whose call has not told its id yet. Nothing was kept here either.
+    /// News of a message whose call has not told its id yet, or words of whoever an opening may just have reached.
+    /// Nothing was kept here either.
     pub early: usize,
 }
 
@@ -75,12 +80,29 @@ impl Store {
         let mut taken = Taken::default();
         let mut transaction = self.pool.begin().await?;
         sqlx::query("SET LOCAL nuncio.writes = 'on'").execute(&mut *transaction).await?;
-        take_turns_to_stop(&mut transaction, received).await?;
+        if received.len() > 1 || !received.iter().all(is_said) {
+            take_turns_with_records(&mut transaction, &[channel.to_string()]).await?;
+        }
+        // In this order: the outcome of an opening tells by which other address its person is known.
+        let opening_under_way =
+            received.iter().any(is_said) && is_opening_under_way(&mut transaction, channel).await?;
+        let people = meet(&mut transaction, channel, received).await?;
+        let mut ordered: Vec<(&Received, &Known)> =
+            received.iter().filter_map(|one| Some((one, people.get(&one.peer)?))).collect();
         // By person, so that two deliveries lock their dialogues in one order; each person's in theirs.
-        let mut ordered: Vec<&Received> = received.iter().collect();
-        ordered.sort_by(|a, b| a.peer.cmp(&b.peer));
-        for one in ordered {
-            match take(&mut transaction, channel, one).await? {
+        ordered.sort_by_key(|(_, person)| &person.addresses);
+        take_turns_to_stop(&mut transaction, &ordered).await?;
+        let mut recounts = Vec::new();
+        for (one, person) in ordered {
+            let taking = if opening_under_way
+                && may_be_the_openings(one)
+                && is_unacquainted(&mut transaction, channel, person).await?
+            {
+                Taking::Early
+            } else {
+                take(&mut transaction, channel, one, person, &mut recounts).await?
+            };
+            match taking {
                 Taking::Fresh => taken.fresh += 1,
                 Taking::Repeated => taken.repeated += 1,
                 Taking::Unrouted => taken.unrouted += 1,
@@ -91,10 +113,14 @@ impl Store {
             transaction.rollback().await?;
             return Ok(Taken { fresh: 0, repeated: 0, ..taken });
         }
+        recount(&mut transaction, channel, &recounts).await?;
         if let Some(Raw { headers, body }) = raw
             && (taken.fresh > 0 || received.is_empty())
         {
-            let peers: Vec<String> = received.iter().map(|one| one.peer.to_string()).collect();
+            let named = |one: &Received| {
+                [&one.peer].into_iter().chain(&one.also_known_as).map(Address::to_string).collect()
+            };
+            let peers: Vec<String> = received.iter().flat_map::<Vec<String>, _>(named).collect();
             sqlx::query!(
                 "INSERT INTO deliveries (channel, headers, body, peers) VALUES ($1, $2, $3, $4)",
                 channel.as_str(),
@@ -133,22 +159,51 @@ impl Store {
     }
 }
 
+fn is_said(received: &Received) -> bool {
+    matches!(received.what, Delivery::Message { .. })
+}
+
+/// A wish to stop holds at once, whoever it is of.
+fn may_be_the_openings(received: &Received) -> bool {
+    matches!(&received.what, Delivery::Message { text, .. } if asks_to_stop(text).is_none())
+}
+
+/// Whoever brings several things of a channel touches its dialogues and messages in the order of people, and whoever
+/// records outcomes of replies in its own: each would wait for the other.
+pub(super) async fn take_turns_with_records(
+    connection: &mut PgConnection,
+    channels: &[String],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock($1, channel) FROM (
+            SELECT DISTINCT hashtext(name) AS channel FROM unnest($2::text[]) name ORDER BY channel
+        ) channels",
+    )
+    .bind(RECORDS)
+    .bind(channels)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// A wish to stop closes the person's dialogues on every channel. Two of one person, on two channels, would
 /// each hold what the other waits for.
 async fn take_turns_to_stop(
     connection: &mut PgConnection,
-    received: &[Received],
+    received: &[(&Received, &Known)],
 ) -> Result<(), StoreError> {
-    let stops = |one: &&Received| match &one.what {
+    let stops = |(one, _): &&(&Received, &Known)| match &one.what {
         Delivery::Message { text, .. } => asks_to_stop(text).is_some(),
-        Delivery::Echo { .. } | Delivery::Status { .. } => false,
+        Delivery::Echo { .. } | Delivery::Status { .. } | Delivery::Barred | Delivery::Moved => {
+            false
+        }
     };
-    let people: BTreeSet<&str> =
-        received.iter().filter(stops).map(|one| one.peer.as_str()).collect();
-    for person in people {
+    let people: BTreeSet<&[String]> =
+        received.iter().filter(stops).map(|(_, person)| person.addresses.as_slice()).collect();
+    for addresses in people {
         sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
             .bind(STOPS)
-            .bind(person)
+            .bind(addresses.first())
             .execute(&mut *connection)
             .await?;
     }
@@ -159,57 +214,90 @@ async fn take(
     connection: &mut PgConnection,
     channel: &ChannelName,
     received: &Received,
+    person: &Known,
+    recounts: &mut Vec<Recount>,
 ) -> Result<Taking, StoreError> {
-    let peer = received.peer.as_str();
     // News of what was said to a person who was erased since would name them again.
-    if !matches!(received.what, Delivery::Message { .. }) && is_forgotten(connection, peer).await? {
+    if !matches!(received.what, Delivery::Message { .. })
+        && is_forgotten(connection, channel, person).await?
+    {
         return Ok(Taking::Repeated);
     }
     match &received.what {
-        Delivery::Message { .. } => take_message(connection, channel, received).await,
+        Delivery::Message { .. } => take_message(connection, channel, received, person).await,
         Delivery::Echo { id, reference, text, typed_by_hand } => {
             let echo = Echo {
                 id,
                 reference: reference.as_deref(),
                 text: kept(text),
                 // Where a key is repeated, or a hand is known, there is nothing to guess.
-                may_be_guessed: reference.is_none() && !typed_by_hand,
+                may_be_guessed: reference.is_none() && *typed_by_hand != TypedByHand::Yes,
             };
-            if is_ours(connection, channel, peer, &echo).await? {
+            if is_ours(connection, channel, person, &echo, recounts).await? {
                 return Ok(Taking::Repeated);
             }
-            // Every message of ours has its reference in the database before it leaves.
-            if !typed_by_hand && reference.is_none() {
+            if *typed_by_hand == TypedByHand::Untold {
                 return Ok(Taking::Repeated);
             }
-            take_typed_by_hand(connection, channel, received, &echo).await
+            // Every message of ours has its reference in the database before it leaves; its id may still be
+            // on the way to us, or was recorded between two looks.
+            if echo.may_be_guessed {
+                if is_early(connection, channel, person, id).await? {
+                    return Ok(Taking::Early);
+                }
+                if is_ours(connection, channel, person, &echo, recounts).await? {
+                    return Ok(Taking::Repeated);
+                }
+            }
+            take_typed_by_hand(connection, channel, received, person, &echo).await
+        }
+        Delivery::Barred => {
+            let at = received.at;
+            let silenced = takeover::fall_silent(connection, channel, person, at).await?;
+            Ok(if silenced { Taking::Fresh } else { Taking::Repeated })
+        }
+        Delivery::Moved => {
+            let redirected = takeover::redirect(connection, channel, received, person).await?;
+            Ok(if redirected { Taking::Fresh } else { Taking::Repeated })
         }
         Delivery::Status { id, reference, state, reason } => {
             let news = News { id, reference: reference.as_deref(), state: *state, reason };
-            let raised = take_status(connection, channel, peer, &news).await?;
-            if !raised && is_early(connection, channel, peer, id).await? {
+            let raised = take_status(connection, channel, person, &news, recounts).await?;
+            if !raised && is_early(connection, channel, person, id).await? {
                 return Ok(Taking::Early);
             }
             // An id that was recorded between the two looks is known by now.
-            let raised = raised || take_status(connection, channel, peer, &news).await?;
+            let raised =
+                raised || take_status(connection, channel, person, &news, recounts).await?;
             Ok(if raised { Taking::Fresh } else { Taking::Repeated })
         }
     }
 }
 
-async fn is_forgotten(connection: &mut PgConnection, peer: &str) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(r#"SELECT is_forgotten($1) AS "forgotten!""#, peer)
-        .fetch_one(connection)
-        .await?)
+async fn is_forgotten(
+    connection: &mut PgConnection,
+    channel: &ChannelName,
+    person: &Known,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT coalesce(bool_or(is_forgotten(address) OR is_forgotten($2 || '/' || address)), false)
+            AS "forgotten!"
+        FROM unnest($1::text[]) address"#,
+        &person.addresses,
+        channel.as_str()
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 async fn take_message(
     connection: &mut PgConnection,
     channel: &ChannelName,
-    Received { peer, at, what }: &Received,
+    Received { peer, at, what, also_known_as: _ }: &Received,
+    person: &Known,
 ) -> Result<Taking, StoreError> {
     let Delivery::Message { id, text } = what else { return Ok(Taking::Repeated) };
-    let Some(dialogue) = find_or_open(connection, channel, peer.as_str()).await? else {
+    let Some(dialogue) = find_or_open(connection, channel, person).await? else {
         return Ok(Taking::Unrouted);
     };
     let inserted = sqlx::query_scalar!(
@@ -230,10 +318,19 @@ async fn take_message(
     }
     // Before any AI is asked, and whoever speaks in the dialogue.
     if let Some(language) = asks_to_stop(text) {
+        // To whom a system gave a name of its own, that name is somebody else's on another channel.
+        let address = sqlx::query_scalar!(
+            r#"SELECT address_on($1, $2) AS "address!""#,
+            channel.as_str(),
+            peer.as_str()
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        let is_theirs_alone = address != peer.as_str();
         opt_out(
             connection,
             &OptOut {
-                address: peer,
+                address: &Address::from_stored(address),
                 by: OptOutBy::Person(language),
                 task: None,
                 channel: Some(channel),
@@ -242,38 +339,50 @@ async fn take_message(
             },
         )
         .await?;
-        takeover::close_all(connection, peer.as_str(), "asked not to be written to any more")
-            .await?;
+        let reason = "asked not to be written to any more";
+        let on = is_theirs_alone.then_some(channel);
+        takeover::close_all(connection, &person.addresses, on, reason).await?;
         return Ok(Taking::Fresh);
     }
     sqlx::query!(
         "UPDATE dialogues SET turn = turn + 1, failures = 0, reminder_at = NULL, reminder_text = NULL,
+            reply_to = nullif($4, peer),
             waiting_since = coalesce(waiting_since, clock_timestamp()),
             due_at = CASE WHEN state = 'open' THEN least(clock_timestamp() + $2, greatest(clock_timestamp(),
                 coalesce(waiting_since, clock_timestamp()) + $3)) END
         WHERE id = $1",
         dialogue,
         interval(BURST_QUIET),
-        interval(BURST_MAX)
+        interval(BURST_MAX),
+        peer.as_str()
     )
     .execute(&mut *connection)
     .await?;
     Ok(Taking::Fresh)
 }
 
-/// The dialogue of a person on a channel, locked. Opened where there is none: in the task that wrote to the
-/// person last, else in the one that has been in progress for longest.
+/// The dialogue of a person on a channel, locked: the one in which something was said last, unless another task
+/// has written to them since. Opened where there is none: in the task that wrote to the person last, under the
+/// address that it wrote to; else in the one that has been in progress for longest.
 pub(super) async fn find_or_open(
     connection: &mut PgConnection,
     channel: &ChannelName,
-    peer: &str,
+    person: &Known,
 ) -> Result<Option<i64>, StoreError> {
     let known = sqlx::query_scalar!(
         "SELECT d.id FROM dialogues d JOIN tasks t ON t.id = d.task_id AND t.deleted_at IS NULL
-        WHERE d.channel = $1 AND d.peer = $2
-        ORDER BY t.phase = 'completed', d.id DESC LIMIT 1 FOR UPDATE OF d",
+        WHERE d.channel = $1 AND d.peer = ANY ($2)
+            -- An opening that nobody has answered yet is in no dialogue.
+            AND NOT EXISTS (SELECT FROM task_channels tc
+                JOIN tasks o ON o.id = tc.task_id AND o.deleted_at IS NULL AND o.phase <> 'completed'
+                JOIN ledger l ON l.task = o.name AND l.address = ANY ($2) AND l.channel = $1
+                WHERE tc.channel = $1 AND l.written_at > coalesce(
+                        (SELECT m.at FROM messages m WHERE m.id = d.last_message_id), d.created_at)
+                    AND NOT EXISTS (SELECT FROM dialogues x
+                        WHERE x.channel = $1 AND x.peer = ANY ($2) AND x.task_id = o.id))
+        ORDER BY t.phase = 'completed', d.last_message_id DESC LIMIT 1 FOR UPDATE OF d",
         channel.as_str(),
-        peer
+        &person.addresses
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -282,27 +391,29 @@ pub(super) async fn find_or_open(
     }
     let opened = sqlx::query!(
         r#"WITH route AS (
-            SELECT t.id, t.name, t.fields, l.task IS NOT NULL AS was_written
+            SELECT t.id, t.name, t.fields, l.task IS NOT NULL AS was_written, coalesce(l.address, $3) AS peer
             FROM task_channels tc JOIN tasks t ON t.id = tc.task_id AND t.deleted_at IS NULL
-            LEFT JOIN ledger l ON l.task = t.name AND l.address = $2 AND l.channel = $1
+            LEFT JOIN ledger l ON l.task = t.name AND l.address = ANY ($2) AND l.channel = $1
             WHERE tc.channel = $1
-            ORDER BY l.written_at DESC NULLS LAST, t.phase = 'completed', t.phase <> 'in-progress',
+            ORDER BY l.task IS NULL, t.phase = 'completed', l.written_at DESC, t.phase <> 'in-progress',
                 t.created_at, t.id
             LIMIT 1
         )
         INSERT INTO dialogues (task_id, task, channel, peer, manager)
-        SELECT id, name, $1, $2, manager_for(fields, $2)
+        SELECT id, name, $1, peer, manager_for(fields, peer)
         FROM route
         ON CONFLICT ON CONSTRAINT one_dialogue_a_person DO UPDATE SET peer = excluded.peer
-        RETURNING id, task, (SELECT was_written FROM route) AS "was_written!", xmax = 0 AS "is_new!""#,
+        RETURNING id, task, peer, (SELECT was_written FROM route) AS "was_written!",
+            xmax = 0 AS "is_new!""#,
         channel.as_str(),
-        peer
+        &person.addresses,
+        person.address()
     )
     .fetch_optional(&mut *connection)
     .await?;
     let Some(opened) = opened else { return Ok(None) };
     if opened.is_new {
-        move_draft(connection, opened.id, &opened.task, peer).await?;
+        move_draft(connection, opened.id, &opened.task, &opened.peer).await?;
     }
     if opened.was_written && opened.is_new {
         // What was said first, by whichever incarnation of the task.
@@ -318,7 +429,7 @@ pub(super) async fn find_or_open(
             opened.id,
             channel.as_str(),
             opened.task,
-            peer
+            opened.peer
         )
         .execute(&mut *connection)
         .await?;

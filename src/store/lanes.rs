@@ -9,7 +9,10 @@ use crate::domain::id::{ChannelName, ExecutorId, Fence};
 
 /// Long enough to survive a slow heartbeat, short enough that the lanes of a killed executor move on
 /// in well under 15 s.
-const LEASE: Duration = Duration::from_secs(8);
+pub(super) const LEASE: Duration = Duration::from_secs(8);
+
+/// A call must begin while the lease has this much left, so that a stalled process does not call late.
+pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// The class of the advisory locks by which sessions of executors show that they live; the view
 /// `living_executors` knows it too.
@@ -114,8 +117,10 @@ impl Store {
                 LIMIT greatest(0, (SELECT lanes - held FROM share))
                 FOR UPDATE SKIP LOCKED
             ), surplus AS (
-                SELECT channel FROM lanes
+                SELECT channel FROM lanes l
                 WHERE owner = $1 AND in_flight IS NULL
+                    -- Whoever took it now would take a reply that is on its way for an abandoned one.
+                    AND NOT EXISTS (SELECT FROM messages m WHERE m.channel = l.channel AND m.state = 'sending')
                 ORDER BY channel DESC
                 LIMIT greatest(0, (SELECT held - lanes FROM share))
                 FOR UPDATE SKIP LOCKED
@@ -206,7 +211,7 @@ impl Store {
                 WHERE channel = $1 AND blocked_class IS NOT NULL FOR UPDATE
             ), lifted AS (
                 UPDATE lanes l SET blocked_class = NULL, blocked_reason = NULL, blocked_until = NULL,
-                    failures = 0, not_before = NULL
+                    failures = 0, not_before = NULL, unheard_reason = NULL, unheard_since = NULL
                 FROM before b WHERE l.channel = b.channel AND b.blocked_class <> 'unconnectable'
             )
             SELECT blocked_reason AS "reason!", blocked_class = 'unconnectable' AS "stays!" FROM before"#,

@@ -1,8 +1,10 @@
 //! News of our own messages: echoes and statuses, which end doubts, and what a person of ours typed by hand.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{
+    aliases::Known,
     error::StoreError,
     inbox::{Taking, find_or_open, kept},
     takeover,
@@ -24,24 +26,30 @@ pub(super) struct Echo<'a> {
 pub(super) async fn is_ours(
     connection: &mut PgConnection,
     channel: &ChannelName,
-    peer: &str,
+    person: &Known,
     echo: &Echo<'_>,
+    recounts: &mut Vec<Recount>,
 ) -> Result<bool, StoreError> {
     let key: Option<i64> = echo.reference.and_then(|reference| reference.parse().ok());
     let reply = sqlx::query_scalar!(
         r#"WITH ours AS (
             SELECT m.id FROM messages m JOIN dialogues d ON d.id = m.dialogue_id
-            WHERE d.channel = $1 AND d.peer = $2 AND m.author NOT IN ('person', 'opening')
+            WHERE d.channel = $1 AND d.peer = ANY ($2) AND m.author NOT IN ('person', 'opening')
                 AND (m.key = $3 OR m.provider_message_id = $4
-                    OR $6 AND m.state IN ('sending', 'in-doubt') AND btrim(m.text) = btrim($5))
+                    OR $6 AND btrim(m.text) = btrim($5) AND (m.state IN ('sending', 'in-doubt')
+                        -- A doubt that is to be repeated, and one that was sent under an id that nobody told.
+                        OR m.state = 'waiting' AND m.doubtful
+                        OR m.state = 'sent' AND m.provider_message_id IS NULL
+                            AND m.sending_at > clock_timestamp() - interval '1 hour'))
             ORDER BY m.key = $3 DESC NULLS LAST, m.provider_message_id = $4 DESC NULLS LAST, m.id
             LIMIT 1 FOR UPDATE OF m
         )
         UPDATE messages m SET provider_message_id = coalesce(m.provider_message_id, $4),
-            state = CASE WHEN m.state IN ('sending', 'in-doubt') THEN 'sent' ELSE m.state END
+            state = CASE WHEN m.state IN ('sending', 'in-doubt', 'waiting') THEN 'sent' ELSE m.state END,
+            ready_at = NULL
         FROM ours WHERE m.id = ours.id RETURNING m.id"#,
         channel.as_str(),
-        peer,
+        &person.addresses,
         key,
         echo.id,
         echo.text,
@@ -54,15 +62,15 @@ pub(super) async fn is_ours(
     }
     let opening = sqlx::query_scalar!(
         r#"SELECT a.id FROM attempts a
-        WHERE a.channel = $1 AND a.address = $2 AND a.key IN (
-                SELECT opening_key(t.name, $2) FROM task_channels tc JOIN tasks t ON t.id = tc.task_id
-                WHERE tc.channel = $1)
+        WHERE a.channel = $1 AND a.address = ANY ($2) AND a.key IN (
+                SELECT opening_key(t.name, known) FROM unnest($2) known, task_channels tc
+                JOIN tasks t ON t.id = tc.task_id WHERE tc.channel = $1)
             AND (a.key = $3 OR a.provider_message_id = $4
                 OR $6 AND (a.outcome IS NULL OR a.outcome = 'in-doubt')
                     AND (a.text IS NULL OR btrim(a.text) = btrim($5)))
         ORDER BY a.id DESC LIMIT 1"#,
         channel.as_str(),
-        peer,
+        &person.addresses,
         key,
         echo.id,
         echo.text,
@@ -72,7 +80,7 @@ pub(super) async fn is_ours(
     .await?;
     let Some(attempt) = opening else { return Ok(false) };
     let news = News { id: echo.id, reference: None, state: DeliveryState::Sent, reason: "" };
-    tell_attempt(connection, attempt, &news).await?;
+    tell_attempt(connection, attempt, &news, recounts).await?;
     Ok(true)
 }
 
@@ -81,9 +89,10 @@ pub(super) async fn take_typed_by_hand(
     connection: &mut PgConnection,
     channel: &ChannelName,
     received: &Received,
+    person: &Known,
     echo: &Echo<'_>,
 ) -> Result<Taking, StoreError> {
-    let Some(dialogue) = find_or_open(connection, channel, received.peer.as_str()).await? else {
+    let Some(dialogue) = find_or_open(connection, channel, person).await? else {
         // Written to somebody of whom no task knows.
         return Ok(Taking::Repeated);
     };
@@ -123,16 +132,17 @@ pub(super) struct News<'a> {
 pub(super) async fn take_status(
     connection: &mut PgConnection,
     channel: &ChannelName,
-    peer: &str,
+    person: &Known,
     news: &News<'_>,
+    recounts: &mut Vec<Recount>,
 ) -> Result<bool, StoreError> {
     let number: Option<i64> = news.reference.and_then(|reference| reference.parse().ok());
     if news.state == DeliveryState::Failed {
         // Whoever permits locks the dialogue before its messages.
         sqlx::query!(
-            "SELECT id FROM dialogues WHERE channel = $1 AND peer = $2 ORDER BY id FOR UPDATE",
+            "SELECT id FROM dialogues WHERE channel = $1 AND peer = ANY ($2) ORDER BY id FOR UPDATE",
             channel.as_str(),
-            peer
+            &person.addresses
         )
         .fetch_all(&mut *connection)
         .await?;
@@ -166,20 +176,20 @@ pub(super) async fn take_status(
             SELECT id FROM attempts WHERE id = $3 AND channel = $1
             UNION ALL
             SELECT id FROM attempts
-            WHERE channel = $1 AND address = $2 AND provider_message_id = $4
-                AND key IN (SELECT opening_key(t.name, $2)
-                    FROM task_channels tc JOIN tasks t ON t.id = tc.task_id WHERE tc.channel = $1)
+            WHERE channel = $1 AND address = ANY ($2) AND (provider_message_id = $4 OR key = $3)
+                AND key IN (SELECT opening_key(t.name, known) FROM unnest($2) known, task_channels tc
+                    JOIN tasks t ON t.id = tc.task_id WHERE tc.channel = $1)
         ) a
         ORDER BY a.id DESC LIMIT 1"#,
         channel.as_str(),
-        peer,
+        &person.addresses,
         number,
         news.id
     )
     .fetch_optional(&mut *connection)
     .await?;
     match attempt {
-        Some(attempt) => tell_attempt(connection, attempt, news).await,
+        Some(attempt) => tell_attempt(connection, attempt, news, recounts).await,
         None => Ok(false),
     }
 }
@@ -189,6 +199,7 @@ async fn tell_attempt(
     connection: &mut PgConnection,
     attempt: i64,
     news: &News<'_>,
+    recounts: &mut Vec<Recount>,
 ) -> Result<bool, StoreError> {
     // The news may overtake the answer of the call: then it is kept, and counts with the record of that.
     let early = sqlx::query!(
@@ -204,18 +215,33 @@ async fn tell_attempt(
     )
     .execute(&mut *connection)
     .await?;
-    Ok(early.rows_affected() > 0
-        || settle_attempt(connection, attempt, news.state, Some(news.id), news.reason).await?)
+    if early.rows_affected() > 0 {
+        return Ok(true);
+    }
+    let settled =
+        settle_attempt(connection, attempt, news.state, Some(news.id), news.reason).await?;
+    recounts.extend(settled);
+    Ok(settled.is_some())
 }
 
-/// What a provider told of an opening ends its doubt, and moves the counts with it. Says whether it was news.
+/// What the news of an opening changes in the counts of its task on the channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recount {
+    task: Uuid,
+    sent: i32,
+    failed: i32,
+    in_doubt: i32,
+}
+
+/// What a provider told of an opening ends its doubt; `None` where it was no news. The counts move with
+/// [`recount`].
 pub(super) async fn settle_attempt(
     connection: &mut PgConnection,
     attempt: i64,
     state: DeliveryState,
     provider_message_id: Option<&str>,
     reason: &str,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Recount>, StoreError> {
     // The doubt would have been repeated with the same key, and was in fact answered. A repeat that is being
     // granted at this moment is waited for: it then counts for the opening, and this news does not.
     let repeat_not_needed = sqlx::query_scalar!(
@@ -226,7 +252,8 @@ pub(super) async fn settle_attempt(
     .fetch_optional(&mut *connection)
     .await?
     .is_some();
-    let settled = sqlx::query_scalar!(
+    let settled = sqlx::query_as!(
+        Recount,
         r#"WITH before AS (
             SELECT id, granted_at, task_id, channel, outcome, opening FROM attempts a
             WHERE id = $1 AND outcome IN ('sent', 'in-doubt')
@@ -253,14 +280,11 @@ pub(super) async fn settle_attempt(
                 provider_message_id = coalesce(m.provider_message_id, after.provider_message_id)
             FROM after
             WHERE m.key = after.key AND m.channel = after.channel AND m.author = 'opening'
-        ), counted AS (
-            UPDATE task_channels tc SET
-                n_sent = n_sent + (after.now = 'sent')::int - (after.was = 'sent')::int,
-                n_failed = n_failed + (after.now = 'recipient-permanent')::int,
-                n_in_doubt = greatest(0, n_in_doubt - (after.was = 'in-doubt' AND NOT $5::bool)::int)
-            FROM after WHERE tc.task_id = after.task_id AND tc.channel = after.channel
         )
-        SELECT id FROM after"#,
+        SELECT task_id AS task, (now = 'sent')::int - (was = 'sent')::int AS "sent!",
+            (now = 'recipient-permanent')::int AS "failed!",
+            -(was = 'in-doubt' AND NOT $5::bool)::int AS "in_doubt!"
+        FROM after"#,
         attempt,
         state.as_str(),
         provider_message_id,
@@ -269,5 +293,45 @@ pub(super) async fn settle_attempt(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(settled.is_some())
+    Ok(settled)
+}
+
+/// Moves the counts by all that was told, after the last attempt was touched: whoever records an outcome has its
+/// attempt first and its counts then, and each would wait for the other.
+pub(super) async fn recount(
+    connection: &mut PgConnection,
+    channel: &ChannelName,
+    recounts: &[Recount],
+) -> Result<(), StoreError> {
+    let moving = |one: &&Recount| (one.sent, one.failed, one.in_doubt) != (0, 0, 0);
+    let recounts: Vec<&Recount> = recounts.iter().filter(moving).collect();
+    if recounts.is_empty() {
+        return Ok(());
+    }
+    let tasks: Vec<Uuid> = recounts.iter().map(|one| one.task).collect();
+    let sent: Vec<i32> = recounts.iter().map(|one| one.sent).collect();
+    let failed: Vec<i32> = recounts.iter().map(|one| one.failed).collect();
+    let in_doubt: Vec<i32> = recounts.iter().map(|one| one.in_doubt).collect();
+    sqlx::query!(
+        "WITH told AS (
+            SELECT task, sum(sent)::int AS sent, sum(failed)::int AS failed, sum(in_doubt)::int AS in_doubt
+            FROM unnest($2::uuid[], $3::int[], $4::int[], $5::int[]) t (task, sent, failed, in_doubt)
+            GROUP BY task
+        ), counts AS (
+            SELECT tc.task_id FROM task_channels tc JOIN told ON told.task = tc.task_id
+            WHERE tc.channel = $1 ORDER BY tc.task_id FOR UPDATE OF tc
+        )
+        UPDATE task_channels tc SET n_sent = n_sent + told.sent, n_failed = n_failed + told.failed,
+            n_in_doubt = greatest(0, n_in_doubt + told.in_doubt)
+        FROM told JOIN counts ON counts.task_id = told.task
+        WHERE tc.task_id = told.task AND tc.channel = $1",
+        channel.as_str(),
+        &tasks,
+        &sent,
+        &failed,
+        &in_doubt
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{connect::Store, error::StoreError};
+use super::{connect::Store, error::StoreError, whom::Whom};
 use crate::domain::{
     address::Address,
     id::{ChannelName, DialogueId, TaskName},
@@ -55,8 +55,8 @@ pub struct Undone {
     pub lists: Vec<String>,
 }
 
-/// Suppresses a person for every task, within somebody's transaction. Says whether it is news: the first
-/// word stands.
+/// Suppresses a person for every task and under every address that is known, within somebody's transaction.
+/// Says whether it is news: the first word stands.
 pub(super) async fn opt_out(
     connection: &mut PgConnection,
     opt_out: &OptOut<'_>,
@@ -67,11 +67,15 @@ pub(super) async fn opt_out(
         OptOutBy::Operator(name) => (*name, None),
     };
     let is_news = sqlx::query_scalar!(
-        r#"WITH suppressed AS (
-            INSERT INTO suppressions (address, task, list) VALUES ($1, '', $2) ON CONFLICT DO NOTHING
+        r#"WITH known AS (
+            SELECT address FROM known_addresses($1) address
+        ), suppressed AS (
+            INSERT INTO suppressions (address, task, list) SELECT address, '', $2 FROM known
+            ON CONFLICT DO NOTHING
         ), told AS (
             INSERT INTO opt_outs (address, by, language, task, channel, dialogue, reason)
-            VALUES ($1, $3, $4, $5, $6, $7, $8)
+            SELECT $1, $3, $4, $5, $6, $7, $8
+            WHERE NOT EXISTS (SELECT FROM opt_outs o JOIN known USING (address) WHERE o.undone_at IS NULL)
             ON CONFLICT (address) WHERE undone_at IS NULL DO NOTHING
             RETURNING number
         )
@@ -101,30 +105,41 @@ impl Store {
     /// which the person has to have asked.
     pub async fn unsuppress(
         &self,
-        address: &Address,
+        whom: &Whom,
         by: &str,
         reason: &str,
     ) -> Result<Undone, StoreError> {
+        let (channel, name) = match whom {
+            Whom::Everywhere(_) => (None, None),
+            Whom::On { channel, name } => (Some(channel.as_str()), Some(name.as_str())),
+        };
         let row = sqlx::query!(
-            r#"WITH freed AS (
-                DELETE FROM suppressions WHERE address = $1 AND list = $2
+            r#"WITH known AS (
+                SELECT DISTINCT address FROM unnest($1::text[]) asked CROSS JOIN LATERAL known_addresses(asked) address
+                UNION
+                -- Before migration 0028 a name that a system gave was taken for the same person everywhere.
+                SELECT address FROM opt_outs WHERE address = $6 AND channel = $5 AND undone_at IS NULL
+            ), freed AS (
+                DELETE FROM suppressions WHERE address IN (SELECT address FROM known) AND list = $2
             ), undone AS (
                 UPDATE opt_outs SET undone_at = clock_timestamp(), undone_by = $3, undone_reason = $4
-                WHERE address = $1 AND undone_at IS NULL
+                WHERE address IN (SELECT address FROM known) AND undone_at IS NULL
                 RETURNING number
             ), remembered AS (
                 UPDATE forgotten SET undone_at = clock_timestamp(), undone_by = $3, undone_reason = $4
-                WHERE hash = person_hash($1) AND undone_at IS NULL
+                WHERE hash IN (SELECT person_hash(address) FROM known) AND undone_at IS NULL
                 RETURNING hash
             )
             SELECT EXISTS (SELECT FROM undone) AS "was_opted_out!",
                 EXISTS (SELECT FROM remembered) AS "was_forgotten!",
-                ARRAY(SELECT DISTINCT list FROM suppressions WHERE address = $1 AND list <> $2
-                    ORDER BY list) AS "lists!""#,
-            address.as_str(),
+                ARRAY(SELECT DISTINCT list FROM suppressions
+                    WHERE address IN (SELECT address FROM known) AND list <> $2 ORDER BY list) AS "lists!""#,
+            &whom.kept_as(),
             STOP_LIST,
             by,
-            reason
+            reason,
+            channel,
+            name
         )
         .fetch_one(&self.pool)
         .await?;

@@ -9,6 +9,7 @@ use super::{
     connect::Store,
     encoding::{opening_from_json, parsed, variables_from_json},
     error::StoreError,
+    lanes::LEASE_MARGIN,
 };
 use crate::domain::{
     address::Address,
@@ -22,8 +23,6 @@ const PERMITS_MAX: i64 = 100;
 /// How many contacts that may not be written to (suppressed, or written to by an earlier incarnation)
 /// one statement passes over for a task; more of them take further statements.
 const SKIPPED_MAX: i64 = 500;
-/// A call must begin while the lease has this much left, so that a stalled process does not call late.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Grants the permit of every lane of this executor that is due, and commits the intents.
@@ -37,20 +36,37 @@ impl Store {
                 SELECT id, extract(epoch FROM alive_until - now())::float8 - $4::float8 AS valid_s
                 FROM executors WHERE id = $1 AND alive_until > now() + make_interval(secs => $4)
             ), lane AS (
-                SELECT l.channel, l.fence FROM lanes l JOIN me ON me.id = l.owner
+                SELECT l.channel, l.fence, l.portfolio FROM lanes l JOIN me ON me.id = l.owner
                 WHERE l.in_flight IS NULL AND l.blocked_class IS NULL
                     OR l.in_flight IS NULL AND l.blocked_until <= now()
                 FOR UPDATE OF l SKIP LOCKED
             ), speaker AS (
-                SELECT DISTINCT ON (channel) lane.fence, turns.channel, turns.task_id, turns.task,
+                SELECT DISTINCT ON (channel) lane.fence, lane.portfolio, turns.channel, turns.task_id, turns.task,
                     turns.hours_from_s, turns.hours_to_s, turns.timezone, turns.is_full,
                     turns.by_ai, turns.last_opening_at
                 FROM lane JOIN turns USING (channel)
                 WHERE turns.verdict = 'ready'
                 ORDER BY channel, turns.last_opening_at NULLS FIRST, turns.task_id
+            ), portfolio AS (
+                -- One statement at a time grants from what its numbers share.
+                SELECT p.name, p.messaging_limit::bigint AS messaging_limit, p.granted
+                FROM portfolios p JOIN (SELECT DISTINCT portfolio FROM speaker) s ON s.portfolio = p.name
+                FOR UPDATE OF p SKIP LOCKED
+            ), room AS MATERIALIZED (
+                SELECT held.name, held.messaging_limit, held.granted - seen.granted AS n_unseen,
+                    -- Beside what this statement sees, what was granted since it began.
+                    portfolio_count(held.name, held.messaging_limit) + held.granted - seen.granted AS n_used
+                FROM portfolio held JOIN portfolios seen USING (name)
             ), turn AS (
                 -- Who waited longest, so that nobody starves where more is due than one statement grants.
-                SELECT * FROM speaker ORDER BY last_opening_at NULLS FIRST, channel LIMIT $2
+                SELECT * FROM (
+                    SELECT speaker.*, room.messaging_limit - room.n_used AS n_free,
+                        row_number() OVER (PARTITION BY speaker.portfolio
+                            ORDER BY last_opening_at NULLS FIRST, channel) AS place
+                    FROM speaker LEFT JOIN room ON room.name = speaker.portfolio
+                ) s
+                WHERE portfolio IS NULL OR place <= n_free
+                ORDER BY last_opening_at NULLS FIRST, channel LIMIT $2
             ), due_retry AS (
                 SELECT turn.channel, r.*
                 FROM turn CROSS JOIN LATERAL (
@@ -64,6 +80,7 @@ impl Store {
                         AND NOT EXISTS (SELECT FROM suppressions s WHERE s.address = r.address
                             AND s.task IN ('', turn.task))
                         AND NOT is_forgotten(r.address)
+                        AND NOT is_suppressed_by_alias(r.address, turn.task)
                         AND CASE WHEN turn.by_ai THEN EXISTS (SELECT FROM drafts d
                             WHERE d.task = turn.task AND d.address = r.address AND d.text IS NOT NULL)
                             ELSE true END
@@ -98,7 +115,10 @@ impl Store {
                         AND NOT (EXISTS (SELECT FROM forgotten)
                             AND EXISTS (SELECT FROM installation i JOIN forgotten f
                                 ON f.hash = keyed_hash(c.address, i.person_key_inner, i.person_key_outer)
-                                AND f.undone_at IS NULL)) AS sendable
+                                AND f.undone_at IS NULL))
+                        AND NOT (EXISTS (SELECT FROM aliases o WHERE o.address = c.address)
+                            AND (is_suppressed_by_alias(c.address, audience.task)
+                                OR is_written_by_alias(c.address, audience.task))) AS sendable
                     FROM contacts c
                     LEFT JOIN ledger l ON l.task = audience.task AND l.address = c.address
                     WHERE c.task_id = audience.task_id AND c.position > audience.cursor_position
@@ -136,11 +156,11 @@ impl Store {
                 ) p USING (task_id)
                 WHERE a.task_id = audience.task_id
             ), pick AS (
-                SELECT turn.channel, turn.fence, turn.task_id, turn.task, retry.opening, retry.position,
+                SELECT turn.channel, turn.fence, turn.portfolio, turn.task_id, turn.task, retry.opening, retry.position,
                     retry.address, retry.key, retry.tries + 1 AS tries, retry.variables, retry.is_counted
                 FROM retry JOIN turn USING (channel)
                 UNION ALL
-                SELECT t.channel, t.fence, t.task_id, t.task, nextval('opening_ids'), fresh.position,
+                SELECT t.channel, t.fence, t.portfolio, t.task_id, t.task, nextval('opening_ids'), fresh.position,
                     fresh.address, opening_key(t.task, fresh.address), 1, fresh.variables, false
                 FROM fresh JOIN fresh_turn t ON t.task_id = fresh.task_id AND t.n = fresh.n
             ), entered AS (
@@ -152,11 +172,11 @@ impl Store {
                 RETURNING task, address, opening
             ), granted AS (
                 INSERT INTO attempts (id, opening, tries, task_id, task, channel, position, address, key,
-                    fence, granted_at)
+                    fence, portfolio, granted_at)
                 SELECT nextval('attempt_ids'), opening, tries, task_id, task, channel, position,
-                    address, key, fence, now()
+                    address, key, fence, portfolio, now()
                 FROM pick JOIN entered USING (task, address, opening)
-                RETURNING id, opening, task_id, task, channel, address, key, fence, granted_at
+                RETURNING id, opening, task_id, task, channel, address, key, fence, portfolio, granted_at
             ), taken AS (
                 DELETE FROM retries WHERE opening IN (SELECT opening FROM granted)
             ), draft_used AS (
@@ -177,6 +197,15 @@ impl Store {
                 UPDATE task_channels tc SET last_opening_at = now(), day = utc_day(now()),
                     day_count = CASE WHEN tc.day = utc_day(now()) THEN tc.day_count ELSE 0 END + g.n
                 FROM counted g WHERE tc.task_id = g.task_id AND tc.channel = g.channel
+            ), portfolio_marked AS (
+                UPDATE portfolios p SET granted = p.granted + g.n,
+                    full_until = CASE WHEN room.n_used + g.n >= room.messaging_limit
+                        THEN coalesce(portfolio_free_at(room.name, room.messaging_limit - g.n - room.n_unseen),
+                            now() + interval '24 hours') END
+                FROM room CROSS JOIN LATERAL (
+                    SELECT count(*) AS n FROM granted WHERE granted.portfolio = room.name
+                ) g
+                WHERE p.name = room.name AND (g.n > 0 OR room.n_used >= room.messaging_limit)
             )
             SELECT g.id, g.task_id, g.task, g.channel, g.address, g.key, g.fence,
                 pick.variables, tasks.opening AS "opening!",

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::{
     connect::Store,
     encoding::{digest_from_bytes, fields_from_json, fields_to_json, live_from_json, parsed},
     error::StoreError,
+    portfolios::join_portfolio,
     writing::{Recorded, Writing, expect_one},
 };
 use crate::domain::{
@@ -14,7 +17,7 @@ use crate::domain::{
     desired::{Desired, DesiredResource},
     fields::{FieldValue, Fields},
     id::{ChannelName, Generation},
-    kind::Way,
+    kind::{ChannelKind, Way},
     resource::{Resource, ResourceKey},
     revision::{Action, Cause, RevisionNumber},
     subject::Subject,
@@ -117,14 +120,29 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let spec = ChannelSpec::from_fields(&fields_from_json(&row.fields)?)
-                    .ok_or_else(|| StoreError::Unreadable(format!("channel `{}`", row.name)))?;
-                Ok((parsed(&row.name)?, spec))
-            })
-            .collect()
+        rows.iter().map(|row| named_channel(&row.name, &row.fields)).collect()
     }
+
+    /// All channels of a kind.
+    pub async fn read_channels_of(
+        &self,
+        kind: ChannelKind,
+    ) -> Result<Vec<(ChannelName, ChannelSpec)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT name, fields FROM resources WHERE kind = 'Channel' AND fields->>'kind' = $1
+            ORDER BY name",
+            kind.as_str()
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| named_channel(&row.name, &row.fields)).collect()
+    }
+}
+
+fn named_channel(name: &str, fields: &Value) -> Result<(ChannelName, ChannelSpec), StoreError> {
+    let spec = ChannelSpec::from_fields(&fields_from_json(fields)?)
+        .ok_or_else(|| StoreError::Unreadable(format!("channel `{name}`")))?;
+    Ok((parsed(name)?, spec))
 }
 
 /// Whether more than the daily limit of a channel changed.
@@ -255,7 +273,9 @@ impl Writing {
                 blocked_reason = CASE WHEN NOT $4 THEN lanes.blocked_reason END,
                 blocked_until = CASE WHEN NOT $4 THEN lanes.blocked_until END,
                 failures = CASE WHEN $4 THEN 0 ELSE lanes.failures END,
-                not_before = CASE WHEN NOT $4 THEN lanes.not_before END",
+                not_before = CASE WHEN NOT $4 THEN lanes.not_before END,
+                unheard_reason = CASE WHEN NOT $4 THEN lanes.unheard_reason END,
+                unheard_since = CASE WHEN NOT $4 THEN lanes.unheard_since END",
             key.name,
             i32::try_from(daily_limit).unwrap_or(i32::MAX),
             facts.drops_repeats,
@@ -264,7 +284,7 @@ impl Writing {
         )
         .execute(&mut *self.transaction)
         .await?;
-        Ok(())
+        join_portfolio(&mut self.transaction, &key.name, spec).await
     }
 
     pub async fn delete_resource(

@@ -41,8 +41,12 @@ impl AiRest {
 pub struct DialogueTotals {
     /// Only states that there are.
     pub states: BTreeMap<DialogueState, u64>,
-    /// People who wrote where no AI answers.
+    /// Those that have succeeded at some time, in whatever state they are by now.
+    pub successes: u64,
+    /// People who wrote where no AI answers, and no success was before.
     pub waiting_for_operator: u64,
+    /// People who wrote on after a success, mostly to say thank you.
+    pub wrote_after_success: u64,
     /// People whom the AI is to answer.
     pub waiting_for_ai: u64,
     pub spent_today: MicroUsd,
@@ -85,17 +89,20 @@ impl Store {
     pub async fn total_dialogues(&self) -> Result<BTreeMap<String, DialogueTotals>, StoreError> {
         let mut all: BTreeMap<String, DialogueTotals> = BTreeMap::new();
         let states = sqlx::query!(
-            r#"SELECT task, state, count(*) AS "n!" FROM dialogues GROUP BY task, state"#
+            r#"SELECT task, state, count(*) AS "n!", count(succeeded_at) AS "n_succeeded!"
+            FROM dialogues GROUP BY task, state"#
         )
         .fetch_all(&self.pool)
         .await?;
         for row in states {
             let totals = all.entry(row.task).or_default();
             totals.states.insert(parsed(&row.state)?, count(row.n));
+            totals.successes += count(row.n_succeeded);
         }
         let waiting = sqlx::query!(
             r#"SELECT task, count(*) FILTER (WHERE state = 'open') AS "for_ai!",
-                count(*) FILTER (WHERE state <> 'open') AS "for_operator!"
+                count(*) FILTER (WHERE state IN ('with-operator', 'blocked')) AS "for_operator!",
+                count(*) FILTER (WHERE state = 'succeeded') AS "after_success!"
             FROM dialogues WHERE waiting_since IS NOT NULL AND state <> 'closed' GROUP BY task"#
         )
         .fetch_all(&self.pool)
@@ -104,6 +111,7 @@ impl Store {
             let totals = all.entry(row.task).or_default();
             totals.waiting_for_ai = count(row.for_ai);
             totals.waiting_for_operator = count(row.for_operator);
+            totals.wrote_after_success = count(row.after_success);
         }
         let spent = sqlx::query!(
             r#"SELECT task, sum(spent)::bigint AS "spent!",

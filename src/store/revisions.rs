@@ -34,7 +34,7 @@ pub(super) async fn next(connection: &mut PgConnection) -> Result<RevisionNumber
     Ok(RevisionNumber(last + 1))
 }
 
-fn subject(kind: &str, name: String) -> Result<Subject, StoreError> {
+pub(super) fn subject(kind: &str, name: String) -> Result<Subject, StoreError> {
     Ok(match kind {
         "Task" => Subject::Task(parsed(&name)?),
         kind => Subject::Resource(ResourceKey { kind: parsed(kind)?, name }),

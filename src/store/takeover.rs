@@ -1,11 +1,12 @@
-//! What operators do in a dialogue: take it over, speak, give it back, close it, grant it more.
+//! What operators do in a dialogue: take it over, give it back, close it, grant it more.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{connect::Store, encoding::parsed, error::StoreError, inbox::kept};
+use super::{aliases::Known, connect::Store, encoding::parsed, error::StoreError, inbox::kept};
 use crate::domain::{
-    dialogue::DialogueState,
-    id::{DialogueId, MessageId},
+    dialogue::{DialogueState, Received},
+    id::{ChannelName, DialogueId, MessageId},
     money::MicroUsd,
 };
 
@@ -17,6 +18,8 @@ pub enum DialogueActed {
         to: DialogueState,
         /// A message of ours whose call runs at this moment: it was permitted before the act.
         in_flight: Option<MessageId>,
+        /// The AI answers at once: the person's first message that nobody has answered.
+        answers_since: Option<DateTime<Utc>>,
     },
     Already(DialogueState),
     Refused {
@@ -30,21 +33,23 @@ pub enum DialogueActed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialogueAct {
     Take,
-    GiveBack,
+    /// With what is owed to the person, as it is said.
+    GiveBack(Owed),
     Close,
     /// Grants this much beyond the task's limit; nothing named: the task's limit once more.
     Unblock(Option<MicroUsd>),
 }
 
-/// What became of an operator's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// They leave as soon as the channel's executor sees them.
-    Accepted(MessageId),
-    /// The person asked not to be written to.
-    Suppressed,
-    NoSuchDialogue,
+/// What becomes of messages that nobody has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// The AI answers them.
+    Answered,
+    /// They were answered in some other way, or need none.
+    LetGo,
 }
+
+const NOT_TO_BE_WRITTEN_TO: &str = "the person is not to be written to";
 
 impl Store {
     /// After this has returned, no message of the AI is permitted in a dialogue that was taken over.
@@ -58,8 +63,8 @@ impl Store {
         use DialogueState::{Blocked, Closed, Open, WithOperator};
         let mut transaction = self.pool.begin().await?;
         let Some(row) = sqlx::query!(
-            r#"SELECT d.state, t.phase = 'completed' OR t.deleted_at IS NOT NULL AS "ended!",
-                is_suppressed(d.peer, d.task) AS "suppressed!",
+            r#"SELECT d.state, d.waiting_since, t.phase = 'completed' OR t.deleted_at IS NOT NULL AS "ended!",
+                is_suppressed_on(d.channel, d.peer, d.task) AS "suppressed!",
                 spending_limit(t.fields) AS "limit!"
             FROM dialogues d JOIN tasks t ON t.id = d.task_id WHERE d.id = $1 FOR UPDATE OF d"#,
             dialogue.0
@@ -72,11 +77,15 @@ impl Store {
         let from: DialogueState = parsed(&row.state)?;
         let to = match (act, from) {
             (DialogueAct::Take, WithOperator)
-            | (DialogueAct::GiveBack, Open)
+            | (DialogueAct::GiveBack(_), Open)
             | (DialogueAct::Close, Closed) => return Ok(DialogueActed::Already(from)),
+            // Whoever owns it then could say nothing all the same.
+            (DialogueAct::Take, _) if row.suppressed => {
+                return Ok(DialogueActed::Refused { state: from, why: NOT_TO_BE_WRITTEN_TO });
+            }
             (DialogueAct::Take, _) => WithOperator,
             (DialogueAct::Close, _) => Closed,
-            (DialogueAct::GiveBack, Blocked) => {
+            (DialogueAct::GiveBack(_), Blocked) => {
                 let why = "its spending limit is reached; `dialogue unblock` grants it more";
                 return Ok(DialogueActed::Refused { state: from, why });
             }
@@ -84,20 +93,26 @@ impl Store {
                 let why = "it is not blocked";
                 return Ok(DialogueActed::Refused { state, why });
             }
-            (DialogueAct::GiveBack | DialogueAct::Unblock(_), _) if row.ended => {
+            (DialogueAct::GiveBack(_) | DialogueAct::Unblock(_), _) if row.ended => {
                 let why = "its task is completed, and the AI answers for it no more";
                 return Ok(DialogueActed::Refused { state: from, why });
             }
-            (DialogueAct::GiveBack | DialogueAct::Unblock(_), _) if row.suppressed => {
-                let why = "the person is not to be written to";
-                return Ok(DialogueActed::Refused { state: from, why });
+            (DialogueAct::GiveBack(_) | DialogueAct::Unblock(_), _) if row.suppressed => {
+                return Ok(DialogueActed::Refused { state: from, why: NOT_TO_BE_WRITTEN_TO });
             }
-            (DialogueAct::GiveBack | DialogueAct::Unblock(_), _) => Open,
+            (DialogueAct::GiveBack(_) | DialogueAct::Unblock(_), _) => Open,
         };
         let granted = match act {
             DialogueAct::Unblock(amount) => amount.map_or(row.limit, MicroUsd::micros),
             _ => 0,
         };
+        let is_let_go = act == DialogueAct::GiveBack(Owed::LetGo);
+        if is_let_go {
+            sqlx::query!("UPDATE dialogues SET waiting_since = NULL WHERE id = $1", dialogue.0)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let answers_since = row.waiting_since.filter(|_| to == Open && !is_let_go);
         let reason = reason.map(kept);
         change_state(&mut transaction, dialogue.0, to, by, reason.as_deref(), granted).await?;
         let in_flight = sqlx::query_scalar!(
@@ -108,50 +123,8 @@ impl Store {
         .await?;
         Self::notify_dialogues(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(DialogueActed::Done { from, to, in_flight: in_flight.map(MessageId) })
-    }
-
-    /// An operator speaks, and owns the dialogue from then on.
-    pub async fn say(
-        &self,
-        dialogue: DialogueId,
-        text: &str,
-        by: &str,
-    ) -> Result<Said, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let Some(row) = sqlx::query!(
-            r#"SELECT d.channel, d.state,
-                is_suppressed(d.peer, d.task) AS "suppressed!"
-            FROM dialogues d WHERE d.id = $1 FOR UPDATE"#,
-            dialogue.0
-        )
-        .fetch_optional(&mut *transaction)
-        .await?
-        else {
-            return Ok(Said::NoSuchDialogue);
-        };
-        if row.suppressed {
-            return Ok(Said::Suppressed);
-        }
-        if parsed::<DialogueState>(&row.state)? != DialogueState::WithOperator {
-            hand_to_operator(&mut transaction, dialogue.0, by, "an operator spoke").await?;
-        }
-        let message = sqlx::query_scalar!(
-            "INSERT INTO messages (dialogue_id, channel, author, text, said_by, state, key, ready_at, turn)
-            SELECT id, channel, 'operator', $2, $3, 'waiting', new_message_key(), clock_timestamp(), turn
-            FROM dialogues WHERE id = $1 RETURNING id",
-            dialogue.0,
-            kept(text),
-            by
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        sqlx::query!("UPDATE dialogues SET waiting_since = NULL WHERE id = $1", dialogue.0)
-            .execute(&mut *transaction)
-            .await?;
-        Self::notify_dialogues(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(Said::Accepted(MessageId(message)))
+        let in_flight = in_flight.map(MessageId);
+        Ok(DialogueActed::Done { from, to, in_flight, answers_since })
     }
 }
 
@@ -177,21 +150,26 @@ pub(super) async fn hand_undelivered(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(dialogue) = open else { return Ok(()) };
-    let reason = format!("a reply was not delivered: {reason}");
-    hand_to_operator(connection, dialogue, "nuncio", &reason).await
+    if let Some(dialogue) = open {
+        let reason = format!("a reply was not delivered: {reason}");
+        hand_to_operator(&mut *connection, dialogue, "nuncio", &reason).await?;
+    }
+    owe_answers(connection, &[dialogue]).await
 }
 
 /// Closes every dialogue with a person, on whatever channel: nothing is said in any of them any more. In one
 /// that is closed already, a goodbye may still wait.
 pub(super) async fn close_all(
     connection: &mut PgConnection,
-    peer: &str,
+    peers: &[String],
+    on: Option<&ChannelName>,
     reason: &str,
 ) -> Result<(), StoreError> {
     let theirs = sqlx::query!(
-        "SELECT id, state FROM dialogues WHERE peer = $1 ORDER BY id FOR UPDATE",
-        peer
+        "SELECT id, state FROM dialogues
+        WHERE peer = ANY ($1) AND ($2::text IS NULL OR channel = $2) ORDER BY id FOR UPDATE",
+        peers,
+        on.map(ChannelName::as_str)
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -203,7 +181,9 @@ pub(super) async fn close_all(
     }
     let ids: Vec<i64> = theirs.iter().map(|dialogue| dialogue.id).collect();
     sqlx::query!(
-        "UPDATE messages SET state = 'discarded', reason = $2, ready_at = NULL
+        "UPDATE messages SET ready_at = NULL,
+            -- What may have arrived was not thrown away: it is only not repeated.
+            state = CASE WHEN doubtful THEN 'in-doubt' ELSE 'discarded' END, reason = $2
         WHERE dialogue_id = ANY ($1) AND state = 'waiting'",
         &ids,
         reason
@@ -211,6 +191,93 @@ pub(super) async fn close_all(
     .execute(&mut *connection)
     .await?;
     Ok(())
+}
+
+/// Whoever was to be answered, and was not in the end, waits: since the first message after our last one that
+/// may have arrived.
+pub(super) async fn owe_answers(
+    connection: &mut PgConnection,
+    dialogues: &[i64],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE dialogues d SET waiting_since = (
+            SELECT min(p.at) FROM messages p WHERE p.dialogue_id = d.id AND p.author = 'person'
+                AND p.id > coalesce((SELECT max(o.id) FROM messages o WHERE o.dialogue_id = d.id
+                    AND o.state IN ('sending', 'in-doubt', 'sent', 'delivered', 'read')), 0))
+        WHERE d.id = ANY ($1) AND d.waiting_since IS NULL AND d.state <> 'closed'",
+        dialogues
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The person has barred the account: of our own accord nothing more is said in their dialogues on the channel,
+/// and an answer in the making is void. Whoever has written since is spoken to again. Says whether it was news.
+pub(super) async fn fall_silent(
+    connection: &mut PgConnection,
+    channel: &ChannelName,
+    person: &Known,
+    at: Option<DateTime<Utc>>,
+) -> Result<bool, StoreError> {
+    let silenced = sqlx::query_scalar!(
+        r#"WITH theirs AS (
+            SELECT d.id FROM dialogues d
+            CROSS JOIN LATERAL (
+                SELECT max(p.at) AS at, max(coalesce(p.provider_at, p.at)) AS provider_at
+                FROM messages p WHERE p.dialogue_id = d.id AND p.author = 'person'
+            ) last
+            WHERE d.channel = $1 AND d.peer = ANY ($2)
+                AND coalesce(last.provider_at < $3, true)
+                -- Told before.
+                AND NOT EXISTS (SELECT FROM dialogue_events e WHERE e.dialogue_id = d.id
+                    AND e.event = 'barred' AND coalesce(e.at > last.at, true))
+            ORDER BY d.id FOR UPDATE OF d
+        ), silenced AS (
+            UPDATE dialogues d SET turn = turn + 1, failures = 0, due_at = NULL, waiting_since = NULL,
+                reminder_at = NULL, reminder_text = NULL
+            FROM theirs WHERE d.id = theirs.id
+        ), discarded AS (
+            UPDATE messages m SET state = 'discarded', reason = 'the person has barred the account',
+                ready_at = NULL
+            FROM theirs WHERE m.dialogue_id = theirs.id AND m.state = 'waiting'
+                AND m.author IN ('ai', 'reminder', 'handover')
+        ), told AS (
+            INSERT INTO dialogue_events (dialogue_id, event, by)
+            SELECT id, 'barred', 'person' FROM theirs
+        )
+        SELECT count(*) > 0 AS "silenced!" FROM theirs"#,
+        channel.as_str(),
+        &person.addresses,
+        at
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(silenced)
+}
+
+/// Has what is said next in a person's dialogues go where they are reached now. Who wrote since then has said
+/// better where that is.
+pub(super) async fn redirect(
+    connection: &mut PgConnection,
+    channel: &ChannelName,
+    Received { peer, at, what: _, also_known_as: _ }: &Received,
+    person: &Known,
+) -> Result<bool, StoreError> {
+    let redirected = sqlx::query!(
+        "UPDATE dialogues d SET reply_to = nullif($3, peer)
+        WHERE channel = $1 AND peer = ANY ($2) AND coalesce(reply_to, peer) <> $3
+            AND NOT EXISTS (SELECT FROM messages m
+                WHERE m.dialogue_id = d.id AND m.author = 'person'
+                    AND coalesce(m.provider_at, m.at) > $4)",
+        channel.as_str(),
+        &person.addresses,
+        peer.as_str(),
+        *at
+    )
+    .execute(connection)
+    .await?;
+    Ok(redirected.rows_affected() > 0)
 }
 
 /// Moves a dialogue that is locked by this transaction.
@@ -222,27 +289,34 @@ async fn change_state(
     reason: Option<&str>,
     granted: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query!(
-        "WITH moved AS (
+    let n_discarded = sqlx::query_scalar!(
+        r#"WITH moved AS (
             UPDATE dialogues SET state = $2, state_by = $3, state_reason = $4, state_at = clock_timestamp(),
                 turn = turn + 1, reminder_at = NULL, reminder_text = NULL, failures = 0,
                 allowance = allowance + $5,
                 due_at = CASE WHEN $2 = 'open' AND waiting_since IS NOT NULL THEN clock_timestamp() END
             WHERE id = $1
         ), discarded AS (
-            UPDATE messages SET state = 'discarded', reason = 'the dialogue was ' || $2, ready_at = NULL
+            -- What may have arrived was not thrown away: it is only not repeated.
+            UPDATE messages SET state = CASE WHEN doubtful THEN 'in-doubt' ELSE 'discarded' END,
+                reason = 'the dialogue was ' || $2, ready_at = NULL
             WHERE dialogue_id = $1 AND state = 'waiting' AND ($2 = 'closed' OR author IN ('ai', 'reminder'))
+            RETURNING id
         )
         INSERT INTO dialogue_events (dialogue_id, event, by, detail)
         VALUES ($1, $2, $3, jsonb_strip_nulls(jsonb_build_object('reason', $4::text,
-            'granted_micros', nullif($5, 0))))",
+            'granted_micros', nullif($5, 0))))
+        RETURNING (SELECT count(*) FROM discarded) AS "n_discarded!""#,
         dialogue,
         to.as_str(),
         by,
         reason,
         granted
     )
-    .execute(connection)
+    .fetch_one(&mut *connection)
     .await?;
+    if n_discarded > 0 {
+        owe_answers(connection, &[dialogue]).await?;
+    }
     Ok(())
 }

@@ -69,6 +69,13 @@ pub struct Thread {
     pub now: DateTime<Utc>,
 }
 
+impl Thread {
+    /// What may be spent in all.
+    pub fn whole_limit(&self) -> MicroUsd {
+        self.limit.checked_add(self.allowance).unwrap_or(self.limit)
+    }
+}
+
 /// What the calls of the AI came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calls {
@@ -116,6 +123,9 @@ pub struct ThreadMessage {
     /// Of ours.
     pub state: Option<MessageState>,
     pub reason: Option<String>,
+    /// Of ours that left.
+    pub left_at: Option<DateTime<Utc>>,
+    provider_message_id: Option<String>,
 }
 
 /// What happened beside the messages.
@@ -128,11 +138,20 @@ pub struct ThreadEvent {
 }
 
 impl Store {
+    /// The dialogue that a message belongs to.
+    pub async fn dialogue_of(&self, message: MessageId) -> Result<Option<DialogueId>, StoreError> {
+        let found =
+            sqlx::query_scalar!("SELECT dialogue_id FROM messages WHERE id = $1", message.0)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(found.map(DialogueId))
+    }
+
     pub async fn read_thread(&self, dialogue: DialogueId) -> Result<Option<Thread>, StoreError> {
         let Some(row) = sqlx::query!(
             r#"SELECT d.*, spending_limit(t.fields) AS "limit!", t.phase, t.phase_by, t.phase_reason,
                 t.resume_at, t.deleted_at IS NOT NULL AS "ended!", coalesce(t.fields->>'ai', '') AS "ai!",
-                is_suppressed(d.peer, d.task) AS "suppressed!", c.fields->>'kind' AS kind,
+                is_suppressed_on(d.channel, d.peer, d.task) AS "suppressed!", c.fields->>'kind' AS kind,
                 l.channel IS NULL AS "gone!", e.id IS NULL AS "unled!",
                 l.blocked_class IS NOT NULL AND (l.blocked_until IS NULL OR l.blocked_until > now())
                     AS "blocked!",
@@ -242,7 +261,9 @@ impl Store {
         while messages.len() < at_most {
             let page = PAGE.min(at_most - messages.len());
             let rows = sqlx::query!(
-                "SELECT id, author, text, at, provider_at, said_by, state, reason FROM messages
+                "SELECT id, author, text, at, provider_at, provider_message_id, said_by, state, reason,
+                    CASE WHEN state IN ('sent', 'delivered', 'read') THEN sending_at END AS left_at
+                FROM messages
                 WHERE dialogue_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
                 dialogue.0,
                 before,
@@ -262,6 +283,8 @@ impl Store {
                     said_by: row.said_by,
                     state: row.state.as_deref().map(parsed).transpose()?,
                     reason: row.reason,
+                    left_at: row.left_at,
+                    provider_message_id: row.provider_message_id,
                 });
             }
             if is_last {
@@ -270,7 +293,10 @@ impl Store {
         }
         messages.reverse();
         Ok(in_order(messages, |one| {
-            (one.author == Author::Person).then(|| one.provider_at.unwrap_or(one.at))
+            (one.author == Author::Person).then(|| Written {
+                at: one.provider_at.unwrap_or(one.at),
+                id: one.provider_message_id.as_deref(),
+            })
         }))
     }
 
@@ -299,14 +325,57 @@ impl Store {
     }
 }
 
+/// When a person wrote a message, as far as their provider tells.
+pub(super) struct Written<'a> {
+    pub(super) at: DateTime<Utc>,
+    /// The provider's.
+    pub(super) id: Option<&'a str>,
+}
+
 /// The order in which it was said: deliveries of one person may arrive in another order than they were
-/// written in, and only the provider's clock knows. `written_at` gives nothing for what is ours.
+/// written in, and only the provider knows: by its clock, and where that stood still, by its numbers.
+/// `written` gives nothing for what is ours.
 pub(super) fn in_order<T>(
     mut messages: Vec<T>,
-    written_at: impl Fn(&T) -> Option<DateTime<Utc>>,
+    written: impl Fn(&T) -> Option<Written<'_>>,
 ) -> Vec<T> {
-    for run in messages.chunk_by_mut(|a, b| written_at(a).is_some() && written_at(b).is_some()) {
-        run.sort_by_key(&written_at);
+    for run in messages.chunk_by_mut(|a, b| written(a).is_some() && written(b).is_some()) {
+        // Other providers' ids are no numbers, and say nothing of the order.
+        let number = |one: &T| written(one)?.id?.parse::<u64>().ok();
+        let are_numbered = run.iter().all(|one| number(one).is_some());
+        run.sort_by_key(|one| {
+            (written(one).map(|written| written.at), number(one).filter(|_| are_numbered))
+        });
     }
     messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_ordered_by_its_provider() {
+        // Seconds of the provider and its id; ours have neither. In the order of arrival, and as it is shown.
+        type Case<'a> = (&'a [(Option<i64>, &'a str)], &'a [&'a str]);
+        let cases: [Case<'_>; 4] = [
+            (&[(Some(2), "b"), (Some(1), "a")], &["a", "b"]),
+            // One second: numbers tell, other ids do not.
+            (&[(Some(1), "12"), (Some(1), "9"), (Some(1), "10")], &["9", "10", "12"]),
+            (&[(Some(1), "wamid.B"), (Some(1), "wamid.A")], &["wamid.B", "wamid.A"]),
+            // Nothing moves over a message of ours.
+            (
+                &[(Some(2), "5"), (None, "ours"), (Some(1), "4"), (Some(1), "3")],
+                &["5", "ours", "3", "4"],
+            ),
+        ];
+        for (came, wanted) in cases {
+            let shown = in_order(came.to_vec(), |(second, id)| {
+                let at = DateTime::from_timestamp((*second)?, 0)?;
+                Some(Written { at, id: Some(id) })
+            });
+            let shown: Vec<&str> = shown.iter().map(|(_, id)| *id).collect();
+            assert_eq!(shown, wanted);
+        }
+    }
 }

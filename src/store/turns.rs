@@ -7,6 +7,8 @@ use super::{
     connect::Store,
     encoding::parsed,
     error::StoreError,
+    lanes::interval,
+    replies::CALL_OVER,
 };
 use crate::domain::id::{ChannelName, DialogueId, ExecutorId, Fence, MessageId};
 
@@ -14,8 +16,8 @@ use crate::domain::id::{ChannelName, DialogueId, ExecutorId, Fence, MessageId};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct DialoguesAhead {
-    /// A message is on its way of which the asker does not know.
-    pub abandoned: bool,
+    /// A message is on its way of which the asker does not know, and nobody will know more of it then.
+    pub abandoned_in: Option<Duration>,
     pub answer_in: Option<Duration>,
     pub reply_in: Option<Duration>,
     pub reminder_in: Option<Duration>,
@@ -67,14 +69,17 @@ impl Store {
                 JOIN tasks t ON t.id = p.task_id AND t.phase = 'in-progress' AND t.deleted_at IS NULL
                 WHERE NOT t.outgoing OR hours_open(t.hours_from_s, t.hours_to_s, t.timezone, now())
             )
-            SELECT EXISTS (SELECT FROM messages m JOIN lanes l ON l.channel = m.channel AND l.owner = $1
-                    WHERE m.state = 'sending' AND m.id <> ALL ($2)) AS "abandoned!",
+            SELECT (SELECT extract(epoch FROM min(CASE WHEN m.fence = l.fence THEN clock_timestamp()
+                        ELSE m.sending_at + $3::interval END) - clock_timestamp())::float8
+                    FROM messages m JOIN lanes l ON l.channel = m.channel AND l.owner = $1
+                    WHERE m.state = 'sending' AND m.id <> ALL ($2)) AS abandoned_s,
                 extract(epoch FROM answer.at - clock_timestamp())::float8 AS answer_s,
                 extract(epoch FROM reply.at - clock_timestamp())::float8 AS reply_s,
                 extract(epoch FROM reminder.at - clock_timestamp())::float8 AS reminder_s
             FROM answer, reply, reminder"#,
             executor.0,
-            &known
+            &known,
+            interval(CALL_OVER)
         )
         .fetch_one(&self.pool)
         .await?;
@@ -82,7 +87,7 @@ impl Store {
             seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
         };
         Ok(DialoguesAhead {
-            abandoned: row.abandoned,
+            abandoned_in: wait(row.abandoned_s),
             answer_in: wait(row.answer_s),
             reply_in: wait(row.reply_s),
             reminder_in: wait(row.reminder_s),
@@ -112,16 +117,18 @@ impl Store {
                 ) first
                 WHERE p.due_at <= now() AND NOT (SELECT guarded FROM installation)
                     AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+            ), wanted AS MATERIALIZED (
+                SELECT wanted, askable_ai(wanted) AS askable FROM (SELECT DISTINCT wanted FROM place) w
             ), probe AS (
                 -- A single dialogue asks whether it is back; the others wait for its answer.
                 -- It counts as failed until it is back.
                 UPDATE ai_rests r SET failures = failures + 1, not_before = now() + make_interval(secs =>
                     least($4::float8, $3::float8 * power(2, least(failures, 20))))
-                WHERE r.not_before <= now() AND r.ai IN (SELECT wanted FROM place)
+                WHERE r.not_before <= now() AND r.ai IN (SELECT askable FROM wanted)
                 RETURNING r.ai
             ), awake AS MATERIALIZED (
                 SELECT wanted, coalesce(probe.ai, awake_ai(wanted)) AS ai, probe.ai IS NOT NULL AS is_probe
-                FROM (SELECT DISTINCT wanted FROM place) w LEFT JOIN probe ON probe.ai = wanted
+                FROM wanted LEFT JOIN probe ON probe.ai = askable
             ), early AS MATERIALIZED (
                 -- What is due first is in one of these.
                 SELECT place.channel, place.task_id, place.fence, awake.ai, awake.is_probe

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use super::{connect::Store, error::StoreError, lanes::interval};
 use crate::domain::id::WatchId;
 
-/// A watch that said nothing for this long counts as gone; it speaks every few seconds.
+/// A watch that said nothing for this long counts as gone; it speaks every few seconds. Of one that was killed
+/// the server knows at once.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// What a watch says of itself. Times are ages, so that the database's clock dates them.
@@ -102,10 +103,11 @@ impl Store {
     /// Every watch that is known, the living first.
     pub async fn list_watches(&self) -> Result<Vec<WatchOverview>, StoreError> {
         let rows = sqlx::query!(
-            r#"SELECT *, alive_until > now() AS "alive!",
+            r#"SELECT w.*, l.id IS NOT NULL AS "alive!",
                 least(now(), alive_until - CASE WHEN alive_until > now() THEN $1 ELSE interval '0' END)
                     AS "seen_at!"
-            FROM watches ORDER BY alive_until > now() DESC, started_at DESC"#,
+            FROM watches w LEFT JOIN living_watches l ON l.id = w.id
+            ORDER BY l.id IS NOT NULL DESC, w.started_at DESC"#,
             interval(SILENCE_MAX)
         )
         .fetch_all(&self.pool)

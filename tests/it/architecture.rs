@@ -24,8 +24,18 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms of the top floor: they may name everything.
-const TOP: &[&str] =
-    &["cli", "service", "hosting", "connectors", "config", "clock", "telemetry", "main", "lib"];
+const TOP: &[&str] = &[
+    "cli",
+    "service",
+    "hosting",
+    "connectors",
+    "vaults",
+    "config",
+    "clock",
+    "telemetry",
+    "main",
+    "lib",
+];
 
 /// Crates that mean IO, and the rooms that may use them.
 const IO_CRATES: &[(&str, &[&str])] = &[
@@ -33,6 +43,7 @@ const IO_CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["channels", "intelligence", "integrations"]),
     ("notify", &["reconcile"]),
     ("axum", &["rehearsal", "server"]),
+    ("grammers_mtsender", &["channels"]),
     ("hyper", &["rehearsal", "server"]),
     ("clap", &["cli", "telemetry"]),
 ];

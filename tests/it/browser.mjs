@@ -1,43 +1,12 @@
-// Started by browser.rs: the browser, the address of the page, a folder for the profile.
+// Started by browser.rs with the address of the page.
 
 import assert from "node:assert/strict";
-import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
+import {
+  OFFLINE_MS, PATIENCE, PHONE, browser, given, isAnswered, isForEverybody, isSettled, look, open as openPage, perform, say, shows, texts,
+} from "./driver.mjs";
 
-const [executablePath, address, profile] = process.argv.slice(2);
-const PATIENCE = { timeout: 20_000 };
-// What the page promises to survive.
-const OFFLINE_MS = 10_000;
-
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const say = async (text) => {
-  console.log(`say ${text}`);
-  await answers.next();
-};
-
-const options = {
-  executablePath,
-  headless: true,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-};
-const context = await chromium.launchPersistentContext(profile, { ...options, viewport: { width: 1024, height: 768 } });
-const problems = [];
-const watch = (page) => {
-  page.on("pageerror", (error) => problems.push(error.message));
-  page.on("console", (message) => {
-    // That there is no connection is what the test is about.
-    if (message.type() === "error" && !/ERR_INTERNET_DISCONNECTED|ERR_FAILED/.test(message.text())) {
-      problems.push(message.text());
-    }
-  });
-};
-const open = async (within) => {
-  const page = await within.newPage();
-  watch(page);
-  await page.goto(address);
-  return page;
-};
+const [address] = given;
+const open = (context) => openPage(context, address);
 const write = async (page, text) => {
   const input = page.getByRole("textbox", { name: "Your message" });
   await input.fill(text);
@@ -48,23 +17,11 @@ const tap = async (page, text) => {
   await page.getByRole("textbox", { name: "Your message" }).fill(text);
   await page.getByRole("button", { name: "Send" }).tap();
 };
-const shows = (page, text) => page.getByRole("log").getByText(text, { exact: true }).waitFor(PATIENCE);
-// The person's last words have their answer, and none is being made.
-const isAnswered = (page) =>
-  page.waitForFunction(() => document.querySelector("#typing").hidden
-    && document.querySelectorAll("#waiting .pending").length === 0
-    && document.querySelector("#log .message:last-of-type")?.classList.contains("us"), null, PATIENCE);
 const answerCount = (page) => page.locator("#log .message.us:not(.greeting)").count();
 const ownTexts = (page) => page.locator("#log .message.visitor .bubble").allTextContents();
-const look = async (page, name) => {
-  if (!process.env.SCREENSHOTS) return;
-  await page.screenshot({ path: `${process.env.SCREENSHOTS}${name}.png` });
-};
-const texts = (page) => page.locator("#log .message:not(.greeting) .bubble").allTextContents();
-const isSettled = (page) =>
-  page.waitForFunction(() => document.querySelectorAll("#waiting .pending").length === 0, null, PATIENCE);
 
-try {
+await perform(async () => {
+  const context = await browser();
   const first = await open(context);
   await write(first, "Hello");
   await shows(first, "Hello");
@@ -151,6 +108,7 @@ try {
   const own = await ownTexts(first);
   assert.equal(new Set(own).size, own.length, own.join("\n"));
   await look(first, "desktop");
+  await isForEverybody(first);
 
   // A person of ours goes on, and the AI is silent from then on.
   await say("See https://example.com/a?b=c. Or <b>this</b>");
@@ -163,9 +121,7 @@ try {
   const all = await texts(first);
 
   // Somebody else, on a phone: while they get their answer, the first one gets none.
-  const other = await chromium.launch(options);
-  const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
-  const stranger = await open(await other.newContext(phone));
+  const stranger = await open(await browser(PHONE));
   await stranger.getByText("Hello!", { exact: true }).waitFor(PATIENCE);
   await tap(stranger, "Is anybody here?");
   await shows(stranger, "Is anybody here?");
@@ -174,18 +130,10 @@ try {
   assert.equal(theirs.length, 2);
   assert.equal(theirs[0], "Is anybody here?");
   assert.match(theirs[1], /What matters most to you/);
-  assert.equal(await stranger.evaluate(() => document.documentElement.scrollWidth), phone.viewport.width);
+  assert.equal(await stranger.evaluate(() => document.documentElement.scrollWidth), PHONE.viewport.width);
   await tap(stranger, "The time. And here is a long word: " + "supercalifragilistic".repeat(6));
   await isAnswered(stranger);
   await look(stranger, "phone");
-  assert.equal(await stranger.evaluate(() => document.documentElement.scrollWidth), phone.viewport.width);
+  assert.equal(await stranger.evaluate(() => document.documentElement.scrollWidth), PHONE.viewport.width);
   assert.deepEqual(await texts(first), all);
-  await other.close();
-
-  assert.deepEqual(problems, []);
-  console.log("all is well");
-} finally {
-  await context.close();
-  answers.return?.();
-  process.stdin.destroy();
-}
+});

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use nuncio::{
-    channels::Http,
+    channels::{Http, NoVault},
     clock,
     domain::{
         address::Address,
@@ -27,7 +27,7 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Hosted, channel, wait_until};
+use crate::support::{Ended, Hosted, Program, channel, wait_until};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,11 +81,16 @@ fn start() -> (Hosted, Behind, CancellationToken) {
             Ok(Secret::new(SECRET.to_owned()))
         }),
         find_endpoint: Arc::new(|_| None),
+        find_vault: Arc::new(|_| Arc::new(NoVault)),
     };
     let end = CancellationToken::new();
     let callbacks = Callbacks::new(hosted.store.clone(), connector, clock::now);
     hosted.runtime.spawn(callbacks.run(end.clone()));
     (hosted, behind, end)
+}
+
+fn run(hosted: &Hosted, arguments: &[&str]) -> Ended {
+    Program::new(hosted.folder.root(), arguments).database(&hosted.database).run()
 }
 
 fn name_receiver(hosted: &Hosted, url: &str) {
@@ -97,7 +102,7 @@ fn name_receiver(hosted: &Hosted, url: &str) {
 
 fn person_writes(hosted: &Hosted, peer: &str) {
     let what = Delivery::Message { id: peer.to_owned(), text: "Hello".to_owned() };
-    let received = [Received { peer: Address::from_stored(peer.to_owned()), at: None, what }];
+    let received = [Received::of(Address::from_stored(peer.to_owned()), None, what)];
     let channel = "shop-api".parse().unwrap();
     let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
     let taken = hosted.runtime.block_on(hosted.store.receive(&parcel)).unwrap();
@@ -172,6 +177,22 @@ fn after_a_day_a_message_is_given_up_and_the_next_one_has_its_turn() {
         (left == "dead" && behind.texts().len() > 2, left)
     });
     assert_eq!(behind.texts(), ["old", "old", "new"]);
+
+    // What was given up is seen, and tried again by an operator's word.
+    let listed = run(&hosted, &["reports"]).stdout.replace("\n    ", " ");
+    assert!(listed.contains("of dialogue 1, posted by channel shop-api since "), "{listed}");
+    assert!(listed.contains("given up after 2 tries: the receiver answers 500"), "{listed}");
+    assert!(!listed.contains("old"), "{listed}");
+    let id = listed.split(' ').next().unwrap().to_owned();
+    assert_eq!(run(&hosted, &["reports", "replay", "c4711"]).code, 3);
+    let replayed = run(&hosted, &["reports", "replay", &id]);
+    assert!(replayed.stderr.contains("1 callback is tried again"), "{replayed:?}");
+    wait_until("it is delivered", PATIENCE, || {
+        let left = hosted.database.value("SELECT count(*) FROM callbacks");
+        (left == "0", left)
+    });
+    assert_eq!(behind.texts(), ["old", "old", "new", "old"]);
+    assert!(run(&hosted, &["reports"]).stdout.is_empty());
 }
 
 #[test]
@@ -191,10 +212,22 @@ fn a_receiver_that_is_gone_is_asked_no_more_until_it_has_another_address() {
         (n == "2", n)
     });
     assert_eq!(hosted.database.value("SELECT count(*) FROM callbacks"), "1");
+    let listed = run(&hosted, &["reports", "--dead", "--output", "json"]).stdout;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["silent_channels"][0]["name"], "shop-api");
+    assert_eq!(listed["callbacks"][0]["state"], "dead");
+    // Asked again, it may want it.
+    behind.answers(&[410]);
+    let replayed = run(&hosted, &["reports", "replay", "--all"]);
+    assert_eq!(replayed.code, 0, "{replayed:?}");
+    wait_until("it is over again", PATIENCE, || {
+        let state = hosted.database.value("SELECT string_agg(state, ' ') FROM callbacks");
+        (state == "dead" && behind.texts().len() == 2, state)
+    });
     let (other, url) = Behind::start(&hosted);
     name_receiver(&hosted, &url);
     hosted.say("shop-api", "three");
     wait_until("three is posted", PATIENCE, || (!other.texts().is_empty(), other.texts()));
     assert_eq!(other.texts(), ["three"]);
-    assert_eq!(behind.texts(), ["one"]);
+    assert_eq!(behind.texts(), ["one", "one"]);
 }

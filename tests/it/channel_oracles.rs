@@ -15,7 +15,7 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
 use nuncio::{
-    channels::{Driver, Http, OpeningCall, WebhookHeaders},
+    channels::{Driver, Http, OpeningCall, Webhook, WebhookHeaders},
     clock,
     domain::{
         address::Address,
@@ -48,10 +48,12 @@ job = json.load(sys.stdin)
 wa = WhatsApp(phone_id=job["phone_id"], token="t", server=None, app_secret=job["secret"],
               verify_token=job["verify_token"], validate_updates=True, skip_duplicate_updates=False)
 seen, refused = [], []
+def names(user):
+    return [name for name in (user.wa_id, user.bsuid) if name]
 wa.on_message()(lambda _, m: seen.append(
-    {"what": "message", "id": m.id, "from": m.from_user.wa_id, "text": m.text or f"[{m.type.value}]"}))
+    {"what": "message", "id": m.id, "from": names(m.from_user), "text": m.text or f"[{m.type.value}]"}))
 wa.on_message_status()(lambda _, s: seen.append(
-    {"what": s.status.value, "id": s.id, "from": s.from_user.wa_id, "attached": s.tracker,
+    {"what": s.status.value, "id": s.id, "from": names(s.from_user), "attached": s.tracker,
      "error": s.error and s.error.code}))
 for webhook in job["webhooks"]:
     body = bytes.fromhex(webhook["body"])
@@ -127,10 +129,10 @@ fn driver(endpoint: String) -> Driver {
     Driver::connect(&spec, &secrets, &Http::new().unwrap()).unwrap()
 }
 
-type Webhook = (String, Bytes);
+type Posted = (String, Bytes);
 
 async fn take(
-    State(sender): State<mpsc::UnboundedSender<Webhook>>,
+    State(sender): State<mpsc::UnboundedSender<Posted>>,
     headers: HeaderMap,
     body: Bytes,
 ) {
@@ -139,7 +141,7 @@ async fn take(
 }
 
 /// The webhooks of a rehearsal in which these people were written to.
-async fn webhooks(endings: &[&str], expected: usize) -> (Driver, Vec<Webhook>) {
+async fn webhooks(endings: &[&str], expected: usize) -> (Driver, Vec<Posted>) {
     let (shutdown, tracker) = (CancellationToken::new(), TaskTracker::new());
     let options = Options {
         faults: false,
@@ -178,7 +180,8 @@ async fn webhooks(endings: &[&str], expected: usize) -> (Driver, Vec<Webhook>) {
 
 /// What we read, in the words of the judge.
 fn ours(received: Received) -> Value {
-    let from = received.peer.as_str().trim_start_matches('+').to_owned();
+    let names = [&received.peer].into_iter().chain(&received.also_known_as);
+    let from: Vec<_> = names.map(|name| name.as_str().trim_start_matches('+')).collect();
     match received.what {
         Delivery::Message { id, text } => {
             json!({ "what": "message", "id": id, "from": from, "text": text })
@@ -192,15 +195,18 @@ fn ours(received: Received) -> Value {
                 "error": error,
             })
         }
-        Delivery::Echo { .. } => panic!("the Cloud API echoes nothing"),
+        Delivery::Echo { .. } | Delivery::Barred | Delivery::Moved => {
+            panic!("the rehearsal tells of no such thing")
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pywa_verifies_and_reads_the_rehearsals_webhooks_as_we_do() {
     let Some(python) = tokio::task::spawn_blocking(installed).await.unwrap() else { return };
-    // Who asks, who sends a picture, who says STOP in Russian, and who is never reached.
-    let (driver, webhooks) = webhooks(&["0001", "0006", "0902", "0908"], 3 * 4 + 2).await;
+    // Who asks, who sends a picture, who says STOP in Russian, who hides their phone, and who is never reached.
+    let people = ["0001", "0006", "0902", "0910", "0908"];
+    let (driver, webhooks) = webhooks(&people, 4 * 4 + 2).await;
 
     let told = webhooks
         .iter()
@@ -225,7 +231,8 @@ async fn pywa_verifies_and_reads_the_rehearsals_webhooks_as_we_do() {
 
     let read = webhooks.iter().flat_map(|(signature, body)| {
         let headers: WebhookHeaders = [("X-Hub-Signature-256", signature)].into_iter().collect();
-        driver.read_webhook(&headers, body, clock::now()).unwrap()
+        let webhook = Webhook { headers: &headers, token: None, body, at: clock::now() };
+        driver.read_webhook(&webhook).unwrap().received
     });
     assert_eq!(read.map(ours).collect::<Vec<_>>(), judged.seen);
 

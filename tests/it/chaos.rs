@@ -152,7 +152,7 @@ impl Arena {
         let open = "SELECT (SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL)
             + (SELECT count(*) FROM retries)
             + (SELECT count(*) FROM turns WHERE verdict NOT IN ('audience-exhausted', 'daily-limit'))";
-        wait_until("all attempts are settled", Duration::from_secs(240), || {
+        wait_until("all attempts are settled", Duration::from_secs(480), || {
             let n = self.count(open);
             (n == 0, n)
         });
@@ -211,8 +211,8 @@ fn two_hundred_kills_double_nobody_and_lose_nobody() {
 
 #[test]
 fn two_executors_share_the_lanes_and_one_takes_over() {
-    // About a minute of work: each lane sends its daily limit, a pause of 60 ms apart.
-    let arena = Arena::new(5000, 800, Duration::from_millis(5));
+    // About a minute of work: each lane sends its daily limit.
+    let arena = Arena::new(5000, 300, Duration::from_millis(5));
     let first = arena.watch();
     let second = arena.watch();
     let owners = || {

@@ -95,7 +95,17 @@ fn every_task_has_its_conditions() {
     let before = bench.status()["tasks"][1].clone();
     assert_eq!(before["name"], "broken");
     assert_eq!(bench.status()["watches"][0]["alive"], false);
-    assert!(bench.run(&["status"]).stdout.contains("watch: none is running"));
+    let first = |bench: &Bench| bench.run(&["status"]).stdout.replace("\n  ", " ");
+    let nobody = "! Nothing is sent, answered or applied: no `nuncio watch --rehearse` is running (this database is \
+                  a rehearsal's); the last, on ";
+    assert!(first(&bench).starts_with(nobody), "{}", first(&bench));
+
+    // One that is killed is not waited for.
+    let watch = bench.watch();
+    bench.wait_for("good", "sync", "Synced Applied -");
+    watch.kill();
+    assert!(first(&bench).starts_with(nobody), "{}", first(&bench));
+    assert_eq!(bench.condition("good", "sync"), "Unknown NoWatch -");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use nuncio::{
     domain::{
         address::Address,
         attempt::{Outcome, OutcomeClass},
-        dialogue::{Author, Delivery, DeliveryState, DialogueState, Received},
+        dialogue::{Author, Delivery, DeliveryState, DialogueState, Received, TypedByHand},
         id::{ChannelName, DialogueId, ExecutorId},
         money::MicroUsd,
         report::{NewReport, ReportContact, ReportOutcome},
@@ -14,7 +14,7 @@ use nuncio::{
     },
     store::{
         Answer, Committed, DialogueAct, DialogueActed, DialogueNote, FinishedReply, HeldTurn,
-        Parcel, Presence, Raw, Reservation, Said, Settlement, Store, Sweep, Taken,
+        Parcel, Presence, Raw, Repeat, Reservation, Said, Settlement, Store, Sweep, Taken, Words,
     },
 };
 use serde_json::json;
@@ -169,7 +169,7 @@ fn channel_of(peer: usize) -> ChannelName {
 /// One thing of a channel, as it would come.
 async fn receive(store: &Store, peer: usize, what: Delivery) -> Taken {
     let channel = channel_of(peer);
-    let received = [Received { peer: Address::from_stored(peer.to_string()), at: None, what }];
+    let received = [Received::of(Address::from_stored(peer.to_string()), None, what)];
     let raw = Some(Raw { headers: json!({}), body: b"{}" });
     let parcel = Parcel { channel: &channel, received: &received, raw, cursor: Some("7") };
     store.receive(&parcel).await.unwrap()
@@ -224,7 +224,7 @@ fn every_statement(load: &Load, first: usize) {
         store.look_at_dialogues(executor, &[]).await.unwrap()
     });
     let ahead = ahead.last().unwrap();
-    assert!(!ahead.abandoned);
+    assert_eq!(ahead.abandoned_in, None);
     for wait in [ahead.answer_in, ahead.reply_in, ahead.reminder_in] {
         assert_eq!(wait, Some(Duration::ZERO), "{ahead:?}");
     }
@@ -316,12 +316,18 @@ fn every_statement(load: &Load, first: usize) {
     });
     load.reads("an echo of ours", 30, async |store, round| {
         let id = format!("{}-2", peer(round) + 2);
-        let what = Delivery::Echo { id, reference: None, text: text(), typed_by_hand: false };
+        let what = Delivery::Echo {
+            id,
+            reference: None,
+            text: text(),
+            typed_by_hand: TypedByHand::Untold,
+        };
         assert_eq!(receive(store, peer(round) + 2, what).await.repeated, 1);
     });
     load.reads("an echo of an operator's", 60, async |store, round| {
         let id = format!("hand-{}", peer(round));
-        let what = Delivery::Echo { id, reference: None, text: text(), typed_by_hand: true };
+        let what =
+            Delivery::Echo { id, reference: None, text: text(), typed_by_hand: TypedByHand::Yes };
         assert_eq!(receive(store, peer(round), what).await.fresh, 1);
     });
     for (name, message, reference) in
@@ -348,7 +354,9 @@ fn every_statement(load: &Load, first: usize) {
         assert!(matches!(acted, DialogueActed::Done { .. }), "{acted:?}");
     });
     load.reads("an operator's words", 30, async |store, round| {
-        let said = store.say(dialogues[round], "I am Eva", "eva").await.unwrap();
+        let parts = ["I am Eva".to_owned()];
+        let words = Words { parts: &parts, by: "eva", repeat: Repeat::Accident };
+        let said = store.say(dialogues[round], &words).await.unwrap();
         assert!(matches!(said, Said::Accepted(_)), "{said:?}");
     });
     load.reads("a thread", 60, async |store, round| {

@@ -172,7 +172,7 @@ fn the_ai_writes_each_opening_once_and_says_that_it_is_one() {
     let cost = stage.database.value(cost);
     let dialogue = stage.with_store(async |store| {
         let what = Delivery::Message { id: "m1".to_owned(), text: "Hi".to_owned() };
-        let received = [Received { peer: address("3"), at: None, what }];
+        let received = [Received::of(address("3"), None, what)];
         let channel: ChannelName = "vk".parse().unwrap();
         let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
         store.receive(&parcel).await.unwrap()
@@ -182,6 +182,23 @@ fn the_ai_writes_each_opening_once_and_says_that_it_is_one() {
     assert_eq!(stage.database.value("SELECT spent FROM drafts WHERE address = '3'"), "0");
     let said = stage.database.value("SELECT text FROM messages WHERE author = 'opening'");
     assert!(said.starts_with(DISCLOSURE), "{said}");
+}
+
+#[test]
+fn a_draft_whose_lease_was_granted_unseen_is_written_all_the_same() {
+    let stage = Stage::new(Duration::ZERO);
+    stage.task("[1, 2]");
+    let rests =
+        "INSERT INTO ai_rests VALUES ('sales', 1, now() + interval '1 h', 'unavailable', '')";
+    stage.database.run(rests);
+    let _watch = stage.watch();
+    stage.wait_for("SELECT count(*) FROM drafts", "2");
+    // As by a statement whose answer was lost: nobody in the process knows of it.
+    stage.database.run(
+        "UPDATE drafts SET held_channel = l.channel, held_fence = l.fence FROM lanes l;
+        DELETE FROM ai_rests",
+    );
+    stage.wait_for("SELECT count(*) FROM drafts WHERE state = 'used'", "2");
 }
 
 #[test]
@@ -426,7 +443,7 @@ fn a_call_that_is_settled_after_the_dialogue_began_is_settled_there() {
         assert_eq!(second, Reservation::LimitReached { remaining: money(200_000) });
 
         let what = Delivery::Message { id: "m1".to_owned(), text: "Hi".to_owned() };
-        let received = [Received { peer: address("1"), at: None, what }];
+        let received = [Received::of(address("1"), None, what)];
         let channel: ChannelName = "vk".parse().unwrap();
         let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
         let _ = store.receive(&parcel).await.unwrap();

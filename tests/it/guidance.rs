@@ -271,7 +271,7 @@ fn a_name_that_nothing_has_is_an_error_that_names_the_nearest() {
     );
     bench.said(&["apply", "--auto-approve"]);
     let near = "did you mean `renewals`?";
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 19] = [
         (&["status", "renewal"], near),
         (&["plan", "--target", "renewal"], near),
         (&["plan", "--recreate", "renewal"], near),
@@ -281,6 +281,13 @@ fn a_name_that_nothing_has_is_an_error_that_names_the_nearest() {
         (&["show", "renewal"], near),
         (&["start", "renewal"], near),
         (&["history", "nope"], "`nuncio history` lists all of them"),
+        (&["history", "renewal"], near),
+        (&["history", "Channel/vkk"], "did you mean `Channel/vk`?"),
+        (&["history", "vk"], "did you mean `Channel/vk`?"),
+        (&["spending", "--task", "renewal"], near),
+        (&["dialogues", "--task", "renewal"], near),
+        (&["dialogues", "--channel", "vkk"], "did you mean `vk`?"),
+        (&["unblock", "vkk"], "did you mean `vk`?"),
         (&["show", "99"], "`nuncio history` lists them"),
         (&["show", "nofile.plan"], "a saved plan is a file"),
         // A manager and an AI have the name.

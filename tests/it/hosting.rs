@@ -119,8 +119,11 @@ fn the_page_says_what_its_manifest_says_and_allows_nothing_else() {
     let is_path = |piece: &&str| piece.starts_with("/chat/") || piece.starts_with("/assets/");
     let mut paths: Vec<String> = page.split('"').filter(is_path).map(str::to_owned).collect();
     let folder = paths.iter().find_map(|path| path.strip_suffix("chat.js")).unwrap().to_owned();
-    paths.extend(["kept.js", "said.js"].map(|name| format!("{folder}{name}")));
-    assert!(paths.len() >= 6, "{paths:?}");
+    paths.extend(
+        ["around.js", "kept.js", "said.js", "server.js", "unseen.js"]
+            .map(|name| format!("{folder}{name}")),
+    );
+    assert!(paths.len() >= 9, "{paths:?}");
     let mut all = String::new();
     for path in paths {
         let response = hosted.fetch(client.get(hosted.url(&path)));
@@ -153,11 +156,33 @@ fn a_message_is_taken_once_however_often_it_is_sent() {
     });
     assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
     assert_eq!(visitor.texts(), ["One!"]);
+    // With other words it is refused, and nothing of them is kept.
+    let (status, problem) = visitor.run(visitor.message(id, "Two"));
+    assert_eq!((status.as_u16(), &problem["code"]), (422, &json!("key-reused")), "{problem}");
+    assert_eq!(visitor.texts(), ["One!"]);
+    assert_eq!(hosted.database.value("SELECT count(*) FROM messages"), "1");
+    let (status, again) = visitor.run(visitor.message(id, "One!"));
+    let first: Value = serde_json::from_slice(&answers[0]).unwrap();
+    assert_eq!((status.as_u16(), again), (200, first));
+    // Of two messages that come at once, one is taken.
+    let contested = Uuid::new_v4();
+    let sends = ["A", "B", "A", "B"].map(|text| (text, visitor.message(contested, text)));
+    let statuses = hosted.runtime.block_on(async {
+        let send = async |(text, request): (&'static str, RequestBuilder)| {
+            (text, request.send().await.unwrap().status().as_u16())
+        };
+        futures_util::future::join_all(sends.map(send)).await
+    });
+    let taken = visitor.texts().pop().unwrap();
+    for (text, status) in statuses {
+        assert_eq!(status, if text == taken { 200 } else { 422 }, "{text}, and {taken} is kept");
+    }
+    assert_eq!(hosted.database.value("SELECT count(*) FROM messages"), "2");
     // The same id of another visitor is another message.
     let other = Visitor::new(&hosted);
     assert_eq!(other.run(other.message(id, "Two")).0, StatusCode::OK);
     assert_eq!(other.texts(), ["Two"]);
-    assert_eq!(visitor.texts(), ["One!"]);
+    assert_eq!(visitor.texts(), ["One!", &*taken]);
     assert_eq!(hosted.database.value("SELECT count(*) FROM dialogues"), "2");
 }
 

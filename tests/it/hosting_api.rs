@@ -1,11 +1,17 @@
 //! The API of `api` channels: keys, idempotency, polling.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
+use nuncio::server::Bounds;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{API_KEY, Hosted};
+use crate::support::{API_KEY, Behaviour, Hosted};
 
 struct Caller<'a> {
     hosted: &'a Hosted,
@@ -20,8 +26,12 @@ impl<'a> Caller<'a> {
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.call_with(API_KEY, method, path)
+    }
+
+    fn call_with(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         let url = self.hosted.url(&format!("/api/v1/{path}"));
-        self.client.request(method, url).bearer_auth(API_KEY)
+        self.client.request(method, url).bearer_auth(key)
     }
 
     fn message(&self, peer: &str, key: &str, text: &str) -> RequestBuilder {
@@ -178,21 +188,130 @@ fn answers_are_polled_in_one_order_and_a_poll_waits_for_them() {
     assert_eq!(messages[1]["text"], "Good day");
 }
 
-#[test]
-fn the_description_names_every_path() {
-    let hosted = Hosted::start();
-    let caller = Caller::new(&hosted);
-    let (_, description) = caller.run(caller.client.get(hosted.url("/api/v1/openapi.json")));
-    let paths = description["paths"].as_object().unwrap();
-    for (path, item) in paths {
-        let path = path.replace("{channel}", "shop-api").replace("{peer}", "nobody");
-        let methods = ["get", "post"].into_iter().filter(|method| item.get(method).is_some());
-        for method in methods {
-            let method = method.to_uppercase().parse().unwrap();
-            let path = path.strip_prefix("/api/v1/").unwrap();
-            let (_, problem) = caller.run(caller.call(method, path));
-            assert_ne!(problem["code"], "not-found", "{path}");
-        }
+/// What the description says of answers, and which of it was seen.
+struct Described {
+    description: Value,
+    seen: BTreeSet<(String, String, u16)>,
+}
+
+const MESSAGES: &str = "/api/v1/{channel}/dialogues/{peer}/messages";
+const THREAD: &str = "/api/v1/{channel}/dialogues/{peer}";
+const POLL: &str = "/api/v1/{channel}/messages";
+
+impl Described {
+    fn of(caller: &Caller<'_>) -> Self {
+        let (_, description) =
+            caller.run(caller.client.get(caller.hosted.url("/api/v1/openapi.json")));
+        Self { description, seen: BTreeSet::new() }
     }
-    assert_eq!(paths.len(), 3);
+
+    /// Every status that stands in the description by itself.
+    fn all(&self) -> BTreeSet<(String, String, u16)> {
+        let paths = self.description["paths"].as_object().unwrap();
+        let mut all = BTreeSet::new();
+        for (path, item) in paths {
+            for method in ["get", "post"].into_iter().filter(|method| item.get(method).is_some()) {
+                let statuses = item[method]["responses"].as_object().unwrap().keys();
+                let numbers = statuses.filter_map(|status| status.parse().ok());
+                all.extend(numbers.map(|status| (path.clone(), method.to_owned(), status)));
+            }
+        }
+        all
+    }
+
+    /// Holds an answer against what the description says of it.
+    #[track_caller]
+    fn hold(&mut self, path: &str, method: &str, wanted: u16, (status, body): (u16, Value)) {
+        assert_eq!(status, wanted, "{method} {path}: {body}");
+        let mut response =
+            &self.description["paths"][path][method]["responses"][status.to_string()];
+        assert!(!response.is_null(), "{method} {path} answers {status}, which is not described");
+        if let Some(shared) = response["$ref"].as_str() {
+            response = self.description.pointer(shared.strip_prefix('#').unwrap()).unwrap();
+        }
+        let kind = if status < 400 { "application/json" } else { "application/problem+json" };
+        let schema = json!({
+            "allOf": [response["content"][kind]["schema"]],
+            "components": self.description["components"],
+        });
+        assert!(!schema["allOf"][0].is_null(), "{method} {path} {status} is no {kind}");
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let faults: Vec<String> =
+            validator.iter_errors(&body).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{method} {path} {status}: {faults:?} in {body}");
+        self.seen.insert((path.to_owned(), method.to_owned(), status));
+    }
+}
+
+/// A request whose body stops in the middle.
+fn slowly(hosted: &Hosted) -> (u16, Value) {
+    let mut socket = TcpStream::connect(hosted.address).unwrap();
+    let request = format!(
+        "POST /api/v1/shop-api/dialogues/anna/messages HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {API_KEY}\r\n\
+        idempotency-key: slow\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 9\r\n\r\n{{"
+    );
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn every_status_that_is_described_is_given_and_every_answer_is_as_described() {
+    let bounds = Bounds { body_deadline: Duration::from_millis(300), ..Bounds::default() };
+    let behaviour = Behaviour { bounds, ..Behaviour::default() };
+    let hosted = Hosted::start_with(behaviour);
+    let _replies = hosted.send_replies();
+    let caller = Caller::new(&hosted);
+    let mut described = Described::of(&caller);
+    let get = |path: &str| caller.call(Method::GET, path);
+    let to_anna = "shop-api/dialogues/anna/messages";
+    let post = || caller.call(Method::POST, to_anna);
+    let keyed = || post().header("idempotency-key", "k");
+
+    described.hold(MESSAGES, "post", 201, caller.run(caller.message("anna", "1", "Hello")));
+    hosted.say("shop-api", "Good day");
+    described.hold(POLL, "get", 200, caller.run(get("shop-api/messages?wait=30")));
+    described.hold(THREAD, "get", 200, caller.run(get("shop-api/dialogues/anna")));
+    let text = json!({ "text": "x" });
+    for (status, request) in [
+        (400, post().json(&text)),
+        (401, caller.call_with("another", Method::POST, to_anna).json(&text)),
+        (413, keyed().json(&json!({ "text": "x".repeat(70_000) }))),
+        (415, keyed().body("x")),
+        (422, keyed().json(&json!({ "text": " " }))),
+        (422, caller.message("anna", "1", "Another")),
+    ] {
+        described.hold(MESSAGES, "post", status, caller.run(request));
+    }
+    described.hold(MESSAGES, "post", 408, slowly(&hosted));
+    for (path, status, at) in [
+        (THREAD, 400, "shop-api/dialogues/anna?after=x"),
+        (THREAD, 401, "nowhere/dialogues/anna"),
+        (THREAD, 404, "shop-api/dialogues/boris"),
+        (POLL, 400, "shop-api/messages?wait=-1"),
+        (POLL, 401, "nowhere/messages"),
+    ] {
+        described.hold(path, "get", status, caller.run(get(at)));
+    }
+
+    hosted.database.leave();
+    described.hold(MESSAGES, "post", 503, caller.run(caller.message("anna", "2", "Hello")));
+    described.hold(THREAD, "get", 503, caller.run(get("shop-api/dialogues/anna")));
+    described.hold(POLL, "get", 503, caller.run(get("shop-api/messages")));
+    hosted.database.come_back();
+
+    // Whoever guesses has the limit of a stranger.
+    for (path, method, at) in [
+        (POLL, Method::GET, "shop-api/messages"),
+        (THREAD, Method::GET, "shop-api/dialogues/anna"),
+        (MESSAGES, Method::POST, to_anna),
+    ] {
+        let guess = || caller.run(caller.call_with("a guess", method.clone(), at));
+        let slowed = (0..5_000).map(|_| guess()).find(|(status, _)| *status == 429);
+        let method = method.as_str().to_ascii_lowercase();
+        described.hold(path, &method, 429, slowed.expect("guessing is slowed down"));
+    }
+    assert_eq!(described.seen, described.all());
 }

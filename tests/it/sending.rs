@@ -339,9 +339,9 @@ fn an_operator_settles_what_is_in_doubt() {
         database.run("NOTIFY nuncio");
     }
     let listed = program(&["resolve"]).run();
-    assert_eq!(listed.stdout.lines().count(), 3, "{}", listed.stdout);
-    let ids: Vec<String> =
-        listed.stdout.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    let firsts = listed.stdout.lines().filter(|line| !line.starts_with(' '));
+    let ids: Vec<String> = firsts.map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 3, "{}", listed.stdout);
     for (id, word) in ids.iter().zip(["sent", "retry", "drop"]) {
         assert_eq!(program(&["resolve", id, word]).run().code, 0, "{word}");
         assert_eq!(program(&["resolve", id, "sent"]).run().code, 3, "{word} is final");

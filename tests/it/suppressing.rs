@@ -204,15 +204,14 @@ fn nothing_in_any_table_names_a_person_who_was_forgotten() {
             SELECT 999, task_id, position, address, 1, 0, now(), false FROM contacts
             WHERE address = '{PERSON}' LIMIT 1;
         INSERT INTO drafts (task, address, task_id, position, state, text, due_at)
-            SELECT 'one', '{PERSON}', id, 2, 'used', 'Dear {PERSON}', NULL FROM tasks WHERE name = 'one'"
+            SELECT 'one', '{PERSON}', id, 2, 'used', 'Dear {PERSON}', NULL FROM tasks WHERE name = 'one';
+        INSERT INTO telegram_people (channel, address, user_id, access_hash) VALUES ('tg', '{PERSON}', 7, 9)"
     ));
     // What they wrote, and what was answered and reported.
     stage.with_store(async |store| {
-        let received = [Received {
-            peer: Address::from_stored(PERSON.to_owned()),
-            at: None,
-            what: Delivery::Message { id: "77".to_owned(), text: format!("I am {PERSON}") },
-        }];
+        let what = Delivery::Message { id: "77".to_owned(), text: format!("I am {PERSON}") };
+        let mut received = [Received::of(Address::from_stored(PERSON.to_owned()), None, what)];
+        received[0].also_known_as = vec![Address::from_stored(format!("{PERSON}@lid"))];
         let raw = Raw { headers: json!({}), body: PERSON.as_bytes() };
         let channel = "vk".parse().unwrap();
         let parcel =
@@ -261,7 +260,7 @@ fn who_was_forgotten_is_not_written_to_though_an_audience_names_them_anew() {
     stage.ends(&["forget", PERSON], 1);
     let asked = stage.told(&["forget", PERSON], 1);
     assert!(asked.stderr.contains("--auto-approve"), "{}", asked.stderr);
-    stage.ends(&["forget", "nobody", "--auto-approve"], 1);
+    stage.ends(&["forget", "nobody", "--auto-approve"], 64);
     stage.ends(&["forget", PERSON, "--auto-approve"], 0);
     stage.apply("one", &format!("[1, {PERSON}]"));
     // A retry of the person is as little granted as a first opening.

@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Folder, Program, Running, TestDatabase, vk_task, wait_until};
+use crate::support::{Folder, Program, Running, TestDatabase, channel, vk_task, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -217,4 +217,55 @@ fn a_killed_private_server_is_started_again() {
         (status.stdout.contains("one"), status.stderr)
     });
     assert_eq!(running.terminate(Duration::from_secs(5)), 143);
+}
+
+#[test]
+fn channels_that_nobody_can_reach_without_a_server_are_all_named() {
+    let (folder, database) = (Folder::with_team(), TestDatabase::new());
+    // Nobody is called: nothing listens there.
+    let here = "  endpoint: http://127.0.0.1:9\n";
+    let numbered = format!("{here}  phoneNumberId: 1\n");
+    folder.write("vk.yaml", &channel("vk", "vk-user", "token: {env: TOKEN}", here));
+    let signed = "token: {env: TOKEN}, appSecret: {env: TOKEN}";
+    folder.write("waba.yaml", &channel("waba", "waba", signed, &numbered));
+    folder.write("web.yaml", &channel("page", "page-messenger", "", ""));
+    folder.write("paused.yaml", &channel("idle", "page-messenger", "", ""));
+    let origins = "  allowedOrigins: [https://shop.example]\n";
+    folder.write("widget.yaml", &channel("button", "widget", "", origins));
+    let task = |name: &str, messenger: &str, channels: &str, state: &str| {
+        let text = format!(
+            "apiVersion: nuncio/v1\nkind: Task\nmetadata: {{name: {name}}}\nspec: {{type: {messenger}, \
+            format: incoming, channels: [{channels}], managers: [anna], ai: sales, \
+            spendingLimitPerDialogue: 1, state: {state}}}\n"
+        );
+        folder.write(&format!("task-{name}.yaml"), &text);
+    };
+    task("one", "vkontakte", "vk", "running");
+    task("two", "whatsapp", "waba", "running");
+    task("three", "web", "page, button", "running");
+    task("four", "web", "idle", "paused");
+    let log = folder.root().join("log");
+    let watching = |arguments: &[&str]| {
+        let program = Program::new(folder.root(), &[&["watch"], arguments].concat());
+        let running = program.database(&database).env("TOKEN", "x").start_logging(&log);
+        let said = |what: &str| {
+            wait_until(what, PATIENCE, || {
+                let text = fs::read_to_string(&log).unwrap();
+                (text.contains(what), text)
+            })
+        };
+        (running, said)
+    };
+    let (running, said) = watching(&[]);
+    let log = said("nobody can reach these channels from here");
+    let line = log.lines().find(|line| line.contains("nobody can reach")).unwrap();
+    assert!(line.contains("channels=\"button, page, waba\""), "{line}");
+    running.kill();
+    // With one, a chat for sites that is not served by HTTPS is told of.
+    let (running, said) = watching(&["--listen", "127.0.0.1:0"]);
+    let log = said("sites cannot embed these channels without HTTPS");
+    assert!(!log.contains("nobody can reach"), "{log}");
+    let line = log.lines().find(|line| line.contains("sites cannot embed")).unwrap();
+    assert!(line.contains("channels=\"button\""), "{line}");
+    running.kill();
 }

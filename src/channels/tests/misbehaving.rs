@@ -1,17 +1,24 @@
 //! What every driver must make of a server that is no provider, or no longer one.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
 use super::{
     super::Http,
-    KINDS, SHORT, driver, open,
-    server::{Behaviour, serve},
+    SHORT, TEXT,
+    server::{Behaviour, serve, serve_wrong_certificate},
+    subject::{SUBJECTS, Subject},
 };
-use crate::domain::{
-    attempt::OutcomeClass::{CredentialRefused, InDoubt, NotSent, OurMistake, RetryAfter, Sent},
-    kind::ChannelKind,
+use crate::domain::attempt::OutcomeClass::{
+    CredentialRefused, InDoubt, NotSent, OurMistake, RetryAfter, Sent,
 };
+
+/// The subjects whose drivers speak HTTP, each with what is answered before its message.
+fn speakers() -> impl Iterator<Item = (&'static Subject, &'static [(&'static str, &'static str)])> {
+    SUBJECTS.iter().filter_map(|subject| Some((subject, subject.before?)))
+}
 
 const fn answers(status: &'static str, body: &'static str) -> Behaviour {
     Behaviour::Answers { status, headers: "", body }
@@ -42,12 +49,20 @@ async fn a_request_that_may_have_left_is_in_doubt_unless_it_was_refused() {
         (answers("429 Too Many Requests", ""), RetryAfter),
         (REDIRECTS, OurMistake),
     ] {
-        for kind in KINDS {
-            let server = serve(behaviour, false).await;
-            let driver = driver(kind, &server.endpoint, "one", &http);
-            let outcome = open(&driver, kind, "0001", 3).await;
-            assert_eq!(outcome.class, class, "{kind} {behaviour:?}: {}", outcome.reason);
-            assert_eq!(server.posts(), 1, "{kind} {behaviour:?}: it was sent again");
+        for (subject, before) in speakers() {
+            let name = subject.name;
+            let server = serve(behaviour, before).await;
+            let driver = subject.driver(&server.endpoint, "one", &http);
+            let mut said = vec![subject.reply(&driver, "0001", TEXT, 3).await];
+            if subject.opens() {
+                said.push(subject.say(&driver, "0001", 3).await);
+            }
+            assert_eq!(server.posts(), said.len(), "{name} {behaviour:?}: it was sent again");
+            for outcome in said {
+                assert_eq!(outcome.class, class, "{name} {behaviour:?}: {}", outcome.reason);
+            }
+            // Nobody waits for a sign, whatever becomes of it.
+            driver.show_typing(&subject.address("0001"), Some("wamid.1")).await;
         }
     }
 }
@@ -56,34 +71,33 @@ async fn a_request_that_may_have_left_is_in_doubt_unless_it_was_refused() {
 async fn an_answer_that_is_not_whole_in_time_is_in_doubt() {
     let http = Http::with_deadline(SHORT).unwrap();
     let cases = [Behaviour::Hangs, Behaviour::Drips].into_iter();
-    join_all(cases.flat_map(|behaviour| KINDS.map(|kind| (behaviour, kind))).map(
-        async |(behaviour, kind)| {
-            let server = serve(behaviour, false).await;
-            let driver = driver(kind, &server.endpoint, "one", &http);
-            let outcome = open(&driver, kind, "0001", 3).await;
-            assert_eq!(outcome.class, InDoubt, "{kind} {behaviour:?}: {}", outcome.reason);
-            assert_eq!(server.posts(), 1, "{kind} {behaviour:?}: it was sent again");
-        },
-    ))
+    let all = cases.flat_map(|behaviour| speakers().map(move |speaker| (behaviour, speaker)));
+    join_all(all.map(async |(behaviour, (subject, before))| {
+        let name = subject.name;
+        let server = serve(behaviour, before).await;
+        let driver = subject.driver(&server.endpoint, "one", &http);
+        let outcome = subject.say(&driver, "0001", 3).await;
+        assert_eq!(outcome.class, InDoubt, "{name} {behaviour:?}: {}", outcome.reason);
+        assert_eq!(server.posts(), 1, "{name} {behaviour:?}: it was sent again");
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_closes_under_a_request_is_in_doubt_and_not_tried_again() {
     let http = Http::new().unwrap();
-    let kind = ChannelKind::VkUser;
-    let server = serve(Behaviour::ClosesSecond, false).await;
-    let driver = driver(kind, &server.endpoint, "one", &http);
-    assert_eq!(open(&driver, kind, "0001", 3).await.class, Sent);
-    let outcome = open(&driver, kind, "0002", 4).await;
+    let subject = Subject::of("vk-user");
+    let server = serve(Behaviour::ClosesSecond, &[]).await;
+    let driver = subject.driver(&server.endpoint, "one", &http);
+    assert_eq!(subject.say(&driver, "0001", 3).await.class, Sent);
+    let outcome = subject.say(&driver, "0002", 4).await;
     assert_eq!(outcome.class, InDoubt, "{}", outcome.reason);
     assert_eq!(server.posts(), 2);
 }
 
 #[tokio::test]
-async fn a_look_up_that_goes_wrong_sends_nothing() {
+async fn a_call_before_the_message_that_goes_wrong_sends_nothing() {
     let http = Http::with_deadline(SHORT).unwrap();
-    let kind = ChannelKind::WhatsappWeb;
     for behaviour in [
         Behaviour::Closes,
         Behaviour::Hangs,
@@ -91,10 +105,13 @@ async fn a_look_up_that_goes_wrong_sends_nothing() {
         answers("200 OK", "<html>"),
         answers("500 Internal Server Error", ""),
     ] {
-        let server = serve(behaviour, true).await;
-        let outcome = open(&driver(kind, &server.endpoint, "one", &http), kind, "0001", 3).await;
-        assert_eq!(outcome.class, NotSent, "{behaviour:?}: {}", outcome.reason);
-        assert_eq!(server.posts(), 0, "{behaviour:?}");
+        for (subject, _) in speakers().filter(|(_, before)| !before.is_empty()) {
+            let server = serve(behaviour, &[]).await;
+            let driver = subject.driver(&server.endpoint, "one", &http);
+            let outcome = subject.say(&driver, "0001", 3).await;
+            let name = subject.name;
+            assert_eq!(outcome.class, NotSent, "{name} {behaviour:?}: {}", outcome.reason);
+        }
     }
 }
 
@@ -104,16 +121,19 @@ async fn who_is_not_reached_was_sent_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let not_tls = serve(Behaviour::Hangs, true).await;
+    let not_tls = serve(Behaviour::Hangs, &[]).await;
     let not_tls = not_tls.endpoint.replace("http:", "https:");
-    let endpoints = [format!("http://{address}"), format!("https://{address}"), not_tls];
-    join_all(endpoints.iter().flat_map(|endpoint| KINDS.map(|kind| (endpoint, kind))).map(
-        async |(endpoint, kind)| {
-            let outcome = open(&driver(kind, endpoint, "one", &http), kind, "0001", 3).await;
-            assert_eq!(outcome.class, NotSent, "{kind}: {}", outcome.reason);
-        },
-    ))
+    let wrong = serve_wrong_certificate().await;
+    let endpoints =
+        [format!("http://{address}"), format!("https://{address}"), not_tls, wrong.endpoint];
+    let all = endpoints.iter().flat_map(|endpoint| speakers().map(move |(one, _)| (endpoint, one)));
+    join_all(all.map(async |(endpoint, subject)| {
+        let driver = subject.driver(endpoint, "one", &http);
+        let outcome = subject.say(&driver, "0001", 3).await;
+        assert_eq!(outcome.class, NotSent, "{}: {}", subject.name, outcome.reason);
+    }))
     .await;
+    assert!(wrong.greeted.load(Ordering::Relaxed) > 0, "the certificate was looked at");
 }
 
 #[tokio::test]
@@ -124,9 +144,9 @@ async fn a_wait_that_the_provider_names_is_kept() {
         headers: "Retry-After: 17\r\n",
         body: "",
     };
-    for kind in KINDS {
-        let server = serve(named, false).await;
-        let outcome = open(&driver(kind, &server.endpoint, "one", &http), kind, "0001", 3).await;
-        assert_eq!(outcome.after.map(|after| after.as_secs()), Some(17), "{kind}");
+    for (subject, before) in speakers() {
+        let server = serve(named, before).await;
+        let outcome = subject.say(&subject.driver(&server.endpoint, "one", &http), "0001", 3).await;
+        assert_eq!(outcome.after.map(|after| after.as_secs()), Some(17), "{}", subject.name);
     }
 }

@@ -1,83 +1,18 @@
 //! VK's long poll: every way in which a place in the stream is kept, lost and found again.
 
-use std::sync::{Arc, Mutex};
-
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     super::{Http, Polled},
-    SHORT, driver,
+    SHORT,
+    script::{Script, script_for},
     server::{Behaviour, serve},
+    subject::Subject,
 };
-use crate::domain::{
-    attempt::{Outcome, OutcomeClass},
-    dialogue::Delivery,
-    kind::ChannelKind,
-};
+use crate::domain::{attempt::OutcomeClass, dialogue::Delivery};
 
-/// A VK that answers the calls in this order, and remembers what was asked.
-struct Script {
-    endpoint: String,
-    asked: Arc<Mutex<Vec<String>>>,
-    _task: AbortOnDropHandle<()>,
-}
-
-/// `HOST` in an answer stands for the script's own address.
 async fn script(answers: &[&str]) -> Script {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let answers: Vec<_> = answers.iter().map(|answer| answer.replace("HOST", &endpoint)).collect();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&asked);
-    let task = TaskTracker::new().spawn(async move {
-        for answer in answers {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut read = Vec::new();
-            let request = loop {
-                socket.read_buf(&mut read).await.unwrap();
-                let text = String::from_utf8_lossy(&read).into_owned();
-                if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                    let length = head.to_ascii_lowercase();
-                    let length = length
-                        .split("content-length: ")
-                        .nth(1)
-                        .map_or(0, |rest| rest.lines().next().unwrap().trim().parse().unwrap());
-                    if body.len() >= length {
-                        break format!("{} {body}", head.lines().next().unwrap());
-                    }
-                }
-            };
-            noted.lock().unwrap().push(request);
-            let status = if answer.starts_with("HTTP ") { &answer[5..8] } else { "200" };
-            let whole = format!(
-                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
-                answer.len()
-            );
-            socket.write_all(whole.as_bytes()).await.unwrap();
-        }
-    });
-    Script { endpoint, asked, _task: AbortOnDropHandle::new(task) }
-}
-
-impl Script {
-    async fn poll(&self, cursor: Option<&str>) -> Result<Polled, Outcome> {
-        let kind = ChannelKind::VkUser;
-        driver(kind, &self.endpoint, "one", &Http::new().unwrap()).poll(cursor).await
-    }
-
-    /// The words that the request with this number has to have.
-    #[track_caller]
-    fn assert_asked(&self, number: usize, words: &[&str]) {
-        let asked = self.asked.lock().unwrap();
-        for word in words {
-            assert!(asked[number].contains(word), "{word}: {}", asked[number]);
-        }
-    }
+    script_for("vk-user", answers).await
 }
 
 const SERVER: &str = r#"{"response":{"server":"HOST/im","key":"k1","ts":"100","pts":1000}}"#;
@@ -89,11 +24,12 @@ fn cursor(endpoint: &str, changes: &Value) -> String {
     cursor.to_string()
 }
 
-fn ids(polled: &Polled) -> Vec<&str> {
+pub(super) fn ids(polled: &Polled) -> Vec<&str> {
     let ids = polled.received.iter().map(|received| match &received.what {
         Delivery::Message { id, .. } | Delivery::Echo { id, .. } | Delivery::Status { id, .. } => {
             id
         }
+        Delivery::Barred | Delivery::Moved => panic!("VK tells of no such thing"),
     });
     ids.map(String::as_str).collect()
 }
@@ -227,8 +163,8 @@ async fn a_server_that_is_none_is_asked_again_later() {
     for behaviour in
         [Behaviour::Closes, Behaviour::BreaksOff, Behaviour::Floods, Behaviour::FloodsHead]
     {
-        let server = serve(behaviour, true).await;
-        let vk = driver(ChannelKind::VkUser, &server.endpoint, "one", &http);
+        let server = serve(behaviour, &[]).await;
+        let vk = Subject::of("vk-user").driver(&server.endpoint, "one", &http);
         for cursor in [None, Some(cursor(&server.endpoint, &json!({})))] {
             let outcome = vk.poll(cursor.as_deref()).await.unwrap_err();
             assert_eq!(outcome.class, OutcomeClass::NotSent, "{behaviour:?}: {}", outcome.reason);

@@ -1,6 +1,7 @@
 //! A server that breaks off, drips or talks nonsense.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -8,6 +9,11 @@ use std::{
     time::Duration,
 };
 
+use rustls::{
+    ServerConfig, ServerConnection,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -41,8 +47,12 @@ pub(super) struct Server {
     _task: AbortOnDropHandle<()>,
 }
 
-/// Serves every POST with `behaviour`; a look-up of a number too, or with success.
-pub(super) async fn serve(behaviour: Behaviour, lookup_too: bool) -> Server {
+/// Serves every request with `behaviour`, but for calls that come before a message: those are answered as
+/// `before` says.
+pub(super) async fn serve(
+    behaviour: Behaviour,
+    before: &'static [(&'static str, &'static str)],
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let posts = Arc::new(AtomicUsize::new(0));
@@ -51,12 +61,13 @@ pub(super) async fn serve(behaviour: Behaviour, lookup_too: bool) -> Server {
         loop {
             let (mut socket, _) = listener.accept().await.unwrap();
             let Some(head) = read_request(&mut socket).await else { continue };
-            let is_post = head.starts_with("POST");
-            counted.fetch_add(usize::from(is_post), Ordering::Relaxed);
-            let behaviour = if is_post || lookup_too {
-                behaviour
-            } else {
-                Behaviour::Answers { status: "200 OK", headers: "", body: EXISTS }
+            let line = head.lines().next().unwrap_or_default();
+            let behaviour = match before.iter().find(|(path, _)| line.contains(path)) {
+                Some((_, body)) => Behaviour::Answers { status: "200 OK", headers: "", body },
+                None => {
+                    counted.fetch_add(usize::from(line.starts_with("POST")), Ordering::Relaxed);
+                    behaviour
+                }
             };
             drop(misbehave(socket, behaviour, &counted).await);
         }
@@ -71,7 +82,68 @@ impl Server {
     }
 }
 
-const EXISTS: &str = r#"{"numberExists":true}"#;
+/// A server that proves to be another than it is taken for.
+pub(super) struct WrongCertificate {
+    pub(super) endpoint: String,
+    /// Connections on which it showed its certificate.
+    pub(super) greeted: Arc<AtomicUsize>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// Self-signed, for `elsewhere.example`, until the year 2126.
+const CERTIFICATE: &[u8] = include_bytes!("wrong_certificate.der");
+const CERTIFICATE_KEY: &[u8] = include_bytes!("wrong_certificate.key");
+
+pub(super) async fn serve_wrong_certificate() -> WrongCertificate {
+    let key = PrivatePkcs8KeyDer::from(CERTIFICATE_KEY).into();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(CERTIFICATE)], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let greeted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&greeted);
+    let task = TaskTracker::new().spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            drop(greet(&mut socket, &config, &counted).await);
+        }
+    });
+    WrongCertificate { endpoint, greeted, _task: AbortOnDropHandle::new(task) }
+}
+
+/// One handshake, until the client turns away.
+async fn greet(
+    socket: &mut TcpStream,
+    config: &Arc<ServerConfig>,
+    greeted: &AtomicUsize,
+) -> io::Result<()> {
+    let mut connection = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+    let mut buffer = [0_u8; 4_096];
+    loop {
+        let n_read = socket.read(&mut buffer).await?;
+        if n_read == 0 {
+            return Ok(());
+        }
+        let mut read = &buffer[..n_read];
+        while !read.is_empty() {
+            connection.read_tls(&mut read)?;
+            connection.process_new_packets().map_err(io::Error::other)?;
+        }
+        let mut answer = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut answer)?;
+        }
+        if !answer.is_empty() {
+            greeted.fetch_add(1, Ordering::Relaxed);
+        }
+        socket.write_all(&answer).await?;
+    }
+}
 
 async fn read_request(socket: &mut TcpStream) -> Option<String> {
     let mut read = Vec::new();

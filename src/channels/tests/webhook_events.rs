@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::webhooks::{message, read, waba, waha};
 use crate::domain::{
-    dialogue::{Delivery, DeliveryState, Received},
+    address::Address,
+    dialogue::{Delivery, DeliveryState, Received, TypedByHand},
     kind::ChannelKind,
 };
 
@@ -56,28 +57,87 @@ fn messages_of_the_cloud_api_are_read_whatever_their_type() {
     }
 }
 
+/// By what the people of these are known, the peer first.
+fn all_names(received: &[Received]) -> Vec<&str> {
+    let names = received.iter().flat_map(|one| [&one.peer].into_iter().chain(&one.also_known_as));
+    names.map(Address::as_str).collect()
+}
+
 #[test]
 fn a_person_is_known_by_the_phone_or_by_what_stands_for_it() {
     let text = json!({ "id": "wamid.1", "type": "text", "text": { "body": "a" } });
     let hidden = "DE.13491208655302741918";
-    for (fields, contacts, peer) in [
-        (json!({ "from": "79123450001", "from_user_id": hidden }), json!([]), Some("+79123450001")),
-        (json!({ "from_user_id": hidden }), json!([]), Some(hidden)),
-        (json!({}), json!([{ "user_id": hidden }]), Some(hidden)),
-        (json!({}), json!([{ "user_id": hidden, "wa_id": "79123450001" }]), Some("+79123450001")),
-        (json!({ "from": "" }), json!([{ "user_id": hidden }]), Some(hidden)),
+    let (phone, parent) = ("+79123450001", "DE.ENT.11815799212886844830");
+    let contact = json!({ "user_id": hidden, "wa_id": "79123450001" });
+    for (fields, contacts, names) in [
+        (
+            json!({ "from": "79123450001", "from_user_id": hidden, "from_parent_user_id": parent }),
+            json!([]),
+            &[phone, hidden, parent][..],
+        ),
+        (json!({ "from_user_id": hidden }), json!([]), &[hidden]),
+        (json!({}), json!([{ "user_id": hidden }]), &[hidden]),
+        (json!({}), json!([contact]), &[phone, hidden]),
+        (json!({ "from": "" }), json!([{ "user_id": hidden }]), &[hidden]),
+        // Of several contacts the one that is named alike.
+        (json!({ "from": "79123450001" }), json!([{ "wa_id": "1" }, contact]), &[phone, hidden]),
+        (json!({ "from_user_id": hidden }), json!([contact, 5, null]), &[phone, hidden]),
+        (json!({ "from": "79123450002" }), json!([contact]), &["+79123450002"]),
         // Of two contacts nobody says whose the message is.
-        (json!({}), json!([{ "user_id": hidden }, { "user_id": hidden }]), None),
-        (json!({ "from_user_id": "nonsense" }), json!([]), None),
-        (json!({ "from": 5 }), json!(null), None),
-        (json!({ "from": "79123450001", "group_id": "Y2FwaV9ncm91cDo" }), json!([]), None),
+        (json!({}), json!([{ "user_id": hidden }, { "user_id": hidden }]), &[]),
+        (json!({ "from_user_id": "nonsense" }), json!([]), &[]),
+        (json!({ "from": 5 }), json!(null), &[]),
+        (json!({ "from": "79123450001", "group_id": "Y2FwaV9ncm91cDo" }), json!([]), &[]),
+        (json!({ "from": "5215555123451" }), json!([]), &["+5215555123451", "+525555123451"]),
     ] {
         let mut event = text.clone();
         event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         let body = waba(&json!({ "messages": [event], "contacts": contacts })).to_string();
         let received = read(ChannelKind::Waba, body.as_bytes()).unwrap();
-        let peers: Vec<_> = received.iter().map(|received| received.peer.as_str()).collect();
-        assert_eq!(peers, peer.into_iter().collect::<Vec<_>>(), "{fields} {contacts}");
+        assert_eq!(all_names(&received), names, "{fields} {contacts}");
+    }
+}
+
+#[test]
+fn who_has_another_number_or_another_id_is_told_with_what_they_had_before() {
+    let (old, new) = ("US.13491208655302741918", "US.24817305912873645029");
+    let number = json!({
+        "type": "user_changed_number", "wa_id": "12195555358", "user_id": new, "previous_user_id": old,
+        "body": "User A changed from 16505551234 to 12195555358",
+    });
+    let id = json!({ "type": "user_changed_user_id", "user_id": new, "previous_user_id": old });
+    let with = |system: &Value, changes: Value| {
+        let mut system = system.clone();
+        system.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        system
+    };
+    let parents = json!({ "parent_user_id": "US.ENT.2", "previous_parent_user_id": "US.ENT.1" });
+    for (system, from, names) in [
+        (number.clone(), "16505551234", &["+12195555358", new, "+16505551234", old][..]),
+        (
+            with(&number, json!({ "type": "customer_changed_number" })),
+            "",
+            &["+12195555358", new, old],
+        ),
+        (id.clone(), "", &[new, old]),
+        (with(&id, parents), "", &[new, "US.ENT.2", old, "US.ENT.1"]),
+        // An older form tells no more than the new one.
+        (with(&id, json!({ "previous_user_id": null })), "", &[new]),
+        // Who they are now is not told.
+        (json!({ "type": "user_changed_user_id", "previous_user_id": old }), "16505551234", &[]),
+        (with(&id, json!({ "user_id": 5 })), "", &[]),
+        (with(&id, json!({ "type": "customer_identity_changed" })), "16505551234", &[]),
+        (json!("changed"), "16505551234", &[]),
+    ] {
+        let event = json!({
+            "id": "wamid.1", "from": from, "timestamp": "1750269342", "type": "system", "system": system,
+        });
+        let received = of_waba(&event);
+        assert!(received.iter().all(|one| one.what == Delivery::Moved && one.at.is_some()));
+        assert_eq!(all_names(&received), names, "{event}");
+        let mut of_group = event;
+        of_group["group_id"] = json!("Y2FwaV9ncm91cDo");
+        assert_eq!(of_waba(&of_group), [], "{of_group}");
     }
 }
 
@@ -123,7 +183,7 @@ fn a_batch_is_read_whole_but_for_other_numbers_and_what_is_broken() {
                 id: "wamid.5".to_owned(),
                 reference: None,
                 text: "by hand".to_owned(),
-                typed_by_hand: true,
+                typed_by_hand: TypedByHand::Yes,
             },
             status("wamid.8", Some("77"), DeliveryState::Delivered, ""),
             status("wamid.9", None, DeliveryState::Failed, undeliverable),
@@ -147,12 +207,12 @@ fn events_of_the_gateway_are_read_or_passed_over() {
     };
     let said = |text: &str| Some(("+79123450001", message("false_79123450001@c.us_A1", text)));
     let hidden = |peer| Some((peer, message("false_79123450001@c.us_A1", "Hi")));
-    let echo = |by_hand| {
+    let echo = |typed_by_hand| {
         let what = Delivery::Echo {
             id: "true_79123450001@c.us_A1".to_owned(),
             reference: None,
             text: "Hi".to_owned(),
-            typed_by_hand: by_hand,
+            typed_by_hand,
         };
         Some(("+79123450001", what))
     };
@@ -199,9 +259,9 @@ fn events_of_the_gateway_are_read_or_passed_over() {
         ("message", with(json!({ "id": null })), None),
         ("message", with(json!({ "body": "" })), None),
         ("message", json!([]), None),
-        ("message.any", ours("api"), echo(false)),
-        ("message.any", ours("app"), echo(true)),
-        ("message.any", ours("?"), echo(false)),
+        ("message.any", ours("api"), echo(TypedByHand::Untold)),
+        ("message.any", ours("app"), echo(TypedByHand::Yes)),
+        ("message.any", ours("?"), echo(TypedByHand::Untold)),
         ("session.status", json!({ "status": "WORKING" }), None),
         ("message.reaction", with(json!({})), None),
         ("message.reconsidered", with(json!({})), None),
@@ -212,6 +272,21 @@ fn events_of_the_gateway_are_read_or_passed_over() {
             .map(|received| (received.peer.as_str(), received.what.clone()))
             .collect();
         assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{event} {payload}");
+    }
+    let told = |data: &Value| all_names(&of_waha("message", &with(data.clone()))).join(" ");
+    for (data, names) in [
+        (
+            json!({ "from": "12345678901@lid", "_data": { "key": { "remoteJidAlt": "79123450001@s.whatsapp.net" } } }),
+            "+79123450001 12345678901@lid",
+        ),
+        (
+            json!({ "_data": { "Info": { "SenderAlt": "12345678901@lid" } } }),
+            "+79123450001 12345678901@lid",
+        ),
+        (json!({ "_data": { "Info": { "RecipientAlt": "79999999999@c.us" } } }), "+79123450001"),
+        (json!({ "from": "5491123456781@c.us" }), "+5491123456781 +541123456781"),
+    ] {
+        assert_eq!(told(&data), names, "{data}");
     }
     let mut other = waha("message", &person);
     other["session"] = json!("another");

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use sha2::{Sha256, Sha512};
 
 use super::{
-    super::{Driver, Http, Receives, WebhookHeaders, WebhookRefused},
-    KINDS, driver, secrets, spec,
+    super::{Driver, Http, Receives, Webhook, WebhookHeaders, WebhookRefused},
+    subject::{SUBJECTS, Subject},
 };
 use crate::{
     domain::{
@@ -29,7 +29,8 @@ pub(super) fn now() -> DateTime<Utc> {
 fn receiver(kind: ChannelKind) -> &'static Driver {
     static RECEIVERS: LazyLock<Vec<(ChannelKind, Driver)>> = LazyLock::new(|| {
         let http = Http::new().unwrap();
-        KINDS.map(|kind| (kind, driver(kind, ENDPOINT, "one", &http))).into()
+        let made = |subject: &Subject| (subject.kind, subject.driver(ENDPOINT, "one", &http));
+        SUBJECTS.iter().map(made).collect()
     });
     &RECEIVERS.iter().find(|(of, _)| *of == kind).unwrap().1
 }
@@ -54,8 +55,17 @@ fn signed(kind: ChannelKind, body: &[u8], at: DateTime<Utc>) -> WebhookHeaders {
     pairs.into_iter().collect()
 }
 
+fn judge(
+    driver: &Driver,
+    headers: &WebhookHeaders,
+    body: &[u8],
+) -> Result<Vec<Received>, WebhookRefused> {
+    let webhook = Webhook { headers, token: None, body, at: now() };
+    driver.read_webhook(&webhook).map(|brought| brought.received)
+}
+
 pub(super) fn read(kind: ChannelKind, body: &[u8]) -> Result<Vec<Received>, WebhookRefused> {
-    receiver(kind).read_webhook(&signed(kind, body, now()), body, now())
+    judge(receiver(kind), &signed(kind, body, now()), body)
 }
 
 pub(super) fn waba(value: &Value) -> Value {
@@ -113,8 +123,7 @@ fn only_the_providers_own_bytes_are_believed() {
         assert_eq!(received[0].at, Some(now()), "{kind}");
 
         let receiver = receiver(kind);
-        let judged =
-            |headers: &WebhookHeaders, body: &[u8]| receiver.read_webhook(headers, body, now());
+        let judged = |headers: &WebhookHeaders, body: &[u8]| judge(receiver, headers, body);
         let rewritten = serde_json::from_slice::<Value>(&body).unwrap().to_string().into_bytes();
         let other = signed(kind, b"something else", now());
         assert_eq!(judged(&signed(kind, &body, now()), &rewritten), Err(SignatureWrong), "{kind}");
@@ -151,18 +160,19 @@ fn a_channel_without_its_secret_believes_nobody() {
     let http = Http::new().unwrap();
     for (kind, name) in [(ChannelKind::Waba, "appSecret"), (ChannelKind::WhatsappWeb, "webhookKey")]
     {
-        let mut secrets = secrets(kind, "one");
+        let subject = Subject::of(kind.as_str());
+        let mut secrets = subject.secrets("one");
         secrets.remove(name).unwrap();
-        let without = Driver::connect(&spec(kind, ENDPOINT), &secrets, &http).unwrap();
+        let without = Driver::connect(&subject.spec(ENDPOINT), &secrets, &http).unwrap();
         let body = good(kind);
-        let refused = without.read_webhook(&signed(kind, &body, now()), &body, now());
+        let refused = judge(&without, &signed(kind, &body, now()), &body);
         assert_eq!(refused, Err(WebhookRefused::NotConfigured), "{kind}");
         assert_eq!(without.receives(), Receives::Nothing, "{kind}");
         assert_eq!(receiver(kind).receives(), Receives::Webhook, "{kind}");
     }
     let vk = receiver(ChannelKind::VkUser);
     assert_eq!(vk.receives(), Receives::Polling);
-    let refused = vk.read_webhook(&WebhookHeaders::default(), b"{}", now());
+    let refused = judge(vk, &WebhookHeaders::default(), b"{}");
     assert_eq!(refused, Err(WebhookRefused::NotConfigured));
 }
 
@@ -198,7 +208,7 @@ fn a_replay_of_the_gateway_is_refused_after_five_minutes() {
         if header_at.is_none() {
             headers = without_time(kind, &body);
         }
-        let read = receiver.read_webhook(&headers, &body, now());
+        let read = judge(receiver, &headers, &body);
         let expected = if fine { Ok(Vec::new()) } else { Err(WebhookRefused::TooOld) };
         assert_eq!(read, expected, "{signed_at:?} {header_at:?}");
     }

@@ -9,13 +9,15 @@ use anyhow::Context as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 
 use super::{
-    rows::{Csv, Json, Rows, Table},
-    words::{short, state_counts},
+    rows::{Csv, Form, Json, Rows, Table},
+    words::{short, state_counts, wrote_after},
 };
 use crate::{
     cli::{
         Common, ExitStatus,
+        names::{expect_channel, expect_person, expect_task},
         output::{ListForm, Output, columns},
+        sentence::wrapped_to,
         values,
     },
     clock,
@@ -25,14 +27,16 @@ use crate::{
         id::{ChannelName, TaskName},
     },
     service::Database,
-    store::{DialogueCounts, DialogueFilter, DialogueReader, StoreError},
+    store::{DialogueCounts, DialogueFilter, DialogueReader, Store, StoreError},
 };
 
 /// Below the options: in which order, who sees addresses, and who counts as waiting.
 const ABOUT: &str = "\
 The newest message comes first; with --waiting, who waits longest. A person
 waits whose last message nobody has answered: for the AI where the dialogue is
-open, else for an operator. `nuncio dialogue close` ends the waiting, too.
+open, else for an operator. `nuncio dialogue close` ends the waiting, too. Who
+writes after a success mostly says thank you, and waits for nobody: they are
+listed by --waiting --state succeeded.
 
 Addresses are shown on a terminal; anywhere else only with --show-addresses,
 and without it people read their end, and programs nothing. What was said is
@@ -79,23 +83,36 @@ fn state_parser() -> impl clap::builder::TypedValueParser<Value = DialogueState>
 }
 
 impl Args {
-    fn filter(&self) -> DialogueFilter {
+    /// Every name is one that there is, and a person is meant under every address that is known.
+    async fn filter(&self, store: &Store) -> anyhow::Result<DialogueFilter> {
         let Self { task, channel, state, waiting, person, .. } = self;
-        DialogueFilter {
+        if let Some(task) = task {
+            expect_task(store, task).await?;
+        }
+        if let Some(channel) = channel {
+            expect_channel(store, channel).await?;
+        }
+        let mut peers = None;
+        if let Some(person) = person {
+            let known = store.known_addresses(&forms(person)).await?;
+            let known: Vec<String> = known.iter().map(Address::to_string).collect();
+            expect_person(store, &known).await?;
+            peers = Some(known);
+        }
+        Ok(DialogueFilter {
             task: task.clone(),
             channel: channel.clone(),
             state: *state,
-            peers: person.as_deref().map(forms),
+            peers,
             waiting: *waiting,
-        }
+        })
     }
 }
 
 /// Every form that an address may have: a visitor's is as the page gave it out.
-fn forms(person: &str) -> Vec<String> {
-    let parsed = Address::parse_any(person).unwrap_or_default();
-    let mut all: Vec<String> = parsed.iter().map(ToString::to_string).collect();
-    all.push(person.trim().to_owned());
+fn forms(person: &str) -> Vec<Address> {
+    let mut all = Address::parse_any(person).unwrap_or_default();
+    all.push(Address::from_stored(person.trim().to_owned()));
     all.sort();
     all.dedup();
     all
@@ -108,7 +125,7 @@ pub(in crate::cli) async fn run(
 ) -> anyhow::Result<ExitStatus> {
     let database = Database::open(&common.database()).await?;
     let store = &database.store;
-    let filter = args.filter();
+    let filter = args.filter(store).await?;
     let counts = store.count_dialogues(&filter).await?;
     let default = if args.output == ListForm::Human { HUMAN_LIMIT } else { u64::MAX };
     let mut lines = Lines {
@@ -122,7 +139,11 @@ pub(in crate::cli) async fn run(
         ListForm::Human => {
             output.data(&told);
             let width = columns();
-            lines.write(&mut Table { output, width, shows_addresses, began: false }).await?;
+            let after_success =
+                args.waiting && args.state.is_some_and(|state| state == DialogueState::Succeeded);
+            let form = Form { width, shows_addresses, after_success };
+            let mut table = Table { output, form, began: false };
+            lines.write(&mut table).await?;
             if lines.more {
                 output.note("… and more; --limit N shows them");
             }
@@ -148,12 +169,13 @@ pub(in crate::cli) async fn run(
 }
 
 fn told(counts: &DialogueCounts) -> String {
-    let DialogueCounts { states, waiting_for_operator, longest_since } = counts;
+    let DialogueCounts { states, successes, waiting_for_operator, longest_since, .. } = counts;
     let total: u64 = states.values().sum();
+    let states = state_counts(states, *successes);
     let mut text = match total {
         0 => "No dialogue.".to_owned(),
-        1 => format!("1 dialogue: {}", state_counts(states)),
-        _ => format!("{total} dialogues: {}", state_counts(states)),
+        1 => format!("1 dialogue: {states}"),
+        _ => format!("{total} dialogues: {states}"),
     };
     if let Some(since) = longest_since {
         let verb = if *waiting_for_operator == 1 { "waits" } else { "wait" };
@@ -161,7 +183,15 @@ fn told(counts: &DialogueCounts) -> String {
         write!(text, "\n{waiting_for_operator} {verb} for an operator, the longest for {longest}")
             .expect("a String takes all text");
     }
-    text
+    if counts.wrote_after_success > 0 {
+        text.push('\n');
+        text.push_str(&wrote_after(counts.wrote_after_success));
+    }
+    text.lines()
+        .map(|line| wrapped_to(line, columns(), 2))
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 /// The dialogues that are asked for, as they come.
@@ -209,6 +239,7 @@ mod tests {
 
     #[test]
     fn a_person_is_looked_for_in_every_form() {
+        let forms = |text| forms(text).iter().map(Address::to_string).collect::<Vec<_>>();
         assert_eq!(forms("8 912 345-67-89"), ["+79123456789", "8 912 345-67-89"]);
         assert_eq!(forms("@Anna_P"), ["@Anna_P", "@anna_p"]);
         assert_eq!(forms("-12345"), ["-12345"]);

@@ -11,7 +11,9 @@ mod words;
 
 pub(super) use self::{
     list::{Args as ListArgs, run as list},
-    words::state_counts,
+    say::closed_window,
+    sentence::why,
+    words::{due, shown_author, state_counts, wrote_after},
 };
 
 use super::{Common, ExitStatus, failure::NotFound, output::Output};
@@ -31,8 +33,8 @@ enum Command {
     Say(say::Args),
     /// Take the dialogue over: the AI is silent at once
     Take(act::Args),
-    /// Give the dialogue back to the AI
-    GiveBack(act::Args),
+    /// Give the dialogue back to the AI, which answers what nobody has
+    GiveBack(act::GiveBackArgs),
     /// End the dialogue; what waits in it is not sent
     Close(act::Args),
     /// Grant more to a dialogue that has reached its spending limit
@@ -48,7 +50,7 @@ pub(super) async fn run(
         Command::Show(args) => show::run(common, args, output).await,
         Command::Say(args) => say::run(common, args, output).await,
         Command::Take(args) => act::run(common, args, DialogueAct::Take, output).await,
-        Command::GiveBack(args) => act::run(common, args, DialogueAct::GiveBack, output).await,
+        Command::GiveBack(args) => act::give_back(common, args, output).await,
         Command::Close(args) => act::run(common, args, DialogueAct::Close, output).await,
         Command::Unblock(args) => act::unblock(common, args, output).await,
     }
@@ -61,5 +63,6 @@ fn no_such_dialogue<T>(dialogue: DialogueId) -> anyhow::Result<T> {
 
 /// The number of a dialogue.
 fn dialogue_id(text: &str) -> Result<DialogueId, &'static str> {
-    text.trim().parse().map_err(|_| "write the number of a dialogue, as `17`")
+    let number = text.trim().parse().ok().filter(|number| *number > 0);
+    number.map(DialogueId).ok_or("write the number of a dialogue, as `17`")
 }

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::words::{cents, cut, short};
+use super::words::{cut, short};
 use crate::{
     cli::{audience::shown, failure::FORMAT_VERSION, output::Output},
     domain::dialogue::{Author, DialogueState},
@@ -24,9 +24,17 @@ pub(super) trait Rows {
 /// For people: one line each, cut to the width.
 pub(super) struct Table {
     pub(super) output: Output,
+    pub(super) form: Form,
+    pub(super) began: bool,
+}
+
+/// How the lines of a table are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
     pub(super) width: usize,
     pub(super) shows_addresses: bool,
-    pub(super) began: bool,
+    /// Who wrote after a success is listed, and since when is what matters.
+    pub(super) after_success: bool,
 }
 
 /// Columns before the last words, and how wide each may become.
@@ -34,7 +42,8 @@ const HEAD: [(&str, usize); 7] = [
     ("ID", 12),
     ("STATE", 9),
     ("WAITS", 5),
-    ("SPENT", 9),
+    // An amount that is cut is another amount; more than this nobody grants.
+    ("SPENT", 12),
     ("TASK", 14),
     ("CHANNEL", 10),
     ("WHO", 13),
@@ -46,7 +55,7 @@ impl Rows for Table {
     fn page(&mut self, lines: &[DialogueLine]) -> io::Result<()> {
         if !lines.is_empty() {
             let head = !std::mem::replace(&mut self.began, true);
-            self.output.data(&table(lines, self.width, self.shows_addresses, head));
+            self.output.data(&table(lines, self.form, head));
         }
         Ok(())
     }
@@ -56,9 +65,10 @@ impl Rows for Table {
     }
 }
 
-fn table(lines: &[DialogueLine], width: usize, shows_addresses: bool, head: bool) -> String {
+fn table(lines: &[DialogueLine], form: Form, head: bool) -> String {
+    let width = form.width;
     let rows: Vec<([String; 7], String)> =
-        lines.iter().map(|line| (cells(line, shows_addresses), last_words(line))).collect();
+        lines.iter().map(|line| (cells(line, form), last_words(line))).collect();
     let mut widths = HEAD.map(|(name, _)| name.len());
     for (row, _) in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -92,18 +102,28 @@ fn table(lines: &[DialogueLine], width: usize, shows_addresses: bool, head: bool
     text
 }
 
-fn cells(line: &DialogueLine, shows_address: bool) -> [String; 7] {
-    let DialogueLine { id, state, task, channel, peer, waiting_since, spent, now, .. } = line;
-    // A dialogue that was closed owes nobody an answer.
-    let waiting = waiting_since.filter(|_| *state != DialogueState::Closed);
+/// Since when an answer is owed: none is after a success, and none in a dialogue that was closed.
+fn owed_since(line: &DialogueLine) -> Option<DateTime<Utc>> {
+    let is_over = matches!(line.state, DialogueState::Closed | DialogueState::Succeeded);
+    line.waiting_since.filter(|_| !is_over)
+}
+
+fn after_success_since(line: &DialogueLine) -> Option<DateTime<Utc>> {
+    line.waiting_since.filter(|_| line.state == DialogueState::Succeeded)
+}
+
+fn cells(line: &DialogueLine, form: Form) -> [String; 7] {
+    let DialogueLine { id, state, task, channel, peer, spent, now, .. } = line;
+    let after = after_success_since(line).filter(|_| form.after_success);
+    let waiting = owed_since(line).or(after);
     let cells = [
         id.to_string(),
         if *state == DialogueState::WithOperator { "operator" } else { state.as_str() }.to_owned(),
         waiting.map(|since| short(since, *now)).unwrap_or_default(),
-        cents(*spent),
+        format!("${spent}"),
         task.clone(),
         channel.clone(),
-        shown(peer.as_str(), shows_address).into_owned(),
+        shown(peer.as_str(), form.shows_addresses).into_owned(),
     ];
     let mut widths = HEAD.iter();
     cells.map(|cell| widths.next().map_or_else(String::new, |(_, width)| cut(&cell, *width)))
@@ -126,6 +146,8 @@ struct Row<'a> {
     manager: &'a str,
     /// The person's first message that nobody has answered.
     waiting_since: Option<String>,
+    /// The person's first message after a success.
+    wrote_after_success_since: Option<String>,
     spent: String,
     limit: String,
     last_author: Option<&'static str>,
@@ -140,8 +162,7 @@ fn time(at: DateTime<Utc>) -> String {
 
 impl<'a> Row<'a> {
     fn of(line: &'a DialogueLine, shows_address: bool) -> Self {
-        let DialogueLine { id, state, task, channel, peer, manager, waiting_since, .. } = line;
-        let DialogueLine { spent, limit, last, .. } = line;
+        let DialogueLine { id, state, task, channel, peer, manager, spent, limit, last, .. } = line;
         Self {
             id: id.0,
             state: state.as_str(),
@@ -149,7 +170,8 @@ impl<'a> Row<'a> {
             channel,
             address: shows_address.then(|| peer.as_str()),
             manager,
-            waiting_since: waiting_since.filter(|_| *state != DialogueState::Closed).map(time),
+            waiting_since: owed_since(line).map(time),
+            wrote_after_success_since: after_success_since(line).map(time),
             spent: spent.to_string(),
             limit: limit.to_string(),
             last_author: last.as_ref().map(|last| last.author.as_str()),
@@ -187,13 +209,15 @@ pub(super) struct Json<W> {
 
 impl<W: Write> Json<W> {
     pub(super) fn begin(&mut self, counts: &DialogueCounts) -> anyhow::Result<()> {
-        let DialogueCounts { states, waiting_for_operator, longest_since } = counts;
+        let DialogueCounts { states, successes, waiting_for_operator, longest_since, .. } = counts;
+        let after = counts.wrote_after_success;
         let states: BTreeMap<String, u64> =
             states.iter().map(|(state, n)| (state.as_str().replace('-', "_"), *n)).collect();
         let states = serde_json::to_string(&states)?;
         let longest = serde_json::to_string(&longest_since.map(time))?;
         let to = &mut self.to;
         writeln!(to, "{{\n  \"format_version\": \"{FORMAT_VERSION}\",\n  \"counts\": {states},")?;
+        writeln!(to, "  \"successes\": {successes},\n  \"wrote_after_success\": {after},")?;
         writeln!(to, "  \"waiting_for_operator\": {waiting_for_operator},")?;
         write!(to, "  \"longest_waiting_since\": {longest},\n  \"dialogues\": [")?;
         Ok(())
@@ -228,6 +252,7 @@ mod tests {
     #[test]
     fn a_dialogue_is_one_line_of_80_columns_whatever_is_said_in_it() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let form = |shows_addresses| Form { width: 80, shows_addresses, after_success: false };
         let line = |id: i64, name: &str, peer: &str, text: &str| DialogueLine {
             id: DialogueId(id),
             state: DialogueState::WithOperator,
@@ -236,22 +261,22 @@ mod tests {
             peer: Address::from_stored(peer.to_owned()),
             manager: "anna".to_owned(),
             waiting_since: Some(now - chrono::TimeDelta::hours(3)),
-            spent: MicroUsd::from_micros(120_000),
+            spent: MicroUsd::from_micros(120_034),
             limit: MicroUsd::from_micros(500_000),
             last: Some(LastWords { author: Author::Person, at: now, text: text.to_owned() }),
             now,
         };
         let short = line(7, "spring", "12345678", "Как дела?\nЯ тут");
         let wanted = "\
-ID STATE    WAITS SPENT TASK   CHANNEL WHO   LAST WORDS
-7  operator 3h    $0.12 spring spring  …5678 < Как дела? Я тут
+ID STATE    WAITS SPENT     TASK   CHANNEL WHO   LAST WORDS
+7  operator 3h    $0.120034 spring spring  …5678 < Как дела? Я тут
 ";
-        assert_eq!(table(&[short], 80, false, true), wanted);
+        assert_eq!(table(&[short], form(false), true), wanted);
         let long = "x".repeat(63);
         let lines =
             [line(999_999_999_999, &long, &long, &long), line(1, "a", "+79123456789", "hi")];
         for shows in [true, false] {
-            let text = table(&lines, 80, shows, true);
+            let text = table(&lines, form(shows), true);
             assert_eq!(text.lines().count(), 3);
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The one reason that matters most: what would have to change first for the next message to leave.
-pub(super) fn why(thread: &Thread) -> String {
+pub(in crate::cli) fn why(thread: &Thread) -> String {
     let Thread { id, state, .. } = thread;
     let reason = if thread.suppressed {
         "says nothing more: the person is not to be written to".to_owned()
@@ -21,7 +21,11 @@ pub(super) fn why(thread: &Thread) -> String {
             DialogueState::WithOperator => {
                 let by = caused(thread);
                 if thread.waiting_since.is_some() {
-                    format!("is with an operator ({by}), and the person waits{}", since(thread))
+                    format!(
+                        "is with an operator ({by}), and the person waits{}; the AI would answer at once after: \
+                        nuncio dialogue give-back {id}",
+                        since(thread)
+                    )
                 } else {
                     format!(
                         "is with an operator ({by}); the AI goes on after: nuncio dialogue give-back {id}"
@@ -29,17 +33,25 @@ pub(super) fn why(thread: &Thread) -> String {
                 }
             }
             DialogueState::Blocked => format!(
-                "has reached its spending limit{}; go on with: nuncio dialogue unblock {id}",
+                "is blocked at its spending limit (${} of ${} is spent){}{}; go on with: nuncio dialogue unblock {id}",
+                thread.spent,
+                thread.whole_limit(),
+                reason_of(thread),
                 waiting(thread)
             ),
-            DialogueState::Succeeded | DialogueState::Closed => {
-                let word = state.as_str();
-                let owed = if *state == DialogueState::Succeeded {
-                    waiting(thread)
-                } else {
-                    String::new()
-                };
-                format!("is {word} ({}), and the AI says nothing more{owed}", caused(thread))
+            DialogueState::Succeeded => {
+                let after = thread.waiting_since.map(|at| {
+                    let ago = short(at, thread.now);
+                    format!("; the person wrote on {ago} ago: nuncio dialogue say {id} TEXT")
+                });
+                format!(
+                    "has succeeded ({}), and the AI says nothing more{}",
+                    caused(thread),
+                    after.unwrap_or_default()
+                )
+            }
+            DialogueState::Closed => {
+                format!("is closed ({}), and the AI says nothing more", caused(thread))
             }
         }
     };
@@ -54,19 +66,22 @@ pub(super) fn why(thread: &Thread) -> String {
 
 /// By whom it stands as it does, and why.
 fn caused(thread: &Thread) -> String {
-    let reason =
-        thread.state_reason.as_deref().map(|reason| format!(": {}", reason.trim_end_matches('.')));
-    format!("by {}{}", thread.state_by, reason.unwrap_or_default())
+    format!("by {}{}", thread.state_by, reason_of(thread))
+}
+
+fn reason_of(thread: &Thread) -> String {
+    let reason = thread.state_reason.as_deref().map(|reason| reason.trim_end_matches('.'));
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 fn since(thread: &Thread) -> String {
-    let since = thread.waiting_since.map(|since| format!(" since {}", short(since, thread.now)));
+    let since = thread.waiting_since.map(|since| format!(" for {}", short(since, thread.now)));
     since.unwrap_or_default()
 }
 
 fn waiting(thread: &Thread) -> String {
     if thread.waiting_since.is_some() {
-        format!(", and the person waits{}", since(thread))
+        format!("; the person waits{}", since(thread))
     } else {
         String::new()
     }

@@ -71,9 +71,10 @@ pub(super) async fn run(
         return Ok(ExitStatus::Success);
     }
     let style = Style { width: columns(), shows_addresses };
-    let mut text = wrapped_to(&why(&thread), style.width, 2);
+    let sentence = why(&thread);
+    let mut text = wrapped_to(&sentence, style.width, 2);
     text.push('\n');
-    text.push_str(&head(&thread, style));
+    text.push_str(&head(&thread, &sentence, style));
     if earlier > 0 {
         writeln!(text, "\n… {earlier} earlier messages; --limit N shows them")
             .expect("a String takes all text");
@@ -137,6 +138,8 @@ struct MessageJson<'a> {
     /// Of ours.
     state: Option<&'static str>,
     reason: Option<&'a str>,
+    /// Of ours that left.
+    left_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -185,7 +188,9 @@ fn shown<'a>(
 }
 
 fn message(message: &ThreadMessage) -> MessageJson<'_> {
-    let ThreadMessage { id, author, text, at, provider_at, said_by, state, reason } = message;
+    let ThreadMessage {
+        id, author, text, at, provider_at, said_by, state, reason, left_at, ..
+    } = message;
     MessageJson {
         id: id.0,
         author: author.as_str(),
@@ -195,6 +200,7 @@ fn message(message: &ThreadMessage) -> MessageJson<'_> {
         said_by: said_by.as_deref(),
         state: state.map(MessageState::as_str),
         reason: reason.as_deref(),
+        left_at: *left_at,
     }
 }
 

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{
-    dialogue::{Author, DialogueState},
-    money::MicroUsd,
-};
+use crate::domain::dialogue::{Author, DialogueState};
 
 /// The state as it is said in a sentence.
 pub(super) fn shown_state(state: DialogueState) -> &'static str {
@@ -17,15 +14,29 @@ pub(super) fn shown_state(state: DialogueState) -> &'static str {
     }
 }
 
-/// How many are in each state, those that there are.
-pub(in crate::cli) fn state_counts(states: &BTreeMap<DialogueState, u64>) -> String {
+/// How many are in each state, those that there are, and how many have succeeded where these are more.
+pub(in crate::cli) fn state_counts(
+    states: &BTreeMap<DialogueState, u64>,
+    successes: u64,
+) -> String {
     let some = states.iter().filter(|(_, n)| **n > 0);
-    let parts: Vec<String> =
+    let mut parts: Vec<String> =
         some.map(|(state, n)| format!("{n} {}", shown_state(*state))).collect();
+    // Whoever takes a success over does not take it away.
+    if states.get(&DialogueState::Succeeded).copied().unwrap_or_default() < successes {
+        let noun = if successes == 1 { "success" } else { "successes" };
+        parts.push(format!("{successes} {noun} in all"));
+    }
     parts.join(", ")
 }
 
-pub(super) fn shown_author(author: Author) -> &'static str {
+/// Whoever wrote on after a success says thank you, mostly: it is told, and is no alarm.
+pub(in crate::cli) fn wrote_after(n: u64) -> String {
+    let noun = if n == 1 { "person" } else { "people" };
+    format!("{n} {noun} wrote after a success: nuncio dialogues --waiting --state succeeded")
+}
+
+pub(in crate::cli) fn shown_author(author: Author) -> &'static str {
     match author {
         Author::Ai => "AI",
         other => other.as_str(),
@@ -44,7 +55,7 @@ pub(super) fn short(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
 }
 
 /// When something is due: in seconds while that is soon, else by the clock.
-pub(super) fn due(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+pub(in crate::cli) fn due(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (at - now).num_seconds();
     match seconds {
         ..=0 => "any moment".to_owned(),
@@ -52,13 +63,6 @@ pub(super) fn due(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
         _ if at.date_naive() == now.date_naive() => at.format("at %H:%M UTC").to_string(),
         _ => at.format("on %Y-%m-%d at %H:%M UTC").to_string(),
     }
-}
-
-/// In cents, as a line of a list has room for; what is spent never looks like less than it is.
-pub(super) fn cents(amount: MicroUsd) -> String {
-    const MICROS: i64 = 10_000;
-    let cents = amount.micros().div_euclid(MICROS) + i64::from(amount.micros() % MICROS != 0);
-    format!("${}.{:02}", cents / 100, cents % 100)
 }
 
 /// At most so many characters, in one line.
@@ -77,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_amounts_and_words_fit_their_column() {
+    fn times_and_words_fit_their_column() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         for (seconds, wanted) in [
             (-5, "0s"),
@@ -90,15 +94,6 @@ mod tests {
             (86_400 * 400, "400d"),
         ] {
             assert_eq!(short(now - TimeDelta::seconds(seconds), now), wanted);
-        }
-        for (micros, wanted) in [
-            (0, "$0.00"),
-            (1, "$0.01"),
-            (10_000, "$0.01"),
-            (10_001, "$0.02"),
-            (12_340_000, "$12.34"),
-        ] {
-            assert_eq!(cents(MicroUsd::from_micros(micros)), wanted);
         }
         for (text, wanted) in
             [("", ""), ("a\nb", "a b"), ("Привет, мир", "Привет,…"), ("12345678", "12345678")]

@@ -1,6 +1,9 @@
 //! The tasks folder: there, readable, valid, and known to editors.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::check::Check;
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
     },
     domain::{
         id::ChannelName,
-        kind::Way,
+        kind::{ChannelKind, Way},
         resource::{Resource, ResourceKey},
     },
     manifest::{self, Loaded},
@@ -100,27 +103,45 @@ fn schema_lines(loaded: &Loaded) -> Check {
 
 const SCHEMA_LINE: &str = "# yaml-language-server: $schema=";
 
+/// How the program is started on a server, as far as its environment says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Served {
+    pub(super) listens: bool,
+    /// People reach it by HTTPS.
+    pub(super) by_https: bool,
+}
+
 /// Whether somebody listens for the channels that nuncio hosts itself; nothing, where no task uses one.
-pub(super) fn hosting(loaded: &Loaded, listens: bool) -> Option<Check> {
-    let is_hosted = |name: &ChannelName| {
+pub(super) fn hosting(loaded: &Loaded, served: Served) -> Option<Check> {
+    let kind_of = |name: &ChannelName| {
         let found = loaded.desired.resources.get(&ResourceKey::channel(name));
-        found.is_some_and(|found| match &found.resource {
-            Resource::Channel(spec) => spec.kind.facts().way == Way::Hosted,
-            _ => false,
+        found.and_then(|found| match &found.resource {
+            Resource::Channel(spec) => Some(spec.kind),
+            _ => None,
         })
     };
     let used = loaded.desired.tasks.values().flat_map(|task| &task.spec.channels);
-    let hosted: BTreeSet<&ChannelName> = used.filter(|name| is_hosted(name)).collect();
-    let first = hosted.first()?;
-    Some(if listens {
-        Check::ok("hosting", format!("{} to be served", counted(hosted.len(), "channel")))
-    } else {
-        Check::warn(
+    let used = used.filter_map(|name| Some((name, kind_of(name)?)));
+    let hosted: BTreeMap<&ChannelName, ChannelKind> =
+        used.filter(|(_, kind)| kind.facts().way == Way::Hosted).collect();
+    let (first, _) = hosted.first_key_value()?;
+    if !served.listens {
+        return Some(Check::warn(
             "hosting",
             format!("nobody would reach {} such as `{first}`", counted(hosted.len(), "channel")),
             "give `nuncio watch` --listen ADDRESS, or set NUNCIO_LISTEN; a rehearsal needs neither",
-        )
-    })
+        ));
+    }
+    let embedded = hosted.iter().find(|(_, kind)| kind.is_embedded());
+    if let Some((name, _)) = embedded.filter(|_| !served.by_https) {
+        return Some(Check::warn(
+            "hosting",
+            format!("no site on HTTPS could embed `{name}`"),
+            "put a proxy with TLS before the server, and give `nuncio watch` --public-url https://…, or set \
+             NUNCIO_PUBLIC_URL",
+        ));
+    }
+    Some(Check::ok("hosting", format!("{} to be served", counted(hosted.len(), "channel"))))
 }
 
 /// The time zones that the tasks are bound to.
@@ -137,9 +158,6 @@ mod tests {
 
     #[test]
     fn a_channel_that_nobody_serves_is_named() {
-        let channel = "apiVersion: nuncio/v1\nkind: Channel\nmetadata: {name: site}\n\
-            spec: {kind: page-messenger}\n";
-        assert!(hosting(&load_text("a.yaml", channel), false).is_none());
         let manager = "apiVersion: nuncio/v1\nkind: Manager\nmetadata: {name: anna}\n\
             spec: {fullName: Anna, persona: x}\n";
         let ai = "apiVersion: nuncio/v1\nkind: Ai\nmetadata: {name: sales}\n\
@@ -148,12 +166,30 @@ mod tests {
         let task = "apiVersion: nuncio/v1\nkind: Task\nmetadata: {name: web}\n\
             spec: {type: web, format: incoming, channels: [site], managers: [anna], ai: sales, \
             spendingLimitPerDialogue: 1}\n";
-        let loaded = load_text("a.yaml", &[channel, manager, ai, task].join("---\n"));
-        assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
-        let check = hosting(&loaded, false).unwrap();
-        assert_eq!(check.verdict, Verdict::Warn);
-        assert!(check.message.contains("`site`"), "{check:?}");
-        assert_eq!(hosting(&loaded, true).unwrap().verdict, Verdict::Ok);
+        let channel = |spec: &str| {
+            format!(
+                "apiVersion: nuncio/v1\nkind: Channel\nmetadata: {{name: site}}\nspec: {{{spec}}}\n"
+            )
+        };
+        let page = channel("kind: page-messenger");
+        let widget = channel("kind: widget, allowedOrigins: ['https://shop.example']");
+        let [no, http, https] = [(false, true), (true, false), (true, true)]
+            .map(|(listens, by_https)| Served { listens, by_https });
+        assert!(hosting(&load_text("a.yaml", &page), no).is_none());
+        for (channel, served, verdict) in [
+            (&page, no, Verdict::Warn),
+            (&page, http, Verdict::Ok),
+            (&page, https, Verdict::Ok),
+            (&widget, no, Verdict::Warn),
+            (&widget, http, Verdict::Warn),
+            (&widget, https, Verdict::Ok),
+        ] {
+            let loaded = load_text("a.yaml", &[channel.as_str(), manager, ai, task].join("---\n"));
+            assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+            let check = hosting(&loaded, served).unwrap();
+            assert_eq!(check.verdict, verdict, "{check:?}");
+            assert_eq!(check.message.contains("`site`"), verdict == Verdict::Warn, "{check:?}");
+        }
     }
 
     #[test]

@@ -38,7 +38,9 @@ pub(super) async fn run(common: &Common, args: &Args, output: Output) -> ExitSta
     let (of_database, purpose) = database::look(&common.database(), &zones).await;
     if let Some(loaded) = &loaded {
         checks.extend(credentials::look(&loaded.desired.resources, purpose));
-        checks.extend(folder::hosting(loaded, config::listen().is_some()));
+        let by_https = config::public_url().is_some_and(|url| url.starts_with("https://"));
+        let served = folder::Served { listens: config::listen().is_some(), by_https };
+        checks.extend(folder::hosting(loaded, served));
     }
     checks.extend(of_database);
     checks.push(machine::git(&config::search_path()));

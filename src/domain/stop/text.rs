@@ -102,10 +102,15 @@ fn bounded(sentences: Vec<Sentence>) -> Vec<Sentence> {
     kept
 }
 
-/// Without what stands in quotation marks and in lines that quote an earlier message.
+/// Without what stands in quotation marks, in lines that quote an earlier message, and in those that name in
+/// brackets what is no text.
 fn unquoted(message: &str) -> String {
     let mut kept = String::with_capacity(message.len());
-    for line in message.lines().filter(|line| !line.trim_start().starts_with('>')) {
+    let said = |line: &&str| {
+        let line = line.trim();
+        !(line.starts_with('>') || line.starts_with('[') && line.ends_with(']'))
+    };
+    for line in message.lines().filter(said) {
         let mut rest = line;
         while let Some(from) = rest.find(QUOTES) {
             let (before, quoted) = rest.split_at(from);

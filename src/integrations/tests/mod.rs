@@ -29,8 +29,8 @@ use crate::domain::{
     resource::{DialogueEvent, IntegrationKind, IntegrationSpec},
 };
 
-/// For the receiver that never answers.
-const DEADLINE: Duration = Duration::from_millis(300);
+/// For the receiver that never answers; long enough for one that answers with megabytes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(1);
 const SECRET: &str = "s3cr3t-of-the-receiver";
 
 /// What a receiver was asked.

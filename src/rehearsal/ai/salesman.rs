@@ -75,6 +75,27 @@ const REMINDER: Line = Line {
     russian: "Здравствуйте! Вы просили написать. Сейчас удобно?",
 };
 
+/// What a colleague reads of the evidence beside the person's own words.
+fn summary_of(tool: &str) -> Line {
+    match tool.parse() {
+        Ok(Tool::Success) => Line {
+            english: "The person agrees to go on.",
+            russian: "Человек согласен.",
+        },
+        Ok(Tool::ContactObtained) => Line {
+            english: "The person gave a contact.",
+            russian: "Человек дал контакт.",
+        },
+        Ok(Tool::Interest) => Line {
+            english: "The person wants to know more.",
+            russian: "Человеку интересно.",
+        },
+        _ => Line {
+            english: "It came up in the dialogue.", russian: "Это прозвучало в диалоге."
+        },
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Spoken {
     pub(super) text: String,
@@ -103,14 +124,17 @@ pub(super) fn answer(asked: &Asked) -> Spoken {
             times => TALK[(times - 1) % TALK.len()],
         },
     };
-    Spoken {
-        text: say(line).to_owned(),
-        calls: calls(asked, &wanted, words, say(REMINDER), say(line)),
-    }
+    Spoken { text: say(line).to_owned(), calls: calls(asked, &wanted, words, &say, line) }
 }
 
 /// The offered tools that are wanted, and the one that is demanded.
-fn calls(asked: &Asked, wanted: &[Tool], words: &str, remind: &str, said: &str) -> Vec<Called> {
+fn calls(
+    asked: &Asked,
+    wanted: &[Tool],
+    words: &str,
+    say: &dyn Fn(Line) -> &'static str,
+    said: Line,
+) -> Vec<Called> {
     let is_wanted = |name: &str| wanted.iter().any(|tool| tool.as_str() == name);
     let mut chosen: Vec<_> = match &asked.tool_choice {
         ToolChoice::None => Vec::new(),
@@ -123,20 +147,20 @@ fn calls(asked: &Asked, wanted: &[Tool], words: &str, remind: &str, said: &str) 
         chosen.extend(asked.tools.first());
     }
     let contact = contact_in(words);
-    let known = |name: &str| -> Option<String> {
+    let known = |tool: &str, name: &str| -> Option<String> {
         Some(match name {
             "quote" | "reason" => words.to_owned(),
-            "summary" => format!("The person wrote: {words}"),
+            "summary" => say(summary_of(tool)).to_owned(),
             "kind" => contact.as_ref().map_or(ContactKind::Other, |(kind, _)| *kind).to_string(),
             "value" => contact.as_ref().map_or(words, |(_, value)| value).to_owned(),
             "after" => delay_in(words),
-            "text" => remind.to_owned(),
-            _ => said.to_owned(),
+            "text" => say(REMINDER).to_owned(),
+            _ => say(said).to_owned(),
         })
     };
     let call = |tool: &super::request::Offered| Called {
         name: tool.name.clone(),
-        arguments: fill(&tool.parameters, &known),
+        arguments: fill(&tool.parameters, &|name: &str| known(&tool.name, name)),
     };
     chosen.into_iter().map(call).collect()
 }

@@ -1,14 +1,15 @@
 // The chat page. What is written is kept in this browser until the server has it, under an id of its own: it
 // may be sent any number of times and is taken once. What was said comes as events, in the server's order.
 
-import { forgetUnsent, keepDraft, keepUnsent, lockName, newId, readDraft, readUnsent } from "./kept.js";
+import { beginOnSite } from "./around.js";
+import { forgetUnsent, keepDraft, keepUnsent, lockName, newId, onChange, readDraft, readUnsent } from "./kept.js";
 import { add, addEarlier, clear, element, firstId, isAtEnd, lastId, linked, toEnd, words } from "./said.js";
+import { ask, listen, settle } from "./server.js";
+import { arrived, lookedAt, talked } from "./unseen.js";
 
-const { channel, textMax, attended } = document.body.dataset;
-const base = `/chat/${channel}`;
+const { textMax, attended } = document.body.dataset;
 const part = (id) => document.getElementById(id);
 const [waiting, notice, typing, text, sendButton] = ["waiting", "notice", "typing", "text", "send"].map(part);
-const title = document.title;
 
 const POST_DEADLINE_MS = 20_000;
 const BACKOFF_MAX_MS = 30_000;
@@ -75,9 +76,7 @@ async function flush() {
     while (flushAgain) {
       flushAgain = false;
       let wait = 0;
-      const send = async () => { wait = await sendAll(); };
-      if (navigator.locks) await navigator.locks.request(lockName, send);
-      else await send();
+      await alone(async () => { wait = await sendAll(); });
       if (wait > 0) {
         retryTimer = setTimeout(flush, wait);
         return;
@@ -89,15 +88,27 @@ async function flush() {
   }
 }
 
+// Some browsers allow a frame no locks. Then two tabs may send the same at once, which the server takes once.
+async function alone(send) {
+  let hasBegun = false;
+  const begin = () => { hasBegun = true; return send(); };
+  try {
+    await navigator.locks.request(lockName, begin);
+  } catch (refused) {
+    if (hasBegun) throw refused;
+    await begin();
+  }
+}
+
 // Sends what there is; gives after how long to try again, or 0.
 async function sendAll() {
-  for (let strangers = 0; ; ) {
+  for (;;) {
     readPending();
     const next = inOrder().find((one) => !one.refused);
     if (!next) return 0;
     let answer;
     try {
-      answer = await fetch(`${base}/messages`, {
+      answer = await ask("/messages", {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ client_message_id: next.id, text: next.text }),
@@ -113,8 +124,6 @@ async function sendAll() {
       lost();
       return backoff(tries++);
     }
-    // A new cookie came with the refusal.
-    if (answer.status === 401 && strangers++ < 2) continue;
     const after = Number(answer.headers.get("retry-after")) * 1000;
     if (answer.status === 429) {
       say("slow", words.slow_down);
@@ -180,10 +189,9 @@ function showPending() {
 
 // ---- Events ----
 
-let source;
+let stream;
 let thread;
 let isSettled = false;
-let unseen = 0;
 let losses = 0;
 let connectTimer;
 let silenceTimer;
@@ -197,40 +205,46 @@ function connect(anew = false) {
     thread = undefined;
     clear();
   }
-  const last = lastId();
-  source = new EventSource(last === undefined ? `${base}/events` : `${base}/events?after=${last}`);
+  const isFirst = lastId() === undefined;
+  const path = isFirst ? "/events" : `/events?after=${lastId()}`;
+  const own = new AbortController();
+  stream = own;
   listenForSilence();
-  const on = (name, take) => source.addEventListener(name, (event) => {
+  const take = (name, data) => {
+    // What was on its way when another stream took over comes again in that one.
+    if (stream !== own) return;
     listenForSilence();
-    take(JSON.parse(event.data));
-  });
-  on("hello", ({ thread: of, has_earlier }) => {
-    if (thread !== undefined && of !== thread) return connect(true);
-    thread = of;
-    losses = 0;
-    clearTimeout(lossTimer);
-    isOnline = true;
-    say("offline");
-    if (last === undefined) part("earlier").hidden = !has_earlier;
-    // What was said before the page was opened is not read out.
-    setTimeout(() => { isSettled = true; part("log").setAttribute("aria-live", "polite"); }, 500);
-    tries = 0;
-    flush();
-  });
-  on("message", (message) => {
-    if (message.client_message_id) forget(message.client_message_id);
-    if (add(message) && document.hidden && message.from !== "visitor" && isSettled) {
-      unseen += 1;
-      document.title = `(${unseen}) ${title}`;
-    }
-  });
-  on("typing", ({ on: isTyping }) => {
-    const wasAtEnd = isAtEnd();
-    typing.hidden = !isTyping;
-    if (wasAtEnd) toEnd();
-  });
-  on("beat", () => {});
-  source.addEventListener("error", lost);
+    if (name === "hello") greet(data, isFirst);
+    if (name === "message") show(data);
+    if (name === "typing") showTyping(data.on);
+  };
+  listen(path, own.signal, take).catch(() => {}).then(() => { if (stream === own) lost(); });
+}
+
+function greet({ thread: of, is_kept, has_earlier }, isFirst) {
+  settle(is_kept);
+  if (thread !== undefined && of !== thread) return connect(true);
+  thread = of;
+  losses = 0;
+  clearTimeout(lossTimer);
+  isOnline = true;
+  say("offline");
+  if (isFirst) part("earlier").hidden = !has_earlier;
+  // What was said before the page was opened is not read out.
+  setTimeout(() => { isSettled = true; part("log").setAttribute("aria-live", "polite"); }, 500);
+  tries = 0;
+  flush();
+}
+
+function show(message) {
+  if (message.client_message_id) forget(message.client_message_id);
+  if (add(message)) arrived(message, isSettled);
+}
+
+function showTyping(isTyping) {
+  const wasAtEnd = isAtEnd();
+  typing.hidden = !isTyping;
+  if (wasAtEnd) toEnd();
 }
 
 function listenForSilence() {
@@ -239,8 +253,8 @@ function listenForSilence() {
 }
 
 function close() {
-  source?.close();
-  source = undefined;
+  stream?.abort();
+  stream = undefined;
   typing.hidden = true;
   for (const timer of [connectTimer, silenceTimer]) clearTimeout(timer);
 }
@@ -280,6 +294,7 @@ function submit() {
   const body = text.value.trim();
   if (body === "") return;
   queue(body);
+  talked();
   text.value = "";
   fit();
   toEnd();
@@ -302,7 +317,7 @@ text.addEventListener("keydown", (event) => {
 });
 part("earlier").addEventListener("click", async () => {
   const first = firstId();
-  const answer = await fetch(`${base}/messages?before=${first}`).catch(() => undefined);
+  const answer = await ask(`/messages?before=${first}`).catch(() => undefined);
   if (!answer?.ok || firstId() !== first) return;
   const { messages, has_earlier } = await answer.json();
   addEarlier(messages);
@@ -311,7 +326,7 @@ part("earlier").addEventListener("click", async () => {
 
 // ---- The world around ----
 
-addEventListener("storage", () => { readPending(); showPending(); });
+onChange(() => { readPending(); showPending(); });
 addEventListener("online", () => { losses = 0; tries = 0; connect(); });
 addEventListener("offline", lost);
 addEventListener("pagehide", close);
@@ -322,9 +337,8 @@ document.addEventListener("visibilitychange", () => {
     hiddenTimer = setTimeout(close, HIDDEN_MAX_MS);
     return;
   }
-  unseen = 0;
-  document.title = title;
-  if (!source) connect();
+  lookedAt();
+  if (!stream) connect();
 });
 // Phones whose keyboard covers the page instead of making it smaller.
 visualViewport?.addEventListener("resize", () => {
@@ -341,4 +355,19 @@ fit();
 readPending();
 showPending();
 connect();
-if (matchMedia("(pointer: fine)").matches) text.focus();
+const focusText = () => {
+  // On a phone, that would bring up the keyboard.
+  if (matchMedia("(pointer: fine)").matches) text.focus();
+};
+beginOnSite((focus) => {
+  lookedAt();
+  toEnd();
+  if (focus === "first") part("close").focus();
+  if (focus === "last") sendButton.focus();
+  if (focus === "text") {
+    part("title").focus();
+    focusText();
+  }
+});
+// Within a site, it is not for us to take the focus.
+if (!document.body.classList.contains("embedded")) focusText();

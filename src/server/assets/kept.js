@@ -1,46 +1,78 @@
-// What the page keeps in this browser. Some browsers allow a page no storage: then a reload forgets, and
-// nothing else.
+// What the page keeps in this browser. A browser may allow it no storage: then the site around keeps it, where
+// there is one that does, and else a reload forgets, and nothing else.
+
+import { askSite, tell } from "./around.js";
 
 const prefix = `nuncio:${document.body.dataset.channel}:`;
-const lasting = () => localStorage;
-const ofThisTab = () => sessionStorage;
+const listeners = [];
+const changed = () => listeners.forEach((take) => take());
+
+// Another tab keeps something else from now on.
+export const onChange = (take) => listeners.push(take);
+addEventListener("storage", changed);
+
+function storage(name) {
+  try {
+    const store = window[name];
+    store.setItem(`${prefix}probe`, "");
+    store.removeItem(`${prefix}probe`);
+    return {
+      get: (key) => store.getItem(prefix + key) ?? undefined,
+      set: (key, value) => store.setItem(prefix + key, value),
+      remove: (key) => store.removeItem(prefix + key),
+      keys: () => Object.keys(store).flatMap((key) => key.startsWith(prefix) ? [key.slice(prefix.length)] : []),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+const own = storage("localStorage");
+const around = own ? undefined : await askSite(changed);
+const ofSite = around && {
+  get: (key) => around.get(key),
+  set: (key, value) => { around.set(key, value); tell({ keep: { [key]: value } }); },
+  remove: (key) => { around.delete(key); tell({ keep: { [key]: null } }); },
+  keys: () => Array.from(around.keys()),
+};
+const lasting = own ?? ofSite;
+// A draft is its own tab's; the site knows that by the name of its key.
+const ofThisTab = storage("sessionStorage") ?? ofSite;
 
 function keep(store, key, value) {
   try {
-    if (value === undefined) store().removeItem(prefix + key);
-    else store().setItem(prefix + key, value);
+    if (value === undefined) store.remove(key);
+    else store.set(key, value);
     return true;
   } catch {
     return false;
   }
 }
 
-function kept(store) {
-  try {
-    const all = store();
-    const keys = Object.keys(all).filter((key) => key.startsWith(prefix));
-    return keys.map((key) => [key.slice(prefix.length), all.getItem(key)]);
-  } catch {
-    return null;
-  }
-}
-
 // The same for all tabs of this chat.
 export const lockName = `${prefix}send`;
 
+// Which of our messages were looked at, in whichever tab; undefined where nobody knows.
+export const keepSeen = (id) => keep(lasting, "seen", String(id));
+export const readSeen = () => Number(lasting?.get("seen")) || undefined;
+
+// Who the visitor is, where the browser takes the cookies of a frame away.
+export const keepPass = (pass) => keep(lasting, "pass", pass);
+export const readPass = () => lasting?.get("pass")?.match(/^[\w.-]+$/)?.[0];
+
 export const keepDraft = (text) => keep(ofThisTab, "draft", text === "" ? undefined : text);
-export const readDraft = () => (kept(ofThisTab) ?? []).find(([key]) => key === "draft")?.[1] ?? "";
+export const readDraft = () => ofThisTab?.get("draft") ?? "";
 
 // Each message has an entry of its own, so that tabs cannot overwrite each other's.
 export const keepUnsent = ({ id, text, at }) => keep(lasting, `unsent:${id}`, JSON.stringify({ id, text, at }));
 export const forgetUnsent = (id) => keep(lasting, `unsent:${id}`);
 
-// Null where there is no storage.
+// Null where nothing can be kept.
 export function readUnsent() {
-  const entries = kept(lasting);
-  return entries && entries.filter(([key]) => key.startsWith("unsent:")).flatMap(([, value]) => {
+  if (!lasting) return null;
+  return lasting.keys().filter((key) => key.startsWith("unsent:")).flatMap((key) => {
     try {
-      const { id, text, at } = JSON.parse(value);
+      const { id, text, at } = JSON.parse(lasting.get(key));
       return typeof id === "string" && typeof text === "string" ? [{ id, text, at: Number(at) || 0 }] : [];
     } catch {
       return [];

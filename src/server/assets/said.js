@@ -52,6 +52,7 @@ export function add({ id, from, text, created_at }) {
   const wasAtEnd = isAtEnd();
   const row = element("div", `message ${from === "visitor" ? "visitor" : "us"}`);
   const bubble = element("p", "bubble");
+  bubble.dir = "auto";
   bubble.append(...linked(text));
   // Whose words they are is seen by their side; who cannot see hears it.
   if (from === "visitor") row.append(element("span", "hidden", `${words.you}: `));
@@ -116,6 +117,8 @@ function arrange() {
       const below = element("p", "below");
       const time = element("time", "", clock.format(one.at));
       time.dateTime = one.at.toISOString();
+      // As its language writes it, also among others.
+      time.dir = "ltr";
       below.append(time);
       one.row.append(below);
     }

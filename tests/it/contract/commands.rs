@@ -12,7 +12,7 @@ fn every_command_of_the_contract_has_help() {
     let folder = Folder::new();
     let commands = "validate plan apply watch status show history explain start pause stop delete unblock \
                     resolve reports adopt import rollback forget suppress unsuppress fmt audience forecast rehearse \
-                    schema completions doctor db dialogues dialogue spending";
+                    schema completions doctor db dialogues dialogue spending channel";
     for command in commands.split_whitespace() {
         let ended = Program::new(folder.root(), &[command, "--help"]).run();
         assert_eq!(ended.code, 0, "{command}: {}", ended.stderr);

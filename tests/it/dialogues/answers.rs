@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+
 use super::{PATIENCE, Stage};
 use crate::support::wait_until;
 
@@ -9,6 +11,34 @@ use crate::support::wait_until;
 const QUIET: &str =
     "SELECT NOT EXISTS (SELECT FROM dialogues WHERE due_at IS NOT NULL OR held_fence IS NOT NULL)
     AND NOT EXISTS (SELECT FROM messages WHERE state IN ('waiting', 'sending'))";
+
+/// The AI has a fallback.
+const WITH_A_SPARE: &str = "  fallback: spare
+---
+apiVersion: nuncio/v1
+kind: Ai
+metadata: {name: spare}
+spec:
+  endpoint: http://127.0.0.1:9/v1
+  model: spare-model
+  instructions: Sell.
+  disclosure: I am a virtual assistant.
+  prices: {inputPerMillionTokens: 1, outputPerMillionTokens: 2}
+";
+
+impl Stage {
+    /// The first AI does not answer, and the spare one is where the first was said to be.
+    fn put_spare_in_place(&self) {
+        let swapped = std::fs::read_to_string(self.folder.tasks().join("all.yaml")).unwrap();
+        let real = self.providers.ai_endpoint();
+        let swapped = swapped
+            .replace(&real, "HERE")
+            .replace("http://127.0.0.1:9/v1", &real)
+            .replace("HERE", "http://127.0.0.1:9/v1")
+            .replace("  model: spare-model", "  model: gpt-5-mini\n  apiKey: {env: AI_KEY}");
+        self.folder.write("all.yaml", &swapped);
+    }
+}
 
 fn wait_for(stage: &Stage, query: &str, wanted: &str) {
     wait_until(query, PATIENCE, || {
@@ -160,13 +190,15 @@ fn fifty_messages_at_once_over_processes_that_are_killed_stay_within_the_limit()
     for round in [0_usize, 2, 1, 1, 0, 2, 0, 1, 2, 0] {
         let burst: Vec<usize> = (number..number + 50).collect();
         number += 50;
+        // Before the burst, in which it may begin on a busy machine.
+        let answers = stage.database.value("SELECT count(*) FROM ai_calls");
         stage.runtime.block_on(async {
             let writing = burst.iter().map(|number| {
                 super::write(&stage.store, "one", *number, "And what else? Tell me more.")
             });
-            futures_util::future::join_all(writing).await;
+            // As many as there are connections: who waits for one for long is told that the database is away.
+            futures_util::stream::iter(writing).buffer_unordered(6).collect::<Vec<()>>().await;
         });
-        let answers = stage.database.value("SELECT count(*) FROM ai_calls");
         wait_until("an answer is begun", PATIENCE, || {
             let now = stage.database.value("SELECT count(*) FROM ai_calls");
             let blocked = state_or_nothing(&stage, "one") == "blocked";
@@ -221,31 +253,8 @@ fn an_answer_outlives_the_connections_and_the_books_hold() {
 
 #[test]
 fn a_fallback_answers_while_the_ai_rests() {
-    let stage = Stage::new(
-        Duration::ZERO,
-        "1",
-        "  fallback: spare
----
-apiVersion: nuncio/v1
-kind: Ai
-metadata: {name: spare}
-spec:
-  endpoint: http://127.0.0.1:9/v1
-  model: spare-model
-  instructions: Sell.
-  disclosure: I am a virtual assistant.
-  prices: {inputPerMillionTokens: 1, outputPerMillionTokens: 2}
-",
-    );
-    // The first does not answer, and the spare one is where the first was said to be.
-    let swapped = std::fs::read_to_string(stage.folder.tasks().join("all.yaml")).unwrap();
-    let real = stage.providers.ai_endpoint();
-    let swapped = swapped
-        .replace(&real, "HERE")
-        .replace("http://127.0.0.1:9/v1", &real)
-        .replace("HERE", "http://127.0.0.1:9/v1")
-        .replace("  model: spare-model", "  model: gpt-5-mini\n  apiKey: {env: AI_KEY}");
-    stage.folder.write("all.yaml", &swapped);
+    let stage = Stage::new(Duration::ZERO, "1", WITH_A_SPARE);
+    stage.put_spare_in_place();
     let watch = stage.watch();
     stage.write("one", 1, "What does it cost?");
     wait_for(&stage, "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'", "1");
@@ -253,6 +262,24 @@ spec:
     watch.kill();
     let asked = "SELECT string_agg(DISTINCT ai, ' ') FROM ai_calls WHERE cost > 0";
     assert_eq!(stage.database.value(asked), "spare");
+}
+
+#[test]
+fn a_fallback_that_rested_is_asked_again() {
+    let stage = Stage::new(Duration::ZERO, "1", WITH_A_SPARE);
+    stage.put_spare_in_place();
+    assert_eq!(stage.program(&["apply", "--auto-approve"]).run().code, 0);
+    // It failed once, a while ago; the first one is not asked for a long time.
+    stage.database.run(
+        "INSERT INTO ai_rests (ai, failures, not_before, class, reason) VALUES
+            ('sales', 9, now() + interval '1 h', 'unavailable', ''),
+            ('spare', 1, now() - interval '1 s', 'unavailable', '')",
+    );
+    let watch = stage.watch();
+    stage.write("one", 1, "What does it cost?");
+    wait_for(&stage, "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'", "1");
+    wait_for(&stage, "SELECT string_agg(ai, ' ') FROM ai_rests", "sales");
+    watch.kill();
 }
 
 #[test]

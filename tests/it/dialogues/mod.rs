@@ -2,7 +2,13 @@
 
 mod answers;
 mod crashes;
+mod floods;
+mod lanes;
+mod lost_words;
+mod messenger;
+mod owed;
 mod takeovers;
+mod threads;
 
 use std::time::Duration;
 
@@ -10,10 +16,10 @@ use nuncio::{
     domain::{
         address::Address,
         dialogue::{Delivery, Received},
-        id::{ChannelName, ExecutorId},
+        id::{ChannelName, DialogueId, ExecutorId},
         resource::Prices,
     },
-    store::{Parcel, Presence, Store, Sweep},
+    store::{Parcel, Presence, Repeat, Said, Store, Sweep, Words},
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -80,11 +86,8 @@ impl Stage {
 }
 
 async fn write(store: &Store, visitor: &str, number: usize, text: &str) {
-    let received = [Received {
-        peer: Address::from_stored(visitor.to_owned()),
-        at: None,
-        what: Delivery::Message { id: format!("{visitor}-{number}"), text: text.to_owned() },
-    }];
+    let what = Delivery::Message { id: format!("{visitor}-{number}"), text: text.to_owned() };
+    let received = [Received::of(Address::from_stored(visitor.to_owned()), None, what)];
     let channel: ChannelName = "site".parse().unwrap();
     let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
     assert_eq!(store.receive(&parcel).await.unwrap().fresh, 1);
@@ -137,4 +140,12 @@ spec:
   state: running
 "
     )
+}
+
+/// An operator's words, which are taken.
+async fn anna_says(store: &Store, dialogue: DialogueId, text: &str) {
+    let parts = [text.to_owned()];
+    let words = Words { parts: &parts, by: "anna", repeat: Repeat::Accident };
+    let said = store.say(dialogue, &words).await.unwrap();
+    assert!(matches!(said, Said::Accepted(_)), "{said:?}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nuncio::{
     domain::{dialogue::Author, id::ExecutorId},
-    store::{Answer, Committed, DialogueAct, DialogueActed, HeldTurn, Store, Sweep},
+    store::{Answer, Committed, DialogueAct, DialogueActed, HeldTurn, Owed, Store, Sweep},
 };
 
 use super::{Stage, executor, write};
@@ -25,27 +25,19 @@ fn ten_thousand_takeovers_let_no_word_of_the_ai_pass() {
     stage.runtime.block_on(async {
         let store = &stage.store;
         let (id, _presence) = executor(store).await;
-        for round in 0..ROUNDS {
-            for visitor in 0..DIALOGUES {
-                write(store, &format!("v{visitor}"), round, "Hello").await;
+        // By connections of its own: the takeovers keep all others busy.
+        let beating = stage.database.store().await;
+        let heartbeat = async {
+            let mut beats = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                beats.tick().await;
+                assert!(matches!(beating.sweep_lanes(id).await.unwrap(), Sweep::Holds { .. }));
             }
-            stage.run("UPDATE dialogues SET due_at = now()").await;
-            // A heartbeat.
-            assert!(matches!(store.sweep_lanes(id).await.unwrap(), Sweep::Holds { .. }));
-            let turns = store.lease_turns(id, DIALOGUES).await.unwrap();
-            assert_eq!(turns.len(), DIALOGUES, "round {round}");
-            let both = turns.iter().enumerate().map(|(number, turn)| async move {
-                // Each at another moment, from before the commit of the answer to after its permit.
-                let moment = (number * 37 + round * 11) % 40;
-                tokio::join!(answer(store, id, turn), take(store, turn, moment));
-            });
-            futures_util::future::join_all(both).await;
-            drop(store.permit_replies(id, DIALOGUES).await.unwrap());
-            for turn in &turns {
-                let back =
-                    store.act_on_dialogue(turn.dialogue, DialogueAct::GiveBack, "anna", None);
-                assert!(matches!(back.await.unwrap(), DialogueActed::Done { .. }));
-            }
+        };
+        let rounds = rounds(&stage, id);
+        tokio::select! {
+            () = rounds => {}
+            () = heartbeat => {}
         }
     });
     assert_eq!(stage.database.value(SPOKEN_OVER), "0");
@@ -60,6 +52,34 @@ fn ten_thousand_takeovers_let_no_word_of_the_ai_pass() {
     assert!(count("sent") > 100, "{} were sent", count("sent"));
     assert!(count("discarded") > 100, "{} were discarded", count("discarded"));
     assert_eq!(count("waiting"), 0);
+}
+
+async fn rounds(stage: &Stage, id: ExecutorId) {
+    let store = &stage.store;
+    for round in 0..ROUNDS {
+        for visitor in 0..DIALOGUES {
+            write(store, &format!("v{visitor}"), round, "Hello").await;
+        }
+        stage.run("UPDATE dialogues SET due_at = now()").await;
+        let turns = store.lease_turns(id, DIALOGUES).await.unwrap();
+        assert_eq!(turns.len(), DIALOGUES, "round {round}");
+        let both = turns.iter().enumerate().map(|(number, turn)| async move {
+            // Each at another moment, from before the commit of the answer to after its permit.
+            let moment = (number * 37 + round * 11) % 40;
+            tokio::join!(answer(store, id, turn), take(store, turn, moment));
+        });
+        futures_util::future::join_all(both).await;
+        drop(store.permit_replies(id, DIALOGUES).await.unwrap());
+        for turn in &turns {
+            let back = store.act_on_dialogue(
+                turn.dialogue,
+                DialogueAct::GiveBack(Owed::Answered),
+                "anna",
+                None,
+            );
+            assert!(matches!(back.await.unwrap(), DialogueActed::Done { .. }));
+        }
+    }
 }
 
 async fn answer(store: &Store, executor: ExecutorId, turn: &HeldTurn) {

@@ -1,5 +1,6 @@
 //! Webhooks of WhatsApp over the wire: a real server, a real Postgres, signatures made here.
 
+mod aliases;
 mod deliveries;
 mod news;
 mod outgoing;

@@ -9,7 +9,7 @@ use nuncio::{
         id::DialogueId,
     },
     rehearsal::{Direction, Entry, Verdict},
-    store::{Parcel, Said},
+    store::{Parcel, Repeat, Said, Words},
 };
 
 use super::{Stage, now, wire::cloud_message};
@@ -20,7 +20,7 @@ const PARTS: [&str; 3] = ["First.", "Second.", "Third."];
 /// Writes to a channel, past its webhook.
 fn writes(hosted: &Hosted, to: &str, peer: &str) -> DialogueId {
     let what = Delivery::Message { id: format!("id-{peer}"), text: "Hello".to_owned() };
-    let received = [Received { peer: Address::from_stored(peer.to_owned()), at: None, what }];
+    let received = [Received::of(Address::from_stored(peer.to_owned()), None, what)];
     let channel = to.parse().unwrap();
     let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
     let taken = hosted.runtime.block_on(hosted.store.receive(&parcel)).unwrap();
@@ -29,27 +29,36 @@ fn writes(hosted: &Hosted, to: &str, peer: &str) -> DialogueId {
     DialogueId(hosted.database.value(&query).parse().unwrap())
 }
 
+/// What is tried again waits for seconds and minutes; here they pass at once.
+const AT_ONCE: &str =
+    "UPDATE messages SET ready_at = now() WHERE state = 'waiting' AND ready_at > now();
+    NOTIFY nuncio_dialogues";
+
+/// As [`AT_ONCE`], but what may have left waits for its echo longer than a test can.
+const ONCE_HEARD: &str =
+    "UPDATE messages m SET ready_at = now() + CASE WHEN d.peer = '80504' THEN interval '1 day' ELSE '0' END
+    FROM dialogues d
+    WHERE d.id = m.dialogue_id AND m.state = 'waiting' AND m.ready_at > now();
+    NOTIFY nuncio_dialogues";
+
 /// Everybody hears all parts; gives the states of the messages by person.
 fn say_to_all(
     hosted: &Hosted,
     people: &[(&str, &str)],
     work: fn(&Hosted) -> Working,
+    repeats: &str,
 ) -> BTreeMap<String, String> {
     for (to, peer) in people {
         let dialogue = writes(hosted, to, peer);
-        for part in PARTS {
-            let said = hosted.runtime.block_on(hosted.store.say(dialogue, part, "boris")).unwrap();
-            assert!(matches!(said, Said::Accepted(_)), "{said:?}");
-        }
+        let parts = PARTS.map(str::to_owned);
+        let words = Words { parts: &parts, by: "boris", repeat: Repeat::Accident };
+        let said = hosted.runtime.block_on(hosted.store.say(dialogue, &words)).unwrap();
+        assert!(matches!(&said, Said::Accepted(said) if said.len() == PARTS.len()), "{said:?}");
     }
     let working = work(hosted);
     let left = "SELECT count(*) FROM messages WHERE state IN ('waiting', 'sending')";
     wait_until("everything has left", super::PATIENCE, || {
-        // What is tried again waits for seconds and minutes; here they pass at once.
-        hosted.database.run(
-            "UPDATE messages SET ready_at = now() WHERE state = 'waiting' AND ready_at > now();
-            NOTIFY nuncio_dialogues",
-        );
+        hosted.database.run(repeats);
         let waiting = hosted.database.value(left);
         (waiting == "0", waiting)
     });
@@ -107,7 +116,7 @@ fn parts_of_a_reply_stay_in_order_and_a_doubt_is_not_repeated_on_whatsapp() {
     let gate = ["+79166000429", "+79166000503", "+79166000504"];
     let mut people: Vec<(&str, &str)> = cloud.map(|peer| ("cloud", peer)).to_vec();
     people.extend(gate.map(|peer| ("gate", peer)));
-    let states = say_to_all(&stage.hosted, &people, Hosted::work);
+    let states = say_to_all(&stage.hosted, &people, Hosted::work, AT_ONCE);
     for (to, peer) in people {
         // A gateway's 503 says as little as no answer.
         let is_open = peer.ends_with("0504") || (to, peer) == ("gate", gate[1]);
@@ -119,7 +128,7 @@ fn parts_of_a_reply_stay_in_order_and_a_doubt_is_not_repeated_on_whatsapp() {
 }
 
 /// Everybody of the table of faults hears all parts once; gives VKontakte's calls of the one in doubt.
-fn calls_in_doubt(work: fn(&Hosted) -> Working) -> Vec<Entry> {
+fn calls_in_doubt(work: fn(&Hosted) -> Working, repeats: &str) -> Vec<Entry> {
     let manifests = [
         ("vk.yaml", channel("vk", "vk-user", "token: {env: T}", "")),
         ("talk.yaml", vk_task("talk", "vk", "[70404]", "  state: running")),
@@ -127,7 +136,7 @@ fn calls_in_doubt(work: fn(&Hosted) -> Working) -> Vec<Entry> {
     let manifests = manifests.each_ref().map(|(name, text)| (*name, text.as_str()));
     let hosted = Hosted::with(&manifests, Behaviour { faults: true, ..Behaviour::default() });
     let people = [("vk", "80429"), ("vk", "80503"), ("vk", "80504")];
-    let states = say_to_all(&hosted, &people, work);
+    let states = say_to_all(&hosted, &people, work, repeats);
     for (to, peer) in people {
         assert_eq!(delivered(&hosted, to, peer), PARTS, "{peer}");
         assert_eq!(states[&format!("{to} {peer}")], "sent sent sent", "{peer}");
@@ -138,7 +147,7 @@ fn calls_in_doubt(work: fn(&Hosted) -> Working) -> Vec<Entry> {
 
 #[test]
 fn a_reply_in_doubt_is_repeated_with_its_key_where_the_provider_drops_the_repeat() {
-    let calls = calls_in_doubt(Hosted::work_deaf);
+    let calls = calls_in_doubt(Hosted::work_deaf, AT_ONCE);
     assert!(calls.len() >= 2, "{calls:?}");
     assert_eq!(calls[0].verdict, Verdict::AnswerWithheld);
     assert!(calls[1..].iter().all(|call| call.verdict == Verdict::RepeatDropped), "{calls:?}");
@@ -147,7 +156,7 @@ fn a_reply_in_doubt_is_repeated_with_its_key_where_the_provider_drops_the_repeat
 
 #[test]
 fn a_reply_whose_echo_was_heard_is_not_repeated() {
-    assert_eq!(calls_in_doubt(Hosted::work).len(), 1);
+    assert_eq!(calls_in_doubt(Hosted::work, ONCE_HEARD).len(), 1);
 }
 
 #[test]

@@ -182,6 +182,7 @@ fn a_body_without_an_end_is_refused_early() {
     let head = format!("{signed}content-length: {LARGE}\r\n");
     let (answer, _) = stream(&stage, &head, b"", Duration::from_millis(10));
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close\r\n"), "{answer}");
     let (answer, sent) = stream(&stage, &head, &zeros, quick);
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(sent < LARGE / 2, "{sent}");

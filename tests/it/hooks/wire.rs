@@ -84,8 +84,26 @@ pub(super) fn batch(channel: &'static str, messages: &[(&str, &str, &str, i64)])
     signed_by_meta(channel, envelope("messages", &messages).to_string().as_bytes())
 }
 
+/// A message with the names that an event has for its person.
+pub(super) fn cloud_event(named: &Value, text: &str, second: i64) -> Hook {
+    let mut message = json!({
+        "timestamp": second.to_string(), "type": "text", "text": { "body": text },
+    });
+    message.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
+    signed_by_meta("cloud", envelope("messages", &[message]).to_string().as_bytes())
+}
+
 pub(super) fn cloud_message(peer: &str, id: &str, text: &str, second: i64) -> Hook {
     batch("cloud", &[(peer, id, text, second)])
+}
+
+/// WhatsApp's own word that a person has another number or another id.
+pub(super) fn cloud_move(from: &str, system: &Value, second: i64) -> Hook {
+    let message = json!({
+        "from": from, "id": format!("wamid.moved-{second}"), "timestamp": second.to_string(),
+        "type": "system", "system": system,
+    });
+    signed_by_meta("cloud", envelope("messages", &[message]).to_string().as_bytes())
 }
 
 /// Typed in the phone's app.
@@ -129,6 +147,15 @@ fn gate_payload(peer: &str, id: &str, text: &str, second: i64) -> Value {
 
 pub(super) fn gate_message(peer: &str, id: &str, text: &str, second: i64) -> Hook {
     event("message", &gate_payload(peer, id, text, second), now())
+}
+
+/// A message of a person who is known by a hidden id, with what the engine tells beside it.
+pub(super) fn gate_event(hidden: &str, id: &str, text: &str, second: i64, data: &Value) -> Hook {
+    let mut payload = gate_payload(hidden, id, text, second);
+    payload["id"] = json!(format!("false_{hidden}_{id}"));
+    payload["from"] = json!(hidden);
+    payload["_data"] = data.clone();
+    event("message", &payload, now())
 }
 
 /// The same as [`gate_message`], signed at another time.

@@ -64,7 +64,7 @@ fn a_dialogue_is_shown_with_what_became_of_each_message() {
         "discarded: the dialogue was with-operator",
         " ! operator tester, m",
         "failed: nobody there",
-        " * with-operator, by tester: mine",
+        " * with-operator, by tester\n",
         "\n    2026-01-01 00:00:00 operator root\n",
     ] {
         assert!(text.contains(wanted), "{wanted}: {text}");
@@ -87,6 +87,7 @@ fn a_dialogue_is_shown_with_what_became_of_each_message() {
 fn operators_act_and_are_told_exactly_what_they_did() {
     let (desk, all) = Desk::with_every_state();
     let open = all["open"];
+    let stopped = desk.writes("1006", "stop", "STOP");
     // The arguments, the exit code, what is said of it, and the state after it.
     let cases = [
         ("take", open, 0, "open → with operator", "with-operator"),
@@ -98,6 +99,10 @@ fn operators_act_and_are_told_exactly_what_they_did() {
         ("give-back", open, 0, "closed → open", "open"),
         ("give-back", all["blocked"], 3, "spending limit is reached", "blocked"),
         ("take", all["blocked"], 0, "blocked → with operator", "with-operator"),
+        // Whoever took it could say nothing.
+        ("take", stopped, 3, "is closed: the person is not to be written to", "closed"),
+        ("take", stopped, 3, "nuncio unsuppress PERSON", "closed"),
+        ("close", stopped, 0, "is closed already", "closed"),
     ];
     for (act, id, code, wanted, state) in cases {
         let ended = desk.run(&format!("dialogue {act} {id}"));
@@ -199,8 +204,124 @@ fn an_operator_speaks_and_the_ai_is_silent() {
     let waiting = "SELECT count(*) FROM messages WHERE state = 'waiting' AND author = 'operator'";
     assert_eq!(desk.database.value(waiting), "2");
 
+    fs::write(&file, "Good day!\r\nIt is \u{7}me\r\n").unwrap();
+    let refused = program().stdin(&file).run();
+    assert_eq!(refused.code, 64, "{refused:?}");
+    let told = "character 17 of the text is a control character (U+0007)";
+    assert!(refused.stderr.contains(told), "{refused:?}");
+    assert_eq!(desk.database.value(waiting), "2");
+
     let stopped = desk.writes("1001", "z", "STOP");
     let refused = desk.run_with(&["dialogue", "say", &stopped.to_string(), "But why?"]);
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.stderr.contains("not to be written to"), "{refused:?}");
+}
+
+#[test]
+fn a_page_says_everything_once_and_when_a_message_left() {
+    let (desk, all) = Desk::with_every_state();
+    let succeeded = desk.run(&format!("dialogue show {}", all["succeeded"])).stdout;
+    let succeeded = succeeded.replace("\n    ", " ");
+    for once in ["because of 1001", "wants a call", "call me"] {
+        assert_eq!(succeeded.matches(once).count(), 1, "{once}: {succeeded}");
+    }
+    // What happened at one moment stands together.
+    assert!(succeeded.contains(" * succeeded, by ai\n"), "{succeeded}");
+    let blocked =
+        desk.run(&format!("dialogue show {}", all["blocked"])).stdout.replace("\n  ", " ");
+    assert!(blocked.contains("($0.10 of $0.50 is spent): because of 1003"), "{blocked}");
+    desk.database.run("UPDATE dialogues SET spent = 100021");
+    let exact = desk.run("dialogues --state blocked").stdout;
+    assert!(exact.contains(" $0.100021 "), "{exact}");
+    let exact = desk.run(&format!("dialogue show {}", all["open"])).stdout;
+    assert!(exact.contains("spent $0.100021 of $0.50, in"), "{exact}");
+
+    // Written while nobody was there to send it.
+    let id = all["open"];
+    assert_eq!(desk.run_with(&["dialogue", "say", &id.to_string(), "Late"]).code, 0);
+    desk.database.run("UPDATE messages SET at = at - interval '5 minutes' WHERE text = 'Late'");
+    drop(desk.leave(OutcomeClass::Sent, ""));
+    let shown = desk.run(&format!("dialogue show {id}")).stdout;
+    assert_eq!(shown.matches("; it left ").count(), 1, "{shown}");
+    assert!(shown.contains("operator tester, sent; it left "), "{shown}");
+    let json = desk.json(&format!("dialogue show {id}"));
+    let last = json["messages"].as_array().unwrap().last().unwrap();
+    assert!(last["left_at"].as_str() > last["at"].as_str(), "{last}");
+}
+
+#[test]
+fn a_success_stays_one_whoever_owns_the_dialogue() {
+    let (desk, all) = Desk::with_every_state();
+    let id = all["succeeded"];
+    desk.writes("1001", "thanks", "Thank you!");
+    let human = desk.run("status").stdout.replace("\n    ", " ");
+    assert!(human.contains("  1 person wrote after a success: nuncio dialogues"), "{human}");
+    assert!(human.contains("! 2 people wait for an operator"), "{human}");
+    let first = desk.run(&format!("dialogue show {id}")).stdout.replace("\n  ", " ");
+    let wanted = "and the AI says nothing more; the person wrote on ";
+    assert!(first.contains(wanted) && first.contains("ago: nuncio dialogue say"), "{first}");
+
+    assert_eq!(desk.run(&format!("dialogue take {id}")).code, 0);
+    let listed = desk.json("dialogues");
+    assert_eq!((&listed["counts"]["succeeded"], &listed["successes"]), (&json!(0), &json!(1)));
+    let human = desk.run("dialogues").stdout;
+    let wanted = "5 dialogues: 1 open, 2 with operator, 1 closed, 1 blocked, 1 success in all";
+    assert!(human.starts_with(wanted), "{human}");
+    assert_eq!(listed["waiting_for_operator"], 3, "now somebody is to answer");
+}
+
+#[test]
+fn who_gives_a_dialogue_back_knows_what_the_ai_answers_then() {
+    let (desk, all) = Desk::with_every_state();
+    let id = all["with-operator"];
+    let due = || {
+        desk.database.value(&format!("SELECT due_at IS NOT NULL FROM dialogues WHERE id = {id}"))
+    };
+    desk.database.run(&format!(
+        "UPDATE dialogues SET waiting_since = now() - interval '3 hours' WHERE id = {id}"
+    ));
+    let first = desk.run(&format!("dialogue show {id}")).stdout.replace("\n  ", " ");
+    assert!(
+        first.contains("the AI would answer at once after: nuncio dialogue give-back"),
+        "{first}"
+    );
+    let told = desk.run(&format!("dialogue give-back {id}"));
+    assert!(told.stderr.contains("the AI now answers what the person wrote 3h ago"), "{told:?}");
+    assert_eq!(due(), "true");
+    assert_eq!(desk.run(&format!("dialogue take {id}")).code, 0);
+    let told = desk.json(&format!("dialogue give-back {id} --no-answer"));
+    assert_eq!(due(), "false");
+    let why = format!("Dialogue {id} waits for the person.");
+    assert_eq!(
+        told,
+        json!({
+            "format_version": "1.0", "dialogue": id.0, "from": "with-operator", "to": "open",
+            "in_flight": null, "why": why,
+        })
+    );
+}
+
+#[test]
+fn every_act_is_told_as_one_value_to_programs() {
+    let (desk, all) = Desk::with_every_state();
+    let (open, blocked) = (all["open"], all["blocked"]);
+    for (line, code) in [
+        (format!("take {open}"), 0),
+        (format!("take {open}"), 0),
+        (format!("give-back {blocked}"), 3),
+        (format!("unblock {blocked} --add 0.10"), 0),
+        (format!("close {open}"), 0),
+        (format!("say {open} hello"), 0),
+        ("say 4711 hello".to_owned(), 1),
+        ("take nonsense".to_owned(), 64),
+    ] {
+        let ended = desk.run(&format!("dialogue {line} --output json"));
+        assert_eq!(ended.code, code, "{line}: {ended:?}");
+        let told: Value = serde_json::from_str(&ended.stdout)
+            .unwrap_or_else(|error| panic!("{line}: {error}: {ended:?}"));
+        assert_eq!(told["format_version"], "1.0", "{line}");
+        assert_eq!(told["error"].is_null(), code == 0, "{line}: {told}");
+    }
+    let said = desk.json(&format!("dialogue say {open} more"));
+    assert!(said["messages"][0].as_str().unwrap().starts_with('m'), "{said}");
 }

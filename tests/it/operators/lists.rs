@@ -19,18 +19,19 @@ fn ids(listed: &Value) -> Vec<i64> {
 #[test]
 fn dialogues_are_listed_by_what_is_asked_for() {
     let (desk, all) = Desk::with_every_state();
-    // Who is closed is owed nothing; the others wait, the one with the AI too.
+    // Who is closed is owed nothing, nor who has succeeded; the others wait, the one with the AI too.
     for (peer, id) in [("1002", "b"), ("1001", "c"), ("1005", "d")] {
         desk.writes(peer, id, "Are you there?");
     }
     let listed = desk.json("dialogues");
     let states = json!({"open": 1, "with_operator": 1, "succeeded": 1, "closed": 1, "blocked": 1});
     assert_eq!((&listed["counts"], &listed["complete"]), (&states, &json!(true)), "{listed}");
-    assert_eq!(listed["waiting_for_operator"], 3);
+    assert_eq!(listed["waiting_for_operator"], 2);
+    assert_eq!((&listed["successes"], &listed["wrote_after_success"]), (&json!(1), &json!(1)));
     let of = |names: &[&str]| names.iter().map(|name| all[name].0).collect::<Vec<_>>();
     let newest = ["open", "succeeded", "closed", "with-operator", "blocked"];
     assert_eq!(ids(&listed), of(&newest), "the newest message first");
-    let waiting = ["blocked", "with-operator", "succeeded", "open"];
+    let waiting = ["blocked", "with-operator", "open"];
     for (options, wanted) in [
         ("--waiting", &waiting[..]),
         ("--waiting --state succeeded", &["succeeded"]),
@@ -39,14 +40,23 @@ fn dialogues_are_listed_by_what_is_asked_for() {
         ("--task sales-talk", &newest),
         ("--person 1003", &["blocked"]),
         ("--person 1003 --state open", &[]),
-        ("--person -7", &[]),
-        ("--task nothing", &[]),
-        ("--channel nothing --waiting", &[]),
         ("--limit 2", &newest[..2]),
     ] {
         let listed = desk.json(&format!("dialogues {options}"));
         assert_eq!(ids(&listed), of(wanted), "{options}: {listed}");
         assert_eq!(listed["complete"], json!(options != "--limit 2"), "{options}");
+    }
+    for (options, told) in [
+        ("--task sale-talk", "no task `sale-talk`\nhint: did you mean `sales-talk`?"),
+        ("--task nothing", "no task `nothing`\nhint: `nuncio status` lists them"),
+        ("--channel vkk --waiting", "no channel `vkk`\nhint: did you mean `vk`?"),
+        ("--channel nothing", "no channel `nothing`\nhint: `nuncio status NAME` lists"),
+        ("--person -7", "no dialogue with this person\nhint: write the address whole"),
+        ("--person anna", "no dialogue with this person"),
+    ] {
+        let ended = desk.run(&format!("dialogues {options}"));
+        assert_eq!((ended.code, &*ended.stdout), (1, ""), "{options}: {ended:?}");
+        assert!(ended.stderr.contains(told), "{options}: {ended:?}");
     }
     let first = &listed["dialogues"][0];
     assert_eq!(first["address"], Value::Null, "no terminal, and nobody asked for it");
@@ -59,8 +69,14 @@ fn dialogues_are_listed_by_what_is_asked_for() {
     let human = desk.run("dialogues");
     let lines: Vec<&str> = human.stdout.lines().collect();
     assert_eq!(lines[0], "5 dialogues: 1 open, 1 with operator, 1 succeeded, 1 closed, 1 blocked");
-    assert!(lines[1].starts_with("3 wait for an operator, the longest for "), "{human:?}");
-    assert_eq!(lines.len(), 2 + 1 + 5);
+    assert!(lines[1].starts_with("2 wait for an operator, the longest for "), "{human:?}");
+    let after = "1 person wrote after a success: nuncio dialogues --waiting --state succeeded";
+    assert_eq!((lines[2], lines.len()), (after, 3 + 1 + 5));
+    let words = |line: &str| line.split_whitespace().take(3).map(str::to_owned).collect::<Vec<_>>();
+    let success = lines.iter().find(|line| line.contains(" succeeded ")).unwrap();
+    assert!(words(success)[2].starts_with('$'), "nobody waits: {success}");
+    let after = desk.run("dialogues --waiting --state succeeded").stdout;
+    assert!(words(after.lines().last().unwrap())[2].ends_with('s'), "{after}");
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{human:?}");
     assert!(human.stdout.contains("…05 < Are you there?") && !human.stdout.contains("1005"));
     let one = desk.run("dialogues --show-addresses --limit 1");
@@ -98,11 +114,13 @@ fn spending_is_summed_by_what_is_asked_for() {
     assert_eq!(sums(" --by ai"), (whole, vec!["- sales - 0.500001".to_owned()]));
     assert_eq!(sums(" --days 1"), ("0.50".to_owned(), vec![talk.clone()]));
     assert_eq!(sums(" --task sales-talk"), ("0.50".to_owned(), vec![talk]));
-    assert_eq!(sums(" --task nobody"), ("0.00".to_owned(), vec![]));
     let human = desk.run("spending --limit 1");
     assert!(human.stdout.starts_with("$0.500001 spent, in 7 calls of AIs\nDAY "), "{human:?}");
     assert!(human.stderr.contains("… and more"), "{human:?}");
-    assert_eq!(desk.run("spending --task nobody").stdout, "Nothing was spent.\n");
+    assert_eq!(Desk::new().run("spending --task sales-talk").stdout, "Nothing was spent.\n");
+    let unknown = desk.run("spending --task sales-tlk");
+    assert_eq!((unknown.code, &*unknown.stdout), (1, ""), "{unknown:?}");
+    assert!(unknown.stderr.contains("did you mean `sales-talk`?"), "{unknown:?}");
 }
 
 /// How often a table was read from its beginning to its end, and how many of its rows were fetched by an index.

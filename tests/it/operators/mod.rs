@@ -2,6 +2,7 @@
 
 mod acts;
 mod lists;
+mod saying;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -74,11 +75,8 @@ impl Desk {
     /// A person writes; gives the dialogue.
     fn writes(&self, peer: &str, id: &str, text: &str) -> DialogueId {
         let channel: ChannelName = "vk".parse().unwrap();
-        let received = [Received {
-            peer: Address::from_stored(peer.to_owned()),
-            at: None,
-            what: Delivery::Message { id: id.to_owned(), text: text.to_owned() },
-        }];
+        let what = Delivery::Message { id: id.to_owned(), text: text.to_owned() };
+        let received = [Received::of(Address::from_stored(peer.to_owned()), None, what)];
         let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
         let taken = self.runtime.block_on(self.store.receive(&parcel)).unwrap();
         assert_eq!(taken.fresh, 1, "{taken:?}");

@@ -21,7 +21,8 @@ fn status_counts_dialogues_and_tells_of_an_ai_that_rests() {
         seen["dialogues"],
         json!({
             "open": 1, "with_operator": 1, "succeeded": 1, "closed": 1, "blocked": 1,
-            "waiting_for_operator": 2, "waiting_for_ai": 1, "spent_today": "0.50", "spent": "0.50",
+            "successes": 1, "waiting_for_operator": 2, "waiting_for_ai": 1, "wrote_after_success": 0,
+            "spent_today": "0.50", "spent": "0.50",
         })
     );
     assert_eq!(seen["ai_rest"], json!(null));
@@ -87,7 +88,7 @@ fn a_dialogue_says_in_its_first_line_why_nothing_happens() {
     // What is done, and the sentence that it leads to.
     let steps: [(&str, &str); 12] = [
         ("UPDATE dialogues SET due_at = now() + interval '1 minute'", "is answered in "),
-        ("UPDATE dialogues SET failures = 2", "has a person who waits since "),
+        ("UPDATE dialogues SET failures = 2", "has a person who waits for "),
         (
             "INSERT INTO ai_rests (ai, failures, not_before, class, reason)
                 VALUES ('sales', 1, now() + interval '1 minute', 'quota', 'the quota is used up')",
@@ -113,7 +114,7 @@ fn a_dialogue_says_in_its_first_line_why_nothing_happens() {
         ),
         (
             "UPDATE dialogues SET reminder_at = NULL, state = 'blocked'",
-            "has reached its spending limit; go on with: nuncio dialogue unblock",
+            "is blocked at its spending limit ($0.00 of $0.50 is spent); go on with: nuncio dialogue unblock",
         ),
         (
             "UPDATE dialogues SET state = 'closed', state_by = 'ai', state_reason = 'bye'",
@@ -147,8 +148,10 @@ fn a_reply_in_doubt_is_resolved_by_its_own_number() {
     desk.database
         .run("UPDATE messages SET state = 'in-doubt', reason = 'no answer' WHERE author = 'ai'");
     let listed = desk.run("resolve");
-    assert_eq!(listed.stdout.lines().count(), 3, "{listed:?}");
-    assert!(listed.stdout.starts_with(&format!("m{}  ", messages[0])), "{listed:?}");
+    assert!(listed.stdout.lines().all(|line| line.chars().count() <= 80), "{listed:?}");
+    assert_eq!(listed.stdout.matches("    no answer\n").count(), 3, "{listed:?}");
+    assert!(listed.stdout.starts_with(&format!("m{} ", messages[0])), "{listed:?}");
+    assert_eq!(desk.json("resolve")["replies"][0]["id"], format!("m{}", messages[0]));
     assert!(listed.stdout.contains("…01") && !listed.stdout.contains("1001"), "{listed:?}");
     assert!(desk.run("resolve --show-addresses").stdout.contains("1001"));
     assert_eq!(desk.json("db status")["contents"]["in_doubt"], 3);
@@ -160,6 +163,8 @@ fn a_reply_in_doubt_is_resolved_by_its_own_number() {
         assert_eq!(told.code, 0, "{told:?}");
         assert_eq!(desk.run(&format!("resolve m{message} sent")).code, 3, "{word} is final");
     }
+    let told = desk.run(&format!("dialogue show {}", 2));
+    assert!(told.stdout.contains(&format!("m{} is sent again", messages[1])), "{told:?}");
     assert_eq!(desk.run("resolve x1 sent").code, 64);
     let states = "SELECT string_agg(state, ' ' ORDER BY id) FROM messages WHERE author = 'ai'";
     assert_eq!(desk.database.value(states), "sent waiting failed");
@@ -170,4 +175,96 @@ fn a_reply_in_doubt_is_resolved_by_its_own_number() {
     assert_eq!(desk.leave(OutcomeClass::Sent, ""), [messages[1]]);
     assert_eq!(key(messages[1]), before);
     assert!(desk.run("resolve").stdout.is_empty());
+}
+
+#[test]
+fn a_retry_that_would_be_thrown_away_is_refused() {
+    let desk = Desk::new();
+    let id = desk.writes("1001", "a", "Hello");
+    let answer = Answer { texts: vec![(Author::Ai, "Good day".to_owned())], ..Answer::default() };
+    desk.answers(&desk.lease(), &answer, 1);
+    let message = desk.leave(OutcomeClass::Sent, "")[0];
+    desk.database.run("UPDATE messages SET state = 'in-doubt' WHERE author = 'ai'");
+    // What is done, and what stands against a retry then.
+    let cases = [
+        ("UPDATE dialogues SET state = 'with-operator'", "an operator has taken over"),
+        ("UPDATE dialogues SET state = 'open', turn = turn + 1", "something newer was said"),
+        (
+            "INSERT INTO suppressions (list, address, task) VALUES ('stop', '1001', '')",
+            "the person is not to be written to",
+        ),
+    ];
+    for (step, why) in cases {
+        desk.database.run(step);
+        let refused = desk.run(&format!("resolve m{message} retry"));
+        assert_eq!(refused.code, 3, "{step}: {refused:?}");
+        let wanted = format!("reply m{message} would not leave: {why}");
+        assert!(refused.stderr.contains(&wanted), "{step}: {refused:?}");
+        assert!(refused.stderr.contains("else `drop`"), "{refused:?}");
+        let state = "SELECT state FROM messages WHERE author = 'ai'";
+        assert_eq!(desk.database.value(state), "in-doubt", "{step}");
+    }
+    let told = desk.json(&format!("resolve m{message} drop"));
+    assert_eq!((&told["resolved"], &told["as"]), (&json!(format!("m{message}")), &json!("drop")));
+    let events = desk.json(&format!("dialogue show {id}"))["events"].clone();
+    assert_eq!(events[0]["detail"], json!({"message": message.0, "as": "drop"}));
+}
+
+#[test]
+fn a_doubt_whose_repeat_is_held_up_is_an_operators_as_well() {
+    let desk = Desk::new();
+    // An opening whose repeat the provider would drop, and a reply of the same kind.
+    desk.database.run(
+        "INSERT INTO attempts (id, opening, tries, task_id, task, channel, position, address, key, fence,
+            granted_at, finished_at, outcome, reason)
+        SELECT 7, 7, 1, t.id, t.name, 'vk', c.position, c.address, 42, 1, now(), now(), 'in-doubt', 'no answer'
+        FROM tasks t JOIN contacts c ON c.task_id = t.id;
+        INSERT INTO retries (opening, task_id, position, address, key, tries, channel, ready_at, in_doubt)
+        SELECT opening, task_id, position, address, key, 1, channel, now(), true FROM attempts",
+    );
+    desk.writes("1001", "a", "Hello");
+    let answer = Answer { texts: vec![(Author::Ai, "Good day".to_owned())], ..Answer::default() };
+    desk.answers(&desk.lease(), &answer, 1);
+    let message = desk.leave(OutcomeClass::InDoubt, "no answer")[0];
+    assert!(desk.run("resolve").stdout.is_empty(), "the provider ends them");
+
+    desk.database.run(
+        "UPDATE tasks SET phase = 'stopped';
+        UPDATE lanes SET blocked_class = 'channel-blocked', blocked_reason = 'banned'",
+    );
+    let listed = desk.run("resolve").stdout;
+    assert!(listed.contains("waits: task `sales-talk` is stopped; nuncio start"), "{listed}");
+    let listed = desk.json("resolve");
+    assert_eq!(
+        (&listed["attempts"][0]["id"], &listed["replies"][0]["id"]),
+        (&json!(7), &json!(format!("m{message}"))),
+    );
+    let blocked = "waits: channel `vk` is blocked: banned; once it is mended: nuncio unblock vk";
+    assert_eq!(listed["replies"][0]["waits"], blocked);
+
+    for doubt in ["7".to_owned(), format!("m{message}")] {
+        let refused = desk.run(&format!("resolve {doubt} retry"));
+        assert_eq!(refused.code, 3, "{refused:?}");
+        assert!(refused.stderr.contains("is sent again by itself"), "{refused:?}");
+        assert_eq!(desk.run(&format!("resolve {doubt} sent")).code, 0);
+        assert_eq!(desk.run(&format!("resolve {doubt} drop")).code, 3, "it is final");
+    }
+    assert_eq!(desk.database.value("SELECT count(*) FROM retries"), "0");
+    assert_eq!(desk.database.value("SELECT outcome FROM attempts"), "sent");
+    assert_eq!(desk.database.value("SELECT n_sent || ' ' || n_in_doubt FROM task_channels"), "1 0");
+    assert_eq!(desk.database.value("SELECT state FROM messages WHERE author = 'ai'"), "sent");
+}
+
+#[test]
+fn a_takeover_does_not_say_of_a_doubt_that_it_was_thrown_away() {
+    let desk = Desk::new();
+    let id = desk.writes("1001", "a", "Hello");
+    let answer = Answer { texts: vec![(Author::Ai, "Good day".to_owned())], ..Answer::default() };
+    desk.answers(&desk.lease(), &answer, 1);
+    let message = desk.leave(OutcomeClass::InDoubt, "no answer")[0];
+    let state = "SELECT state FROM messages WHERE author = 'ai'";
+    assert_eq!(desk.database.value(state), "waiting");
+    assert_eq!(desk.run(&format!("dialogue take {id}")).code, 0);
+    assert_eq!(desk.database.value(state), "in-doubt", "it may have arrived");
+    assert_eq!(desk.json("resolve")["replies"][0]["id"], format!("m{message}"));
 }

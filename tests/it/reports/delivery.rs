@@ -156,9 +156,21 @@ async fn what_was_given_up_is_listed_and_replayed() {
         stage.pass_time().await;
     }
     let dead = stage.program(&["reports", "--dead"]).run();
-    assert_eq!(dead.stdout.lines().count(), 1, "{dead:?}");
+    assert!(dead.stdout.lines().all(|line| line.chars().count() <= 80), "{dead:?}");
+    assert_eq!(dead.stdout.lines().filter(|line| !line.starts_with(' ')).count(), 1, "{dead:?}");
     assert!(dead.stdout.contains("the webhook: it cannot be reached"), "{dead:?}");
     assert!(!dead.stdout.contains("+7912"), "{dead:?}");
+    assert!(
+        dead.stdout.replace("\n    ", " ").contains(" after 10 tries: the webhook"),
+        "{dead:?}"
+    );
+    let json = stage.program(&["reports", "--dead", "--output", "json"]).run();
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        (&json["reports"][0]["state"], &json["reports"][0]["tries"]),
+        (&"dead".into(), &10.into())
+    );
+    assert_eq!(json["complete"], true);
     let id = dead.stdout.split_whitespace().next().unwrap().to_owned();
     // The next of the dialogue goes on.
     stage.away.store(false, Ordering::SeqCst);
@@ -167,7 +179,9 @@ async fn what_was_given_up_is_listed_and_replayed() {
     stage.deliver_until(NOT_SENT, "0").await;
     assert_eq!(stage.kept().len(), 2);
     assert_eq!(stage.program(&["reports", "replay", &id]).run().code, 3);
-    assert_eq!(stage.program(&["reports", "replay", "--all"]).run().code, 0);
+    let none = stage.program(&["reports", "replay", "--all", "--output", "json"]).run();
+    let none: serde_json::Value = serde_json::from_str(&none.stdout).unwrap();
+    assert_eq!((&none["reports"], &none["callbacks"]), (&0.into(), &0.into()));
     assert_eq!(stage.program(&["reports", "--sent"]).run().stdout.lines().count(), 2);
 }
 

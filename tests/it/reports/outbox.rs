@@ -3,7 +3,7 @@
 use DialogueEvent::{ContactObtained, Interest, Success};
 use nuncio::{
     domain::report::{ReportOutcome, ReportState},
-    store::{Patience, RecordedReport},
+    store::{Patience, RecordedReport, Whom},
 };
 
 use super::*;
@@ -44,7 +44,7 @@ async fn an_event_is_kept_once_and_only_where_it_is_wanted() {
     let kept = futures_util::future::join_all(crowd).await;
     assert_eq!(kept.into_iter().flatten().count(), 1);
     assert_eq!(stage.value("SELECT count(*) FROM reports").await, "4");
-    let person = Address::from_stored("+79120000001".to_owned());
+    let person = Whom::Everywhere(vec![Address::from_stored("+79120000001".to_owned())]);
     stage.store.forget(&person, "test", Patience::silent(Duration::ZERO)).await.unwrap();
     assert_eq!(stage.value("SELECT count(*) FROM reports").await, "1");
 }
@@ -141,7 +141,7 @@ async fn the_hot_queries_scan_no_table() {
     assert_eq!(told(store).await, before);
     // The counter counts.
     let store = stage.database.store().await;
-    let nobody = Address::from_stored("nobody".to_owned());
+    let nobody = Whom::Everywhere(vec![Address::from_stored("nobody".to_owned())]);
     store.forget(&nobody, "test", Patience::silent(Duration::ZERO)).await.unwrap();
     assert_ne!(told(store).await, before);
 }

@@ -101,13 +101,7 @@ impl TestDatabase {
     }
 
     fn admin(statement: String) {
-        let options = server().options.clone();
-        let run = async move {
-            let mut admin = PgConnection::connect_with(&options).await.unwrap();
-            execute(&mut admin, statement).await;
-            admin.close().await.unwrap();
-        };
-        std::thread::spawn(|| blocking(run)).join().unwrap();
+        by_admin(async move |admin| execute(admin, statement).await);
     }
 
     /// Nobody reaches it any more, whoever had it open either.
@@ -180,6 +174,32 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        Self::admin(format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        let name = self.name.clone();
+        let n_deadlocks: i64 = by_admin(async move |admin| {
+            let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = $1";
+            let n = sqlx::query_scalar(deadlocks).bind(&name).fetch_one(&mut *admin).await.unwrap();
+            execute(admin, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+            n
+        });
+        // Postgres ends them after a second each, and whoever was chosen begins anew: nothing else would show them.
+        if !std::thread::panicking() {
+            assert_eq!(n_deadlocks, 0, "transactions waited for each other");
+        }
     }
+}
+
+/// Also where a test runs in a runtime of its own.
+fn by_admin<T: Send + 'static>(
+    act: impl AsyncFnOnce(&mut PgConnection) -> T + Send + 'static,
+) -> T {
+    std::thread::spawn(|| {
+        blocking(async {
+            let mut admin = PgConnection::connect_with(&server().options).await.unwrap();
+            let done = act(&mut admin).await;
+            admin.close().await.unwrap();
+            done
+        })
+    })
+    .join()
+    .unwrap()
 }

@@ -101,3 +101,21 @@ spec:
 "
     )
 }
+
+/// A task that answers whoever writes.
+pub(crate) fn incoming_task(name: &str, messenger: &str, channels: &str) -> String {
+    format!(
+        "apiVersion: nuncio/v1
+kind: Task
+metadata: {{name: {name}}}
+spec:
+  type: {messenger}
+  format: incoming
+  channels: [{channels}]
+  managers: [anna]
+  ai: sales
+  spendingLimitPerDialogue: 0.50
+  state: running
+"
+    )
+}

@@ -4,17 +4,18 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use nuncio::{
-    channels::Http,
+    channels::{Http, Vault},
     clock,
     domain::{
-        channel::Secret,
+        channel::{Secret, SecretReference},
         id::{DialogueId, ExecutorId},
     },
     executor::{AiConnector, Connector, Conversations, Executor, Identity, Receiver},
     intelligence::AiHttp,
     rehearsal::{self, Options, Rehearsal},
-    server::{Hosting, listen},
-    store::{Said, Store},
+    server::{Bounds, Hosting, listen},
+    store::{Repeat, Said, Store, Words},
+    vaults::{RehearsedVault, StoredVault},
 };
 use reqwest::{RequestBuilder, Response};
 use tokio::runtime::{Handle, Runtime};
@@ -58,20 +59,26 @@ const HANG: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Behaviour {
     pub(crate) faults: bool,
+    /// People answer, and their providers bring it here.
+    pub(crate) people: bool,
     pub(crate) answer_delay: Duration,
     /// What our calls wait for them.
     pub(crate) call_deadline: Duration,
     /// What the providers remember.
     pub(crate) journal: Option<PathBuf>,
+    /// What whoever connects is granted.
+    pub(crate) bounds: Bounds,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
             faults: false,
+            people: false,
             answer_delay: Duration::ZERO,
             call_deadline: CALL_DEADLINE,
             journal: None,
+            bounds: Bounds::default(),
         }
     }
 }
@@ -110,31 +117,33 @@ impl Hosted {
         let runtime = runtime.unwrap();
         let shutdown = CancellationToken::new();
         let tracker = TaskTracker::new();
-        let Behaviour { faults, answer_delay, call_deadline, journal } = behaviour;
+        let Behaviour { faults, people, answer_delay, call_deadline, journal, bounds } = behaviour;
         let options = Options {
             faults,
             hang_for: HANG,
             answer_delay,
-            people: None,
+            people: people.then_some(Duration::ZERO),
             journal,
             clock: clock::now,
         };
         let store = runtime.block_on(database.store());
         let rehearsal =
             runtime.block_on(rehearsal::start(options, shutdown.clone(), &tracker)).unwrap();
-        let connector = connector(&rehearsal, call_deadline);
+        let connector = connector(&rehearsal, &store, call_deadline);
         let reader = connector.clone();
         let hosting = Hosting {
             store: store.clone(),
             public_url: None,
             find_secret: Arc::new(|_, _, _| Ok(Secret::new(API_KEY.to_owned()))),
             connect: Arc::new(move |name, spec| reader.connect(name, spec)),
+            bounds,
             clock: clock::now,
         };
         let free = "127.0.0.1:0".parse().unwrap();
         let listening =
             runtime.block_on(listen(hosting, free, shutdown.clone(), &tracker)).unwrap();
         let address = listening.address;
+        rehearsal.push_webhooks_to(format!("http://{address}"));
         let hosted =
             Self { folder, database, address, store, rehearsal, connector, shutdown, runtime };
         hosted.apply();
@@ -206,7 +215,7 @@ impl Hosted {
         let runtime = self.runtime.handle();
         loops.spawn_on(executor.run(end.clone()), runtime);
         loops.spawn_on(conversations.run(end.clone()), runtime);
-        let receiver = Receiver::new(store, held);
+        let receiver = Receiver::new(store, held, Some(self.url("")));
         (Working { end, loops, runtime: runtime.clone() }, receiver)
     }
 
@@ -214,7 +223,9 @@ impl Hosted {
     pub(crate) fn say(&self, channel: &str, text: &str) {
         let query = format!("SELECT max(id) FROM dialogues WHERE channel = '{channel}'");
         let dialogue = DialogueId(self.database.value(&query).parse().unwrap());
-        let said = self.runtime.block_on(self.store.say(dialogue, text, "tester")).unwrap();
+        let parts = [text.to_owned()];
+        let words = Words { parts: &parts, by: "tester", repeat: Repeat::Meant };
+        let said = self.runtime.block_on(self.store.say(dialogue, &words)).unwrap();
         assert!(matches!(said, Said::Accepted(_)), "{said:?}");
     }
 }
@@ -244,13 +255,22 @@ impl Drop for Working {
 }
 
 /// To the rehearsal's providers, with the credentials that they know.
-fn connector(rehearsal: &Rehearsal, call_deadline: Duration) -> Connector {
-    let rehearsal = rehearsal.clone();
+fn connector(rehearsal: &Rehearsal, store: &Store, call_deadline: Duration) -> Connector {
+    let (rehearsal, store) = (rehearsal.clone(), store.clone());
     Connector {
         http: Http::with_deadline(call_deadline).unwrap(),
-        find_secret: Arc::new(|channel, credential, _| {
-            Ok(Rehearsal::secret(channel.as_str(), credential))
+        find_secret: Arc::new(|channel, credential, reference| {
+            // `{env: SHARED_BY_NAME}` is the secret of that channel.
+            let shared = match reference {
+                SecretReference::Environment(name) => name.strip_prefix("SHARED_BY_"),
+                SecretReference::File(_) => None,
+            };
+            Ok(Rehearsal::secret(shared.unwrap_or(channel.as_str()), credential))
         }),
-        find_endpoint: Arc::new(move |kind| rehearsal.endpoint(kind)),
+        find_endpoint: Arc::new(move |spec| rehearsal.endpoint_of(spec)),
+        find_vault: Arc::new(move |channel| -> Arc<dyn Vault> {
+            let (store, channel) = (store.clone(), channel.clone());
+            Arc::new(RehearsedVault(StoredVault { store, channel }))
+        }),
     }
 }

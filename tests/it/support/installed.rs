@@ -53,6 +53,9 @@ fn install(folder: &Path, node: &[&str], python: &[&str]) -> Result<(), String> 
     let npm = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"];
     let patience = ["--fetch-retries=0", "--fetch-timeout=20000"];
     run("npm", &[&npm[..], &patience, node].concat())?;
+    if python.is_empty() {
+        return Ok(());
+    }
     run("python3", &["-m", "venv", "venv"])?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     let patience = ["--retries", "0", "--timeout", "20"];

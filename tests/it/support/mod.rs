@@ -1,6 +1,7 @@
 //! What the tests share: a database each, folders of manifests, the program, the providers.
 
 mod bench;
+mod chromium;
 mod database;
 mod folder;
 mod installed;
@@ -9,16 +10,19 @@ mod program;
 mod providers;
 mod proxy;
 mod repository;
+mod site;
 
 pub(crate) use bench::Bench;
+pub(crate) use chromium::run_in_browser;
 pub(crate) use database::TestDatabase;
-pub(crate) use folder::{Folder, TEAM, channel, vk_task};
+pub(crate) use folder::{Folder, TEAM, channel, incoming_task, vk_task};
 pub(crate) use hosting::{API_KEY, Behaviour, Hosted, Working};
 pub(crate) use installed::{Wanted, installed};
 pub(crate) use program::{Ended, Program, Running};
 pub(crate) use providers::Providers;
 pub(crate) use proxy::Proxy;
 pub(crate) use repository::{Bare, Repository, git};
+pub(crate) use site::{SitePage, serve, site};
 
 use std::time::{Duration, Instant};
 

@@ -66,6 +66,12 @@ impl Program {
         self.command.stdout(Stdio::null()).stderr(Stdio::null());
         Running { child: self.command.spawn().unwrap() }
     }
+
+    /// Starts it; what it logs goes to a file.
+    pub(crate) fn start_logging(mut self, log: &Path) -> Running {
+        self.command.stdout(Stdio::null()).stderr(std::fs::File::create(log).unwrap());
+        Running { child: self.command.spawn().unwrap() }
+    }
 }
 
 /// A program that runs; killed with the value.
