@@ -1,0 +1,16 @@
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use nuncio::domain::kind::ChannelKind;
+use nuncio_fuzz::Reader;
+
+static READER: LazyLock<Reader> = LazyLock::new(|| {
+    Reader::of(
+        ChannelKind::Instagram,
+        &[("accountId", "17841400000000001"), ("apiVersion", "v23.0")],
+    )
+});
+
+fuzz_target!(|body: &[u8]| READER.read(body));

@@ -1,0 +1,13 @@
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use nuncio::domain::kind::ChannelKind;
+use nuncio_fuzz::Reader;
+
+static READER: LazyLock<Reader> = LazyLock::new(|| {
+    Reader::of(ChannelKind::Waba, &[("phoneNumberId", "106540352242922"), ("apiVersion", "v23.0")])
+});
+
+fuzz_target!(|body: &[u8]| READER.read(body));
