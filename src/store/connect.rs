@@ -26,6 +26,9 @@ const PING_DEADLINE: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(1);
 /// Every statement but a large load is far below it; a hung one must not hold a lock for ever.
 const STATEMENT_DEADLINE: &str = "30s";
+/// A session whose client went silent between two statements would keep its locks until the server's
+/// keepalive, which is hours: nobody else could go on with its lanes.
+const SILENCE_DEADLINE: &str = "10s";
 pub(super) const SERVER_VERSION_MIN: u32 = 140_000;
 /// The channels of wake-ups; they carry no data. What is said in dialogues wakes nobody who looks at tasks.
 const WAKEUP: &str = "nuncio";
@@ -56,6 +59,7 @@ impl Store {
             // A generic plan made while the tables were empty stays bad after they filled.
             ("plan_cache_mode", "force_custom_plan"),
             ("statement_timeout", STATEMENT_DEADLINE),
+            ("idle_in_transaction_session_timeout", SILENCE_DEADLINE),
             ("timezone", "UTC"),
             // The session that shows that an executor lives is idle for as long as it lives.
             ("idle_session_timeout", "0"),

@@ -76,6 +76,10 @@ impl Store {
         // A load of millions is one long statement; a lock that does not come is an error of its own.
         sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
         sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *transaction).await?;
+        // Between two statements of it files are read, whatever disk they are on.
+        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '60s'")
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query("SET LOCAL nuncio.writes = 'on'").execute(&mut *transaction).await?;
         // A writer that was killed in a long statement is noticed, and its lock falls; not every
         // platform can do it.
