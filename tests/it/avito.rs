@@ -13,9 +13,8 @@ use nuncio::{
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::{Behaviour, Hosted, channel, incoming_task, wait_until};
+use crate::support::{Behaviour, Hosted, PATIENCE, channel, incoming_task, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Avito waits for no answer of ours longer.
 const AVITOS_PATIENCE: Duration = Duration::from_secs(2);
 const USER: i64 = 94_235_311;

@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{
@@ -27,11 +26,9 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Ended, Hosted, Program, channel, wait_until};
+use crate::support::{Ended, Hosted, PATIENCE, Program, channel, wait_until};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// The system behind the channel: it notes what was posted, and answers as it is told to.
 #[derive(Clone, Default)]
 struct Behind {

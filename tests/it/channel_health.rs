@@ -1,13 +1,9 @@
 //! A channel that its provider refuses: seen, stopped alone, asked for, and resumed.
 
-use std::time::Duration;
-
 use nuncio::domain::attempt::{Outcome, OutcomeClass};
 use serde_json::Value;
 
-use crate::support::{Behaviour, Ended, Hosted, Program, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Behaviour, Ended, Hosted, PATIENCE, Program, channel, vk_task, wait_until};
 
 /// Two tasks that only answer: one through an account whose credential has expired.
 fn hosted() -> Hosted {

@@ -34,11 +34,10 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::support::PATIENCE;
+
 const PACKAGE: &str = "pywa==4.5.0";
 const NUMBER: &str = "106540352242922";
-
-/// For what comes over a loopback under load.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const JUDGE: &str = r#"
 import json, sys

@@ -1,12 +1,12 @@
 //! The commands of the database, of audiences and of rehearsals.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Folder, Program, TestDatabase, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::{
+    Ended, Folder, PATIENCE, Program, TestDatabase, channel, vk_task, wait_until,
+};
 
 fn program(folder: &Folder, arguments: &[&str]) -> Program {
     Program::new(folder.root(), arguments)

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Bench, Running, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Bench, PATIENCE, Running, channel, vk_task, wait_until};
 
 impl Bench {
     fn watch(&self) -> Running {

@@ -21,10 +21,8 @@ use nuncio::{
 };
 
 use crate::support::{
-    Folder, Program, Providers, Running, TestDatabase, channel, vk_task, wait_until,
+    Folder, PATIENCE, Program, Providers, Running, TestDatabase, channel, vk_task, wait_until,
 };
-
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Nobody is left, and the last call has ended too.
 const EXHAUSTED: &str = "SELECT bool_and(verdict = 'audience-exhausted')

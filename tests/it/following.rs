@@ -8,10 +8,9 @@ use std::{
 };
 
 use crate::support::{
-    Folder, Program, Repository, Running, TestDatabase, git, vk_task, wait_until,
+    Folder, PATIENCE, Program, Repository, Running, TestDatabase, git, vk_task, wait_until,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Longer than the quiet time, and what a pass takes then.
 const A_PASS: Duration = Duration::from_millis(800);
 

@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use nuncio::domain::kind::ChannelKind;
 use serde_json::Value;
 
-use crate::support::{Folder, Program, Providers, TestDatabase, channel, vk_task, wait_until};
+use crate::support::{
+    Folder, PATIENCE, Program, Providers, TestDatabase, channel, vk_task, wait_until,
+};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// The least that a manifest can say; `vk_task` says it.
 const PAUSE_S: i64 = 3;
 

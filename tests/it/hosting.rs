@@ -1,14 +1,10 @@
 //! The chat page's server: who is who, what is taken once, what is shown to whom and in which order.
 
-use std::time::Duration;
-
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Hosted, Program, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::support::{Hosted, PATIENCE, Program, wait_until};
 
 /// A browser, as far as the server can tell.
 struct Visitor<'a> {

@@ -1,6 +1,6 @@
 //! Instagram over the wire: a real server, a real Postgres, signatures made here.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use nuncio::{
@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tempfile::TempDir;
 
-use crate::support::{Behaviour, Hosted, channel, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Behaviour, Hosted, PATIENCE, channel, wait_until};
 
 /// The accounts of the channels `insta` and `twin`, which one application serves.
 const ACCOUNT: &str = "17841400000000001";

@@ -1,10 +1,6 @@
 //! Mishaps: hands in the database, lists that are forgotten, and acts that cross each other.
 
-use std::time::Duration;
-
-use crate::support::{Bench, Ended, Program, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Bench, Ended, PATIENCE, Program, vk_task, wait_until};
 
 impl Bench {
     /// The task `one` of `one.yaml`.

@@ -1,12 +1,12 @@
 //! A rehearsal that was killed, and goes on.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{net::TcpListener, path::PathBuf};
 
 use nuncio::rehearsal::{Direction, Entry, read_journal};
 
-use crate::support::{Folder, Program, Running, TestDatabase, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{
+    Folder, PATIENCE, Program, Running, TestDatabase, channel, vk_task, wait_until,
+};
 
 struct Stage {
     folder: Folder,

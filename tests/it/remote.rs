@@ -10,10 +10,9 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{
-    Bare, Ended, Program, Repository, Running, TestDatabase, git, vk_task, wait_until,
+    Bare, Ended, PATIENCE, Program, Repository, Running, TestDatabase, git, vk_task, wait_until,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const TITLE: &str = "SELECT string_agg(DISTINCT fields->>'title', ' ') FROM tasks";
 const COMMIT: &str = "SELECT commit FROM watches ORDER BY started_at DESC LIMIT 1";
 const FAILURE: &str = "SELECT failure FROM watches ORDER BY started_at DESC LIMIT 1";

@@ -1,12 +1,8 @@
 //! Saved plans, guard rails, consent, drift and history, through the program.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::support::{Bench, Program, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Bench, PATIENCE, Program, channel, vk_task, wait_until};
 
 impl Bench {
     /// A task `name` of `name.yaml` with five contacts and a daily limit.

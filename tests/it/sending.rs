@@ -11,10 +11,9 @@ use nuncio::{
 };
 
 use crate::support::{
-    Folder, Program, Providers, Proxy, Running, TestDatabase, channel, vk_task, wait_until,
+    Folder, PATIENCE, Program, Providers, Proxy, Running, TestDatabase, channel, vk_task,
+    wait_until,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder with `vk-user` channels, their providers and a database.
 struct Stage {

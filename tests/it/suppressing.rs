@@ -15,10 +15,8 @@ use nuncio::{
 use serde_json::json;
 
 use crate::support::{
-    Ended, Folder, Program, Providers, TestDatabase, channel, vk_task, wait_until,
+    Ended, Folder, PATIENCE, Program, Providers, TestDatabase, channel, vk_task, wait_until,
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Of nobody else, and found in nothing by chance.
 const PERSON: &str = "987650001";

@@ -1,12 +1,8 @@
 //! An account of Telegram over the wire: it opens, is answered and answers, and remembers whom it has met.
 
-use std::time::Duration;
-
 use nuncio::domain::kind::ChannelKind;
 
-use crate::support::{Behaviour, Hosted, Program, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{Behaviour, Hosted, PATIENCE, Program, channel, vk_task, wait_until};
 
 fn hosted(audience: &str) -> Hosted {
     let credentials = "apiId: {env: A}, apiHash: {env: B}, phone: {env: C}";

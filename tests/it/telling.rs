@@ -12,9 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Folder, Program, Running, TestDatabase, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(25);
+use crate::support::{Folder, PATIENCE, Program, Running, TestDatabase, vk_task, wait_until};
 
 struct Bench {
     folder: Folder,

@@ -21,9 +21,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::support::{Wanted, installed, wait_until};
+use crate::support::{PATIENCE, Wanted, installed, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(40);
 const GROUP: &str = "200500100";
 const SECRET: &str = "a-secret_1";
 

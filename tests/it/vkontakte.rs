@@ -1,6 +1,6 @@
 //! Communities of VKontakte over the wire: strangers are answered, whichever way their words come.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use nuncio::{
     clock::now,
@@ -10,9 +10,8 @@ use nuncio::{
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::{Behaviour, Hosted, channel, incoming_task, wait_until};
+use crate::support::{Behaviour, Hosted, PATIENCE, channel, incoming_task, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(40);
 const GROUP: i64 = 200_500_100;
 const PEER: i64 = 12_345_678;
 

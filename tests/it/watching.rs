@@ -8,9 +8,9 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Folder, Program, Running, TestDatabase, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{
+    Folder, PATIENCE, Program, Running, TestDatabase, channel, vk_task, wait_until,
+};
 
 fn watch(folder: &Folder, database: &TestDatabase) -> Running {
     Program::new(folder.root(), &["watch"]).database(database).start()

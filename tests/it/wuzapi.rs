@@ -1,14 +1,11 @@
 //! wuzapi over the wire: a real server, a real Postgres, forms made here.
 
-use std::time::Duration;
-
 use nuncio::rehearsal::{Entry, Rehearsal};
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::{Behaviour, Hosted, channel, vk_task, wait_until};
+use crate::support::{Behaviour, Hosted, PATIENCE, channel, vk_task, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const PERSON: &str = "+79161000001";
 /// The first call to them is delivered, and never answered.
 const WITHHELD: &str = "+79161230504";

@@ -24,9 +24,7 @@ use nuncio::{
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::support::{Folder, Program, Providers, Running, TestDatabase};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{Folder, PATIENCE, Program, Providers, Running, TestDatabase};
 
 /// A chat page with a task, an AI that is rehearsed, and a database.
 struct Stage {

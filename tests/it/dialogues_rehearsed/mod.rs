@@ -15,10 +15,7 @@ use nuncio::rehearsal::{Direction, Entry, Person, Verdict, Way, read_journal};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Folder, Program, TestDatabase, wait_until};
-
-/// Some twenty seconds are needed; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::support::{Folder, PATIENCE, Program, TestDatabase, wait_until};
 
 /// The channels that only answer, and how many strangers of the rehearsal write to each.
 const ANSWERING: &[&str] = &["avito-shop", "insta-shop", "tg-bot"];

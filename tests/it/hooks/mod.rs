@@ -8,7 +8,7 @@ mod refusals;
 mod stops;
 mod wire;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use nuncio::{
@@ -21,9 +21,7 @@ use reqwest::{Client, StatusCode};
 use uuid::Uuid;
 use wire::Hook;
 
-use crate::support::{Behaviour, Hosted, channel, vk_task, wait_until};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Behaviour, Hosted, PATIENCE, channel, vk_task, wait_until};
 
 /// The phone number of the channel `cloud`, as Meta names it.
 const NUMBER: &str = "106540352242922";

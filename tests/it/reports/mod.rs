@@ -29,9 +29,8 @@ use nuncio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::support::{Folder, Program, TestDatabase, vk_task};
+use crate::support::{Folder, PATIENCE, Program, TestDatabase, vk_task};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// What a receiver that withholds its answer is given.
 const DEADLINE: Duration = Duration::from_millis(400);
 /// As if so much time had passed: what waits is due, and leases have run out.

@@ -26,6 +26,9 @@ pub(crate) use site::{SitePage, serve, site};
 
 use std::time::{Duration, Instant};
 
+/// What is waited for comes within seconds, and on a machine that is busy with other tests within many.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Waits until a condition holds; the last thing that was seen is in the panic.
 #[track_caller]
 pub(crate) fn wait_until<T: std::fmt::Debug>(

@@ -4,8 +4,6 @@ mod business;
 mod oracles;
 mod receiving;
 
-use std::time::Duration;
-
 use chrono::Utc;
 use nuncio::{
     clock,
@@ -15,9 +13,8 @@ use nuncio::{
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::{Behaviour, Hosted, channel, wait_until};
+use crate::support::{Behaviour, Hosted, PATIENCE, channel, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const PERSON: &str = "telegram:7000000001";
 
 /// A bot that asks, one that is pushed to, a business, and a bot whose token has expired; each with a task.
