@@ -55,7 +55,7 @@ pub struct CredentialFacts {
     pub name: &'static str,
     /// Sending is impossible without it.
     pub required: bool,
-    /// With `receive: webhook`, nothing would be believed without it.
+    /// Without it no webhook is believed.
     pub proves_webhooks: bool,
 }
 
@@ -140,6 +140,18 @@ impl ChannelKind {
     }
 }
 
+impl KindFacts {
+    /// The credentials without which no webhook is believed.
+    pub fn proofs(&self) -> impl Iterator<Item = &'static CredentialFacts> {
+        self.credentials.iter().filter(|credential| credential.proves_webhooks)
+    }
+
+    /// Whether a channel chooses how messages reach it; otherwise they are brought, or streamed.
+    pub fn has_choice_of_receiving(&self) -> bool {
+        self.settings.iter().any(|setting| setting.name == RECEIVE_SETTING)
+    }
+}
+
 impl MessengerType {
     pub fn kinds(self) -> impl Iterator<Item = &'static KindFacts> {
         KINDS.iter().filter(move |facts| facts.messenger == self)
@@ -166,8 +178,11 @@ const fn digits(name: &'static str, required: bool, about: &'static str) -> Sett
     SettingFacts { name, shape: SettingShape::Digits, required, about }
 }
 
+/// The name of the setting of kinds that can ask for messages or have them brought.
+pub const RECEIVE_SETTING: &str = "receive";
+
 const RECEIVE: SettingFacts = SettingFacts {
-    name: "receive",
+    name: RECEIVE_SETTING,
     shape: SettingShape::Word(&["polling", "webhook"]),
     required: false,
     about: "How incoming messages arrive: asked for (polling) or pushed by the provider (webhook).",
@@ -252,7 +267,7 @@ pub const KINDS: &[KindFacts] = &[
         kind: ChannelKind::WhatsappWeb,
         messenger: MessengerType::Whatsapp,
         opens: Opens::WithText,
-        credentials: &[must("apiKey"), may("webhookKey")],
+        credentials: &[must("apiKey"), proof("webhookKey")],
         settings: &[
             SettingFacts {
                 name: "gateway",
@@ -282,7 +297,7 @@ pub const KINDS: &[KindFacts] = &[
         kind: ChannelKind::Waba,
         messenger: MessengerType::Whatsapp,
         opens: Opens::WithTemplate,
-        credentials: &[must("token"), may("appSecret"), may("verifyToken")],
+        credentials: &[must("token"), proof("appSecret"), may("verifyToken")],
         settings: &[
             digits("phoneNumberId", true, "The id of the phone number that sends."),
             digits("businessAccountId", false, "The id of the WhatsApp Business account."),
@@ -333,7 +348,7 @@ pub const KINDS: &[KindFacts] = &[
         kind: ChannelKind::VkPublic,
         messenger: MessengerType::Vkontakte,
         opens: Opens::No("only people who wrote first"),
-        credentials: &[must("token"), may("secret"), may("confirmation")],
+        credentials: &[must("token"), proof("secret"), may("confirmation")],
         settings: &[RECEIVE, digits("groupId", true, "The id of the community, without a sign.")],
         daily_limit: None,
         endpoint: Some("https://api.vk.ru"),
@@ -405,7 +420,7 @@ pub const KINDS: &[KindFacts] = &[
         kind: ChannelKind::Instagram,
         messenger: MessengerType::Instagram,
         opens: Opens::No("the person writes first; replies within 24 hours"),
-        credentials: &[must("token"), may("appSecret"), may("verifyToken")],
+        credentials: &[must("token"), proof("appSecret"), may("verifyToken")],
         settings: &[
             digits(
                 "accountId",

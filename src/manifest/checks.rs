@@ -116,7 +116,29 @@ fn check_channel(channel: &ReadDocument, index: &Index) -> Vec<Diagnostic> {
     let tier = channel.text(MESSAGING_LIMIT);
     let risky = limit.and_then(|limit| check_risk(channel, "dailyLimit", limit, kind, tier));
     let apart = check_portfolio(channel, &index.portfolios);
-    risky.into_iter().chain(apart).chain(check_embedding(channel, kind)).collect()
+    risky
+        .into_iter()
+        .chain(apart)
+        .chain(check_embedding(channel, kind))
+        .chain(check_hearing(channel, kind))
+        .collect()
+}
+
+/// A channel that writes and hears nobody does not hear either who asks it to stop.
+fn check_hearing(channel: &ReadDocument, kind: ChannelKind) -> Option<Diagnostic> {
+    let facts = kind.facts();
+    // One that may ask for its messages instead was told of it as an error, where it does not.
+    if facts.has_choice_of_receiving() {
+        return None;
+    }
+    let credentials = channel.root.at("spec.credentials")?;
+    let absent = facts.proofs().find(|proof| credentials.get(proof.name).is_none())?;
+    let name = absent.name;
+    let message = format!(
+        "`credentials.{name}` is absent: no webhook is believed, and nobody is heard, not even a STOP"
+    );
+    let hint = format!("name the secret `{name}`, by which webhooks are known as the provider's");
+    Some(warning(channel, Code::NothingHeard, channel.span("credentials"), message).hint(hint))
 }
 
 fn check_embedding(channel: &ReadDocument, kind: ChannelKind) -> Option<Diagnostic> {

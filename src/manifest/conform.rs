@@ -155,7 +155,11 @@ impl Judge<'_> {
                         [] => format!("`{property}` is missing"),
                         _ => format!("`{property}` is missing in {name}"),
                     };
-                    let hint = self.about(&path, property);
+                    let about = self.about(&path, property);
+                    let hint = about.map(|about| match self.needed_within(&path, property) {
+                        Some(needed) => format!("{about} {needed}"),
+                        None => about,
+                    });
                     findings.error_with(Code::MissingField, around, message, hint);
                 }
             }
@@ -305,6 +309,22 @@ impl Judge<'_> {
         let pointer = error.schema_path().as_str();
         let parent = pointer.rfind('/').map_or("", |slash| &pointer[..slash]);
         field_names(self.schema.pointer(parent))
+    }
+
+    /// What a field that is missing must hold for the kind that is written beside it.
+    fn needed_within(&self, path: &[String], property: &str) -> Option<String> {
+        let kind = self.root.at(&path.join("."))?.get("kind")?.text()?;
+        let rules = self.schema_at(path)?.get("allOf")?.as_array()?;
+        let is_of_kind =
+            |rule: &&Json| rule.pointer("/if/properties/kind/const").is_some_and(|of| of == kind);
+        let rule = rules.iter().find(is_of_kind)?;
+        let needed = rule.pointer(&format!("/then/properties/{property}/required"))?.as_array()?;
+        let fields: Vec<String> = needed
+            .iter()
+            .filter_map(Json::as_str)
+            .map(|name| format!("{name}: {{env: NAME}}"))
+            .collect();
+        Some(format!("Of kind `{kind}`: `{property}: {{{}}}`", fields.join(", ")))
     }
 
     fn about(&self, path: &[String], property: &str) -> Option<String> {

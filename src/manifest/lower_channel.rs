@@ -9,8 +9,8 @@ use crate::domain::{
     fields::FieldValue,
     id::ChannelName,
     kind::{
-        ALLOWED_ORIGINS, ChannelKind, KindFacts, MESSAGING_LIMIT, PORTFOLIO, Receive, SettingShape,
-        UNLIMITED,
+        ALLOWED_ORIGINS, ChannelKind, KindFacts, MESSAGING_LIMIT, PORTFOLIO, RECEIVE_SETTING,
+        Receive, SettingShape, UNLIMITED,
     },
     origin::SiteOrigin,
     resource::Resource,
@@ -133,16 +133,20 @@ impl Lowering<'_> {
         credentials: Option<&BTreeMap<String, SecretReference>>,
     ) {
         let webhook = FieldValue::Text(Receive::Webhook.to_string());
-        if settings.get("receive") != Some(&webhook) {
+        if settings.get(RECEIVE_SETTING) != Some(&webhook) {
             return;
         }
-        for proof in facts.credentials.iter().filter(|credential| credential.proves_webhooks) {
+        for proof in facts.proofs() {
             let name = proof.name;
             if credentials.is_some_and(|all| !all.contains_key(name)) {
                 let hint = format!(
                     "name a `{name}` in `credentials`, or let the channel ask: `receive: polling`"
                 );
-                self.bad("receive", "no webhook could be proven to be the provider's", Some(hint));
+                self.bad(
+                    RECEIVE_SETTING,
+                    "no webhook could be proven to be the provider's",
+                    Some(hint),
+                );
             }
         }
     }

@@ -171,6 +171,7 @@ const BEYOND_A_SCHEMA: &[(&str, &str)] = &[
     ("ai-fallback_unknown", "what is missing would be another document"),
     ("ai-no_disclosure", "a warning: the manifest is valid"),
     ("channel-hosted_settings", "the colours of CSS, and what one field asks of another"),
+    ("channel-nothing_heard", "a warning: the manifest is valid"),
     ("channel-webhook_without_secret", "a credential that a setting calls for"),
     ("document-duplicate_name", "two documents, each of them right"),
     ("task-audience_bad_csv", "another file"),

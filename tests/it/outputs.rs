@@ -219,26 +219,27 @@ fn online_asks_the_providers_and_sends_nothing() {
     let folder = Folder::with_team();
     let providers = Providers::start(Duration::ZERO, true);
     let kinds = [
-        ("vk-user", ChannelKind::VkUser, "token", ""),
-        ("waba", ChannelKind::Waba, "token", "  phoneNumberId: 1\n"),
+        ("vk-user", ChannelKind::VkUser, "token", "", ""),
+        ("waba", ChannelKind::Waba, "token", ", appSecret: {env: S}", "  phoneNumberId: 1\n"),
         (
             "whatsapp-web",
             ChannelKind::WhatsappWeb,
             "apiKey",
+            ", webhookKey: {env: S}",
             "  gateway: waha\n  session: default\n",
         ),
     ];
-    for (kind, channel_kind, credential, more) in kinds {
+    for (kind, channel_kind, credential, proof, more) in kinds {
         for state in ["good", "banned", "expired", "missing"] {
             let name = format!("{kind}-{state}");
             let variable = name.replace('-', "_").to_uppercase();
             let more = format!("{more}  endpoint: {}\n", providers.endpoint(channel_kind));
-            let credential = format!("{credential}: {{env: {variable}}}");
+            let credential = format!("{credential}: {{env: {variable}}}{proof}");
             folder.write(&format!("{name}.yaml"), &channel(&name, kind, &credential, &more));
         }
     }
     let mut program = Program::new(folder.root(), &["validate", "--online", "--output", "json"]);
-    for (kind, _, credential, _) in kinds {
+    for (kind, _, credential, ..) in kinds {
         for state in ["good", "banned", "expired"] {
             let name = format!("{kind}-{state}");
             let variable = name.replace('-', "_").to_uppercase();

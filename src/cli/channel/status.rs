@@ -12,7 +12,7 @@ use crate::{
     connectors::connector,
     domain::{
         id::ChannelName,
-        kind::{ChannelKind, Opens, Way},
+        kind::{ChannelKind, Opens, RECEIVE_SETTING, Receive, Way},
     },
     executor::Connector,
     manifest::nearest,
@@ -107,7 +107,9 @@ pub(super) fn unknown<'a>(
 ) -> NotFound {
     let hint = match nearest(name.as_str(), there.map(ChannelName::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "`nuncio channel status` lists them".to_owned(),
+        None => {
+            "`nuncio apply` makes channels known, and `nuncio channel status` lists them".to_owned()
+        }
     };
     NotFound::new(format!("channel `{name}`"), hint)
 }
@@ -164,9 +166,7 @@ fn block(channel: &ChannelHealth, account: &Account) -> String {
         Some((reason, since)) => {
             lines.push(format!("  ! nothing is received since {}: {reason}", clock(*since, *now)));
         }
-        None => lines.extend(channel.polled_at.map(|at| {
-            format!("  asked for messages {} ago", ago((*now - at).num_seconds().max(0)))
-        })),
+        None => lines.extend(heard(channel)),
     }
     let used = match tasks.as_slice() {
         [] => "no task".to_owned(),
@@ -175,6 +175,29 @@ fn block(channel: &ChannelHealth, account: &Account) -> String {
     let led = if *led { "" } else { "; no `nuncio watch` works for it" };
     lines.push(format!("  used by {used}{led}"));
     lines.iter().map(|line| sentence::wrapped(line)).collect()
+}
+
+/// How messages arrive, and whether they can.
+fn heard(channel: &ChannelHealth) -> Option<String> {
+    let ChannelHealth { spec, polled_at, now, .. } = channel;
+    let facts = spec.kind.facts();
+    let is_brought = if facts.has_choice_of_receiving() {
+        spec.setting(RECEIVE_SETTING) == Some(Receive::Webhook.as_str())
+    } else {
+        facts.proofs().next().is_some()
+    };
+    if let Some(at) = polled_at.filter(|_| !is_brought) {
+        let seconds = (*now - at).num_seconds().max(0);
+        return Some(format!("  asked for messages {} ago", ago(seconds)));
+    }
+    let absent = facts.proofs().find(|proof| !spec.credentials.contains_key(proof.name));
+    match absent {
+        Some(proof) if is_brought => {
+            Some(format!("  ! hears nobody: without a `{}` every webhook is refused", proof.name))
+        }
+        None if is_brought => Some("  hears by webhooks".to_owned()),
+        _ => None,
+    }
 }
 
 fn blocked(block: &ChannelBlock, name: &ChannelName, now: DateTime<Utc>) -> String {
