@@ -89,8 +89,8 @@ pub async fn host_channels(
     let public = public_url.map(|url| url.as_str().to_owned());
     let shown = public.as_ref().unwrap_or(&local);
     info!(
-        "web chats are at {shown}/chat/CHANNEL, widgets at {shown}/widget/CHANNEL.js, webhooks of providers go to \
-        {shown}/hooks/CHANNEL"
+        "web chats are at {shown}/chat/CHANNEL, iframes at /embed/CHANNEL, widgets at /widget/CHANNEL.js, systems \
+        call /api/v1/CHANNEL, providers /hooks/CHANNEL"
     );
     if let Some(rehearsal) = rehearsal {
         rehearsal.push_webhooks_to(local.clone());

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     Common, ExitStatus,
     failure::{FORMAT_VERSION, NotFound},
-    output::{ListForm, Output},
+    output::{ListForm, Output, unless_reader_left},
     sentence::hung,
     values,
 };
@@ -121,10 +121,10 @@ pub(super) async fn run(
         }
         ListForm::Json => {
             let mut json = Json { to: output.stream(), is_first: true };
-            json.begin(name, &counts)?;
+            unless_reader_left(json.begin(name, &counts))?;
             let written = fates.write(&mut json).await;
             // The value is whole even if the database is not there any more.
-            json.end(written.is_ok() && n_wanted <= limit)?;
+            unless_reader_left(json.end(written.is_ok() && n_wanted <= limit))?;
             written?;
         }
     }
@@ -155,9 +155,9 @@ struct Fates<'s> {
 impl Fates<'_> {
     async fn write(&mut self, form: &mut impl Rows) -> anyhow::Result<()> {
         match self.write_all(form).await {
-            // A reader that has left is no error of ours.
-            Err(Stopped::Writing(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(Stopped::Writing(error)) => Err(error).context("cannot write the contacts"),
+            Err(Stopped::Writing(error)) => {
+                unless_reader_left(Err(error)).context("cannot write the contacts")
+            }
             Err(Stopped::Reading(error)) => Err(error.into()),
             Ok(()) => Ok(()),
         }
@@ -271,7 +271,7 @@ struct Json<W> {
 }
 
 impl<W: Write> Json<W> {
-    fn begin(&mut self, name: &TaskName, counts: &Counts) -> anyhow::Result<()> {
+    fn begin(&mut self, name: &TaskName, counts: &Counts) -> io::Result<()> {
         let counts: BTreeMap<String, u64> =
             counts.iter().map(|(state, n)| (state.as_str().replace('-', "_"), *n)).collect();
         let counts = serde_json::to_string(&counts)?;

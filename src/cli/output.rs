@@ -5,7 +5,7 @@ use std::{
     borrow::Cow,
     collections::BTreeSet,
     ffi::OsString,
-    io::IsTerminal as _,
+    io::{self, IsTerminal as _},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -51,6 +51,14 @@ pub(super) enum ListForm {
     Human,
     Json,
     Csv,
+}
+
+/// Whoever read what is written may have seen enough: that is no error of ours.
+pub(super) fn unless_reader_left(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// What any terminal shows without breaking words itself, and what is wrapped to where there is none.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config,
-    domain::id::ChannelName,
+    domain::{address::Address, id::ChannelName},
     service::Database,
     store::{OptOut, OptOutBy, StandingOptOut, Undone, Whom},
 };
@@ -100,12 +100,27 @@ pub(super) async fn run(
             .await?;
     }
     database.store.wake_others().await?;
-    output.note(if is_news {
-        "The person is suppressed: no task writes to them any more."
+    let who = named(&addresses);
+    output.note(&if is_news {
+        format!("Suppressed: {who}. No task writes to them any more.")
     } else {
-        "The person was suppressed already."
+        format!("Suppressed already: {who}.")
     });
     Ok(ExitStatus::Success)
+}
+
+/// Who was meant, for whoever meant somebody else.
+fn named(addresses: &[Address]) -> String {
+    let shows = io::stderr().is_terminal();
+    let named: Vec<String> = addresses
+        .iter()
+        .map(|address| {
+            let is_id = address.as_str().bytes().all(|b| b.is_ascii_digit());
+            let what = if is_id { " (a VKontakte id)" } else { "" };
+            format!("{}{what}", shown(address.as_str(), shows))
+        })
+        .collect();
+    named.join(" and ")
 }
 
 async fn list(
@@ -160,6 +175,12 @@ pub(super) async fn undo(
     database.store.wake_others().await?;
     if is_undone {
         output.note("The person is not suppressed any more.");
+    }
+    if was_forgotten {
+        output.hint(
+            "what was sent to them is not remembered: a task that has them in its audience writes its opening \
+             again, from the next apply on",
+        );
     }
     if !lists.is_empty() {
         output.error(&format!(

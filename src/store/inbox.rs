@@ -348,7 +348,8 @@ async fn take_message(
         "UPDATE dialogues SET turn = turn + 1, failures = 0, reminder_at = NULL, reminder_text = NULL,
             reply_to = nullif($4, peer),
             waiting_since = coalesce(waiting_since, clock_timestamp()),
-            due_at = CASE WHEN state = 'open' THEN least(clock_timestamp() + $2, greatest(clock_timestamp(),
+            -- No AI is asked for words that may not be said.
+            due_at = CASE WHEN state = 'open' AND NOT is_suppressed_on(channel, peer, task) THEN least(clock_timestamp() + $2, greatest(clock_timestamp(),
                 coalesce(waiting_since, clock_timestamp()) + $3)) END
         WHERE id = $1",
         dialogue,

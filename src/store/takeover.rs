@@ -63,7 +63,7 @@ impl Store {
         use DialogueState::{Blocked, Closed, Open, WithOperator};
         let mut transaction = self.pool.begin().await?;
         let Some(row) = sqlx::query!(
-            r#"SELECT d.state, d.waiting_since, t.phase = 'completed' OR t.deleted_at IS NOT NULL AS "ended!",
+            r#"SELECT d.state, d.state_by, d.waiting_since, t.phase = 'completed' OR t.deleted_at IS NOT NULL AS "ended!",
                 is_suppressed_on(d.channel, d.peer, d.task) AS "suppressed!",
                 spending_limit(t.fields) AS "limit!"
             FROM dialogues d JOIN tasks t ON t.id = d.task_id WHERE d.id = $1 FOR UPDATE OF d"#,
@@ -76,9 +76,12 @@ impl Store {
         };
         let from: DialogueState = parsed(&row.state)?;
         let to = match (act, from) {
-            (DialogueAct::Take, WithOperator)
-            | (DialogueAct::GiveBack(_), Open)
-            | (DialogueAct::Close, Closed) => return Ok(DialogueActed::Already(from)),
+            (DialogueAct::Take, WithOperator) if row.state_by == by && reason.is_none() => {
+                return Ok(DialogueActed::Already(from));
+            }
+            (DialogueAct::GiveBack(_), Open) | (DialogueAct::Close, Closed) => {
+                return Ok(DialogueActed::Already(from));
+            }
             // Whoever owns it then could say nothing all the same.
             (DialogueAct::Take, _) if row.suppressed => {
                 return Ok(DialogueActed::Refused { state: from, why: NOT_TO_BE_WRITTEN_TO });

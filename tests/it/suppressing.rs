@@ -72,6 +72,17 @@ impl Stage {
         self.providers.deliveries().into_iter().map(|entry| entry.address).collect()
     }
 
+    /// The person writes by themselves.
+    fn writes(&self, id: &str) {
+        let what = Delivery::Message { id: id.to_owned(), text: "Hello?".to_owned() };
+        let received = [Received::of(Address::from_stored(PERSON.to_owned()), None, what)];
+        self.with_store(async |store| {
+            let channel = "vk".parse().unwrap();
+            let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
+            assert_eq!(store.receive(&parcel).await.unwrap().fresh, 1);
+        });
+    }
+
     fn with_store<T>(&self, act: impl AsyncFnOnce(Store) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { act(self.database.store().await).await })
@@ -270,8 +281,16 @@ fn who_was_forgotten_is_not_written_to_though_an_audience_names_them_anew() {
     assert_eq!(stage.written_to(), everybody(&["1"]));
     let audience = stage.told(&["audience", "one", "--state", "suppressed"], 0).stdout;
     assert!(audience.contains("the person was forgotten"), "{audience}");
+    // What they write is not answered, so no AI is asked; an operator sees that they wait.
+    let answers =
+        "SELECT (due_at IS NOT NULL)::text || ' ' || (waiting_since IS NOT NULL) FROM dialogues";
+    stage.writes("1");
+    assert_eq!(stage.database.value(answers), "false true");
     // Whoever asks for it may be written to again, by a task that has not passed them yet.
-    stage.ends(&["unsuppress", PERSON, "--reason", "asked for it by mail"], 0);
+    let undone = stage.told(&["unsuppress", PERSON, "--reason", "asked for it by mail"], 0);
+    assert!(undone.stderr.contains("not remembered"), "{}", undone.stderr);
+    stage.writes("2");
+    assert_eq!(stage.database.value(answers), "true true");
     stage.apply("later", &format!("[{PERSON}]"));
     assert_eq!(stage.written_to(), everybody(&["1", PERSON]));
 }

@@ -51,7 +51,10 @@ pub(super) async fn run(
         output.hint(&format!("`nuncio channel logout {name}` ends its session"));
         return Ok(ExitStatus::Success);
     }
-    let driver = connector.connect(name, &channel.spec).map_err(BadArgument)?;
+    let driver = match connector.connect(name, &channel.spec) {
+        Ok(driver) => driver,
+        Err(why) => return Ok(unconnectable(name, &why, output)),
+    };
     let sign_in = match driver.sign_in().await {
         Some(Ok(sign_in)) => sign_in,
         Some(Err(failed)) => return Ok(refused(output, &failed)),
@@ -201,7 +204,10 @@ pub(super) async fn out(
         output.note(&format!("Nobody is signed in to the account of `{name}`."));
         return Ok(ExitStatus::Success);
     }
-    let driver = connector.connect(name, &channel.spec).map_err(BadArgument)?;
+    let driver = match connector.connect(name, &channel.spec) {
+        Ok(driver) => driver,
+        Err(why) => return Ok(unconnectable(name, &why, output)),
+    };
     // What Telegram was not told of stays in the list of the account's devices, and its owner can end it there.
     let told = match driver.sign_out().await {
         Some(Ok(())) => None,
@@ -233,6 +239,12 @@ async fn find(database: &Database, name: &ChannelName) -> anyhow::Result<Channel
         return Err(BadArgument(words.to_owned()).into());
     }
     Ok(channel)
+}
+
+fn unconnectable(name: &ChannelName, why: &str, output: Output) -> ExitStatus {
+    output.error(&format!("channel `{name}` cannot be connected: {why}"));
+    output.hint("its credentials are needed here too, in the same places as for `nuncio watch`");
+    ExitStatus::Error
 }
 
 fn no_account(name: &ChannelName) -> String {

@@ -106,7 +106,11 @@ pub(super) async fn run(
     let acted = store.act_on_dialogue(*id, act, &config::actor(), reason.as_deref()).await?;
     let (from, to, in_flight) = match acted {
         DialogueActed::Done { from, to, in_flight, answers_since } => {
-            output.note(&format!("dialogue {id}: {} → {}", shown_state(from), shown_state(to)));
+            output.note(&if from == to {
+                format!("dialogue {id} was {} already, and is yours now", shown_state(from))
+            } else {
+                format!("dialogue {id}: {} → {}", shown_state(from), shown_state(to))
+            });
             if let Some(message) = in_flight {
                 output.note(&format!(
                     "message m{message} was on its way at that moment, and may still arrive"

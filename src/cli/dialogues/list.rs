@@ -16,7 +16,7 @@ use crate::{
     cli::{
         Common, ExitStatus,
         names::{expect_channel, expect_person, expect_task},
-        output::{ListForm, Output, columns},
+        output::{ListForm, Output, columns, unless_reader_left},
         sentence::wrapped_to,
         values,
     },
@@ -155,10 +155,10 @@ pub(in crate::cli) async fn run(
         }
         ListForm::Json => {
             let mut json = Json { to: output.stream(), shows_addresses, is_first: true };
-            json.begin(&counts)?;
+            unless_reader_left(json.begin(&counts))?;
             let written = lines.write(&mut json).await;
             // The value is whole even if the database is not there any more.
-            json.end(written.is_ok() && !lines.more)?;
+            unless_reader_left(json.end(written.is_ok() && !lines.more))?;
             written?;
         }
     }
@@ -211,9 +211,9 @@ enum Stopped {
 impl Lines<'_> {
     async fn write(&mut self, form: &mut impl Rows) -> anyhow::Result<()> {
         match self.write_all(form).await {
-            // A reader that has left is no error of ours.
-            Err(Stopped::Writing(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(Stopped::Writing(error)) => Err(error).context("cannot write the dialogues"),
+            Err(Stopped::Writing(error)) => {
+                unless_reader_left(Err(error)).context("cannot write the dialogues")
+            }
             Err(Stopped::Reading(error)) => Err(error.into()),
             Ok(()) => Ok(()),
         }

@@ -103,9 +103,12 @@ fn table(lines: &[DialogueLine], form: Form, head: bool) -> String {
 }
 
 /// Since when an answer is owed: none is after a success, and none in a dialogue that was closed.
-fn owed_since(line: &DialogueLine) -> Option<DateTime<Utc>> {
-    let is_over = matches!(line.state, DialogueState::Closed | DialogueState::Succeeded);
-    line.waiting_since.filter(|_| !is_over)
+pub(super) fn owed_since(
+    state: DialogueState,
+    waiting_since: Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
+    let is_over = matches!(state, DialogueState::Closed | DialogueState::Succeeded);
+    waiting_since.filter(|_| !is_over)
 }
 
 fn after_success_since(line: &DialogueLine) -> Option<DateTime<Utc>> {
@@ -115,7 +118,7 @@ fn after_success_since(line: &DialogueLine) -> Option<DateTime<Utc>> {
 fn cells(line: &DialogueLine, form: Form) -> [String; 7] {
     let DialogueLine { id, state, task, channel, peer, spent, now, .. } = line;
     let after = after_success_since(line).filter(|_| form.after_success);
-    let waiting = owed_since(line).or(after);
+    let waiting = owed_since(line.state, line.waiting_since).or(after);
     let cells = [
         id.to_string(),
         if *state == DialogueState::WithOperator { "operator" } else { state.as_str() }.to_owned(),
@@ -170,7 +173,7 @@ impl<'a> Row<'a> {
             channel,
             address: shows_address.then(|| peer.as_str()),
             manager,
-            waiting_since: owed_since(line).map(time),
+            waiting_since: owed_since(line.state, line.waiting_since).map(time),
             wrote_after_success_since: after_success_since(line).map(time),
             spent: spent.to_string(),
             limit: limit.to_string(),
@@ -208,7 +211,7 @@ pub(super) struct Json<W> {
 }
 
 impl<W: Write> Json<W> {
-    pub(super) fn begin(&mut self, counts: &DialogueCounts) -> anyhow::Result<()> {
+    pub(super) fn begin(&mut self, counts: &DialogueCounts) -> io::Result<()> {
         let DialogueCounts { states, successes, waiting_for_operator, longest_since, .. } = counts;
         let after = counts.wrote_after_success;
         let states: BTreeMap<String, u64> =

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{
     dialogue_id, no_such_dialogue,
     page::{Style, conversation, head},
+    rows::owed_since,
     sentence::why,
 };
 use crate::{
@@ -172,7 +173,7 @@ fn shown<'a>(
         state_by: &thread.state_by,
         state_reason: thread.state_reason.as_deref(),
         state_at: thread.state_at,
-        waiting_since: thread.waiting_since,
+        waiting_since: owed_since(thread.state, thread.waiting_since),
         due_at: thread.due_at,
         reminder_at: thread.reminder_at,
         suppressed: thread.suppressed,

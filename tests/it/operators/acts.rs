@@ -92,6 +92,14 @@ fn operators_act_and_are_told_exactly_what_they_did() {
     let cases = [
         ("take", open, 0, "open → with operator", "with-operator"),
         ("take", open, 0, "is with operator already", "with-operator"),
+        (
+            "take",
+            all["with-operator"],
+            0,
+            "with operator already, and is yours now",
+            "with-operator",
+        ),
+        ("take", all["with-operator"], 0, "is with operator already", "with-operator"),
         ("give-back", open, 0, "with operator → open", "open"),
         ("give-back", open, 0, "is open already", "open"),
         ("unblock", open, 3, "is open: it is not blocked", "open"),
