@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use reqwest::{Url, header::HeaderValue};
+use tokio::time::Instant;
 
 use super::{
     avito::{self, Avito},
@@ -283,6 +284,26 @@ impl Driver {
             | Self::VkUser(_)
             | Self::VkPublic(_)
             | Self::WhatsappWeb(_) => None,
+        }
+    }
+
+    /// Ends what only one process may have, for ever: the lane may be another's from now on.
+    pub fn give_up(&self) {
+        if let Self::TelegramCloud(driver) = self {
+            driver.give_up();
+        }
+    }
+
+    /// Whether it is of no use any more.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Self::TelegramCloud(driver) if driver.is_given_up())
+    }
+
+    /// Has nothing before `until` that only one process may have: whoever had the lane may not know yet that
+    /// it has lost it.
+    pub fn hold_off(&self, until: Instant) {
+        if let Self::TelegramCloud(driver) = self {
+            driver.hold_off(until);
         }
     }
 

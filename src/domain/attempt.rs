@@ -64,6 +64,7 @@ words! {
         NotSent = "not-sent",
         InDoubt = "in-doubt",
         ChannelBlocked = "channel-blocked",
+        OpeningsBlocked = "openings-blocked",
         CredentialRefused = "credential-refused",
         OurMistake = "our-mistake",
     }
@@ -101,7 +102,8 @@ impl Outcome {
 impl OutcomeClass {
     /// Classes that stop the channel until a person acts, or the provider's time is over.
     pub fn stops_channel(self) -> bool {
-        matches!(self, Self::ChannelBlocked | Self::CredentialRefused | Self::OurMistake)
+        use OutcomeClass::{ChannelBlocked, CredentialRefused, OpeningsBlocked, OurMistake};
+        matches!(self, ChannelBlocked | OpeningsBlocked | CredentialRefused | OurMistake)
     }
 
     /// Nothing reached the person, and the same opening is tried again.

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::{
@@ -31,6 +32,14 @@ pub struct Connector {
     pub find_endpoint: Arc<FindEndpoint>,
     /// Where an account that has to be signed in to keeps its session.
     pub find_vault: Arc<FindVault>,
+}
+
+impl Held {
+    pub(super) fn give_up(&self) {
+        for driver in self.drivers.values() {
+            driver.give_up();
+        }
+    }
 }
 
 impl fmt::Debug for Connector {
@@ -108,12 +117,19 @@ impl Drivers {
         Arc::clone(&self.connected)
     }
 
+    /// Whether the lease had passed unnoticed.
+    pub(super) fn is_any_given_up(&self) -> bool {
+        self.connected.values().any(|driver| driver.is_given_up())
+    }
+
     /// Connects the channels: a changed specification and a rotated secret count from now on, and what is
-    /// as it was keeps its driver. Gives, for each, why it cannot be connected.
+    /// as it was keeps its driver; all others are given up. A new driver of a channel in `let_go_at` holds
+    /// off until then. Gives, for each channel, why it cannot be connected.
     pub(super) fn reconnect(
         &mut self,
         connector: &Connector,
         channels: Vec<(ChannelName, ChannelSpec)>,
+        let_go_at: &HashMap<ChannelName, Instant>,
     ) -> Vec<(ChannelName, Option<String>)> {
         let before = std::mem::take(&mut self.problems);
         let mut made_of = std::mem::take(&mut self.made_of);
@@ -128,9 +144,16 @@ impl Drivers {
                         Some(before) if before == ingredients => self.connected.get(&name).cloned(),
                         _ => None,
                     };
+                    let kept = kept.filter(|driver| !driver.is_given_up());
                     let driver = match kept {
                         Some(driver) => driver,
-                        None => Arc::new(connector.make(&name, &ingredients)?),
+                        None => {
+                            let driver = connector.make(&name, &ingredients)?;
+                            if let Some(until) = let_go_at.get(&name) {
+                                driver.hold_off(*until);
+                            }
+                            Arc::new(driver)
+                        }
                     };
                     self.made_of.insert(name.clone(), ingredients);
                     Ok(Some(driver))
@@ -150,6 +173,11 @@ impl Drivers {
                 }
             };
             news.push((name, problem));
+        }
+        for (name, driver) in self.connected.iter() {
+            if connected.get(name).is_none_or(|now| !Arc::ptr_eq(now, driver)) {
+                driver.give_up();
+            }
         }
         self.connected = Arc::new(connected);
         news

@@ -89,6 +89,10 @@ pub struct Executor {
     ended: Vec<(Call, Said)>,
     /// The session that shows others that we live; absent before the registration.
     presence: Option<Presence>,
+    /// When the lease passes, by our own clock.
+    lease: watch::Sender<Instant>,
+    /// Lanes that somebody else had, and from when on nobody else has anything of them.
+    let_go_at: HashMap<ChannelName, Instant>,
     next_heartbeat: Instant,
     next_reconnect: Instant,
     next_housekeeping: Instant,
@@ -109,6 +113,8 @@ impl Executor {
             calling: HashMap::new(),
             ended: Vec::new(),
             presence: None,
+            lease: watch::Sender::new(now),
+            let_go_at: HashMap::new(),
             next_heartbeat: now,
             next_reconnect: now,
             next_housekeeping: now,
@@ -123,6 +129,8 @@ impl Executor {
     /// Sends until `shutdown`, and then leaves in order.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut rounds = Rounds::of("openings");
+        let mut guard = JoinSet::new();
+        guard.spawn(guard_lease(self.lease.subscribe(), self.held()));
         while !shutdown.is_cancelled() {
             rounds.register(self.store.wakeups()).await;
             // A pass that is broken off loses nothing: permits that were granted unseen are found in
@@ -134,7 +142,7 @@ impl Executor {
             });
             self.wait(&shutdown, &mut rounds, until).await;
         }
-        self.leave().await;
+        self.leave(guard).await;
     }
 
     /// One look at everything. Gives the time of the next one.
@@ -168,22 +176,42 @@ impl Executor {
                 let Identity { host, pid, .. } = &self.identity;
                 self.presence = Some(self.store.register_executor(self.id, host, *pid).await?);
             }
+            // Before the statement: the lease runs from its end.
+            let renewed_at = Instant::now();
             match self.store.sweep_lanes(self.id).await? {
-                Sweep::Holds { lanes, pause_ended } => break (lanes, pause_ended),
+                Sweep::Holds { lease, lanes, pause_ended } => {
+                    self.lease.send_replace(renewed_at + lease);
+                    break (lanes, pause_ended);
+                }
                 Sweep::Expired => {
                     warn!("the lease was lost; the lanes are leased anew");
                     self.presence = None;
                 }
             }
         };
+        let now = Instant::now();
+        self.let_go_at = held
+            .iter()
+            .filter(|lane| !lane.let_go_in.is_zero())
+            .map(|lane| (lane.channel.clone(), now + lane.let_go_in))
+            .collect();
+        let lanes: HashMap<ChannelName, Fence> =
+            held.into_iter().map(|lane| (lane.channel, lane.fence)).collect();
+        // What another may take from now on, before anything else takes its time.
+        for name in self.lanes.keys().filter(|name| !lanes.contains_key(*name)) {
+            if let Some(driver) = self.drivers.get(name) {
+                driver.give_up();
+            }
+        }
         if pause_ended {
             for task in self.store.resume_due().await? {
                 info!(%task, "the pause is over");
             }
         }
-        let lanes: HashMap<ChannelName, Fence> =
-            held.into_iter().map(|lane| (lane.channel, lane.fence)).collect();
-        if lanes != self.lanes || Instant::now() >= self.next_reconnect {
+        if lanes != self.lanes
+            || Instant::now() >= self.next_reconnect
+            || self.drivers.is_any_given_up()
+        {
             if lanes.len() != self.lanes.len() {
                 info!(lanes = lanes.len(), "lanes held");
             }
@@ -194,14 +222,15 @@ impl Executor {
     }
 
     async fn reconnect(&mut self) -> Result<(), StoreError> {
+        // What fails half-way is done again by the next pass.
+        self.next_reconnect = Instant::now();
         // Whatever woke us may have removed contacts or suppressed people.
         self.store.settle_orphans().await?;
         let names: Vec<ChannelName> = self.lanes.keys().cloned().collect();
         let channels = self.store.read_channels(&names).await?;
-        let news = self.drivers.reconnect(&self.connector, channels);
-        self.store.set_unconnectable(self.id, &news).await?;
+        let news = self.drivers.reconnect(&self.connector, channels, &self.let_go_at);
         self.held.send_replace(Held { executor: Some(self.id), drivers: self.drivers.all() });
-        // Only now: what failed half-way is done again by the next pass.
+        self.store.set_unconnectable(self.id, &news).await?;
         self.next_reconnect = Instant::now() + RECONNECT;
         Ok(())
     }
@@ -351,7 +380,7 @@ impl Executor {
     }
 
     /// No more permits; running calls may finish for a while; the lanes go back.
-    async fn leave(mut self) {
+    async fn leave(mut self, guard: JoinSet<()>) {
         let deadline = Instant::now() + GRACE;
         while let Ok(Some(joined)) = timeout_at(deadline, self.calls.join_next_with_id()).await {
             self.take(joined);
@@ -361,16 +390,41 @@ impl Executor {
         if unanswered > 0 {
             warn!(unanswered, "calls without an answer stay in doubt");
         }
-        // The other loops work on the lanes as well: whoever took one now would settle their calls.
+        // It looks at what is held, as the other loops do.
+        drop(guard);
+        // They work on the lanes as well: whoever took one now would settle their calls.
         if timeout_at(deadline + LAST_WORDS / 2, self.held.closed()).await.is_err() {
             debug!("the lanes are given back before everybody has left");
         }
+        // Before the lanes go back: who takes one begins at once.
+        self.held.borrow().give_up();
         let last_words = async {
             self.record().await?;
             self.store.release_lanes(self.id).await
         };
         let deadline = deadline + LAST_WORDS;
         say_last_words(deadline, "the lanes were not given back", last_words).await;
+    }
+}
+
+/// Ends what only the holder of a lane may have when the lease has passed, whatever the loop waits for then.
+async fn guard_lease(mut lease: watch::Receiver<Instant>, mut held: watch::Receiver<Held>) {
+    loop {
+        let until = *lease.borrow_and_update();
+        let renewed = tokio::select! {
+            () = sleep_until(until) => {
+                held.borrow_and_update().give_up();
+                // What is connected meanwhile, by a look that took longer than the lease, is of no use either.
+                tokio::select! {
+                    renewed = lease.changed() => renewed,
+                    changed = held.changed() => changed,
+                }
+            }
+            renewed = lease.changed() => renewed,
+        };
+        if renewed.is_err() {
+            return;
+        }
     }
 }
 
@@ -388,5 +442,73 @@ fn report(call: &Call, outcome: &Outcome, recorded: bool) {
         info!(%task, %channel, %attempt, "sent");
     } else {
         warn!(%task, %channel, %attempt, %class, "{reason}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::{
+        channels::{Driver, Http},
+        domain::{
+            channel::{ChannelSpec, Secret},
+            kind::ChannelKind,
+        },
+    };
+
+    fn account() -> Arc<Driver> {
+        let spec = ChannelSpec {
+            kind: ChannelKind::TelegramCloud,
+            daily_limit: None,
+            endpoint: None,
+            credentials: BTreeMap::new(),
+            settings: BTreeMap::new(),
+        };
+        let secrets = [("apiId", "1"), ("apiHash", "h"), ("phone", "+79123450000")];
+        let secrets =
+            secrets.map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned()))).into();
+        Arc::new(Driver::connect(&spec, &secrets, &Http::new().unwrap()).unwrap())
+    }
+
+    const LEASE: Duration = Duration::from_secs(8);
+
+    #[tokio::test]
+    async fn what_only_one_may_have_ends_with_the_lease_and_not_before() {
+        let first = account();
+        let name: ChannelName = "sales".parse().unwrap();
+        let drivers = Arc::new(HashMap::from([(name, Arc::clone(&first))]));
+        let held = watch::Sender::new(Held { executor: None, drivers });
+        let lease = watch::Sender::new(Instant::now() + LEASE);
+        let mut guard = JoinSet::new();
+        guard.spawn(guard_lease(lease.subscribe(), held.subscribe()));
+        for _ in 0..5 {
+            yield_now().await;
+            assert!(!first.is_given_up());
+            lease.send_replace(Instant::now() + LEASE);
+        }
+        // The database answers no more, and time goes on.
+        lease.send_replace(Instant::now());
+        let ends = async {
+            while !first.is_given_up() {
+                yield_now().await;
+            }
+        };
+        timeout_at(Instant::now() + LEASE, ends).await.unwrap();
+        // As does what a look connects that took longer than the lease.
+        let late = account();
+        let drivers = Arc::new(HashMap::from([("sales".parse().unwrap(), Arc::clone(&late))]));
+        held.send_replace(Held { executor: None, drivers });
+        let ends = async {
+            while !late.is_given_up() {
+                yield_now().await;
+            }
+        };
+        timeout_at(Instant::now() + LEASE, ends).await.unwrap();
+        drop(lease);
+        guard.join_next().await.unwrap().unwrap();
     }
 }

@@ -152,7 +152,7 @@ impl Store {
             FROM messages m JOIN dialogues d ON d.id = m.dialogue_id
             LEFT JOIN lanes l ON l.channel = m.channel
             CROSS JOIN LATERAL (SELECT l.channel IS NULL AS no_lane,
-                l.blocked_class IS NOT NULL AND (l.blocked_until IS NULL OR l.blocked_until > now()) AS blocked
+                NOT may_answer(l.blocked_class, l.blocked_until) AS blocked
             ) held
             WHERE m.state = 'in-doubt' AND m.author <> 'opening'
                 OR m.state = 'waiting' AND m.doubtful AND (held.no_lane OR held.blocked)

@@ -11,6 +11,10 @@ use crate::domain::id::{ChannelName, ExecutorId, Fence};
 /// in well under 15 s.
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 
+/// By then whoever has lost a lane has noticed, by a heartbeat or by its own clock, and has let go of what only
+/// one may have.
+const LET_GO: Duration = LEASE.saturating_add(LEASE_MARGIN);
+
 /// A call must begin while the lease has this much left, so that a stalled process does not call late.
 pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
@@ -29,6 +33,8 @@ pub struct Presence {
 pub struct LeasedLane {
     pub channel: ChannelName,
     pub fence: Fence,
+    /// For so long whoever had it before may believe to have it still.
+    pub let_go_in: Duration,
 }
 
 /// What a heartbeat found.
@@ -37,6 +43,8 @@ pub struct LeasedLane {
 pub enum Sweep {
     /// The executor is known.
     Holds {
+        /// How long the lease is, from before it was asked for.
+        lease: Duration,
         lanes: Vec<LeasedLane>,
         /// Some task's pause is over.
         pause_ended: bool,
@@ -125,22 +133,38 @@ impl Store {
                 LIMIT greatest(0, (SELECT held - lanes FROM share))
                 FOR UPDATE SKIP LOCKED
             ), given_back AS (
-                UPDATE lanes SET owner = NULL WHERE channel IN (SELECT channel FROM surplus)
+                UPDATE lanes SET owner = NULL, let_go_at = now() + $2
+                WHERE channel IN (SELECT channel FROM surplus)
             )
-            UPDATE lanes SET owner = $1, fence = fence + 1
+            -- Whoever left in order has let go before.
+            UPDATE lanes SET owner = $1, fence = fence + 1,
+                let_go_at = CASE WHEN owner IS NULL THEN let_go_at ELSE now() + $2 END
             WHERE channel IN (SELECT channel FROM taken)"#,
-            executor.0
+            executor.0,
+            interval(LET_GO)
         )
         .execute(&self.pool)
         .await?;
-        let rows = sqlx::query!("SELECT channel, fence FROM lanes WHERE owner = $1", executor.0)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query!(
+            r#"SELECT channel, fence, coalesce(extract(epoch FROM let_go_at - now()), 0)::float8 AS "let_go_s!"
+            FROM lanes WHERE owner = $1"#,
+            executor.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
         let lanes = rows
             .into_iter()
-            .map(|row| Ok(LeasedLane { channel: parsed(&row.channel)?, fence: Fence(row.fence) }))
+            .map(|row| {
+                Ok(LeasedLane {
+                    channel: parsed(&row.channel)?,
+                    fence: Fence(row.fence),
+                    let_go_in: Duration::from_secs_f64(
+                        row.let_go_s.clamp(0.0, LET_GO.as_secs_f64()),
+                    ),
+                })
+            })
             .collect::<Result<_, StoreError>>()?;
-        Ok(Sweep::Holds { lanes, pause_ended })
+        Ok(Sweep::Holds { lease: LEASE, lanes, pause_ended })
     }
 
     /// Gives every lane back, so that another executor need not wait for the lease to run out.

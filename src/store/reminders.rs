@@ -37,7 +37,7 @@ impl Store {
                 SELECT p.channel, p.task_id, t.fields->>'ai' AS ai
                 FROM reminder_places p
                 JOIN lanes l ON l.channel = p.channel AND l.owner = $1
-                    AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                    AND may_answer(l.blocked_class, l.blocked_until)
                 JOIN tasks t ON t.id = p.task_id AND t.phase = 'in-progress' AND t.deleted_at IS NULL
                 WHERE p.reminder_at <= now() AND NOT (SELECT guarded FROM installation)
                     AND (NOT t.outgoing OR hours_open(t.hours_from_s, t.hours_to_s, t.timezone, now()))

@@ -85,7 +85,7 @@ impl Store {
                     ORDER BY m.ready_at LIMIT 1
                 ) first
                 WHERE w.ready_at <= now() AND NOT (SELECT guarded FROM installation)
-                    AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                    AND may_answer(l.blocked_class, l.blocked_until)
                 ORDER BY first.ready_at LIMIT $2
             ), waiting AS MATERIALIZED (
                 SELECT m.id, m.dialogue_id

@@ -153,8 +153,7 @@ impl Store {
                 t.resume_at, t.deleted_at IS NOT NULL AS "ended!", coalesce(t.fields->>'ai', '') AS "ai!",
                 is_suppressed_on(d.channel, d.peer, d.task) AS "suppressed!", c.fields->>'kind' AS kind,
                 l.channel IS NULL AS "gone!", e.id IS NULL AS "unled!",
-                l.blocked_class IS NOT NULL AND (l.blocked_until IS NULL OR l.blocked_until > now())
-                    AS "blocked!",
+                NOT may_answer(l.blocked_class, l.blocked_until) AS "blocked!",
                 l.blocked_reason AS "blocked_reason?", l.blocked_until AS "blocked_until?",
                 d.held_fence IS NOT NULL AND d.held_fence IS NOT DISTINCT FROM l.fence AS "answering!",
                 calls.n AS "n_calls!", calls.unsettled AS "n_unsettled!", calls.estimated AS "n_estimated!",

@@ -49,7 +49,7 @@ impl Store {
         let row = sqlx::query!(
             r#"WITH lane AS MATERIALIZED (
                 SELECT channel, fence FROM lanes
-                WHERE owner = $1 AND (blocked_class IS NULL OR blocked_until <= now())
+                WHERE owner = $1 AND may_answer(blocked_class, blocked_until)
                     AND NOT (SELECT guarded FROM installation)
             ), answer AS (
                 SELECT min(first.due_at) AS at
@@ -116,7 +116,7 @@ impl Store {
                     ORDER BY d.due_at LIMIT 1
                 ) first
                 WHERE p.due_at <= now() AND NOT (SELECT guarded FROM installation)
-                    AND (l.blocked_class IS NULL OR l.blocked_until <= now())
+                    AND may_answer(l.blocked_class, l.blocked_until)
             ), wanted AS MATERIALIZED (
                 SELECT wanted, askable_ai(wanted) AS askable FROM (SELECT DISTINCT wanted FROM place) w
             ), probe AS (

@@ -1,9 +1,20 @@
 //! The driver: an account that opens, answers and listens.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
+use grammers_session::storages::MemorySession;
 use grammers_tl_types::{enums, functions, types};
-use tokio::{sync::Mutex, task::spawn_blocking, time::Instant};
+use tokio::{
+    sync::Mutex,
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
@@ -35,6 +46,10 @@ pub struct TelegramCloud {
     pub(super) http: Http,
     pub(super) vault: Arc<dyn Vault>,
     open: Mutex<Option<Arc<Account>>>,
+    /// Another process may have the account from then on.
+    given_up: CancellationToken,
+    /// Another process may have it until then.
+    not_before: OnceLock<Instant>,
 }
 
 /// A connection, and whose it is.
@@ -80,6 +95,8 @@ impl TelegramCloud {
             http: http.clone(),
             vault: Arc::clone(vault),
             open: Mutex::default(),
+            given_up: CancellationToken::new(),
+            not_before: OnceLock::new(),
         })
     }
 
@@ -154,7 +171,11 @@ impl TelegramCloud {
             Ok(account) => account,
             Err(outcome) => return outcome,
         };
-        let outcome = self.reply_by(&account, peer, text, key, until).await;
+        let mut outcome = self.reply_by(&account, peer, text, key, until).await;
+        if outcome.class == OutcomeClass::OpeningsBlocked {
+            // Who may not even answer may write to nobody.
+            outcome.class = OutcomeClass::ChannelBlocked;
+        }
         self.leave_if_refused(&account, &outcome).await;
         outcome
     }
@@ -223,15 +244,47 @@ impl TelegramCloud {
         Examined::of(outcome)
     }
 
+    /// Ends the connection, and has no other: two with one key from two places cost the account its session.
+    pub(in crate::channels) fn give_up(&self) {
+        self.given_up.cancel();
+    }
+
+    pub(in crate::channels) fn is_given_up(&self) -> bool {
+        self.given_up.is_cancelled()
+    }
+
+    /// Has no connection before `until`: whoever had the account may have one.
+    pub(in crate::channels) fn hold_off(&self, until: Instant) {
+        // Only who made the driver says so, and once.
+        let _ = self.not_before.set(until);
+    }
+
+    /// Waits until there may be a connection.
+    pub(super) async fn held_off(&self) {
+        if let Some(until) = self.not_before.get() {
+            sleep_until(*until).await;
+        }
+    }
+
     /// The connection, with the session as it is kept where there is none.
     pub(super) async fn account(&self) -> Result<Arc<Account>, Outcome> {
+        if self.is_given_up() {
+            let words = "the account was given up with its lane";
+            return Err(Outcome::of(OutcomeClass::NotSent, words));
+        }
+        let held_off = self.not_before.get();
+        let held_off = held_off.and_then(|until| until.checked_duration_since(Instant::now()));
+        if let Some(after) = held_off.filter(|after| !after.is_zero()) {
+            let words = "the process that had the account before may be connected still";
+            let outcome = Outcome::of(OutcomeClass::NotSent, words);
+            return Err(Outcome { after: Some(after), ..outcome });
+        }
         let mut open = self.open.lock().await;
         if let Some(account) = open.as_ref().filter(|account| !account.connection.is_closed()) {
             return Ok(Arc::clone(account));
         }
         let session = self.session().await?;
-        let connection =
-            Connection::new(session.unpacked(self.endpoint), self.api_id, self.endpoint);
+        let connection = self.connection(session.unpacked(self.endpoint));
         let account = Arc::new(Account { user_id: session.user_id, connection });
         *open = Some(Arc::clone(&account));
         Ok(account)
@@ -266,12 +319,15 @@ impl TelegramCloud {
 
     /// A connection of nobody.
     pub(super) fn stranger(&self) -> Connection {
-        let session = super::session::blank(self.endpoint).into();
-        Connection::new(session, self.api_id, self.endpoint)
+        self.connection(super::session::blank(self.endpoint).into())
     }
 
     pub(super) fn api_id(&self) -> i32 {
         self.api_id
+    }
+
+    pub(super) fn connection(&self, session: MemorySession) -> Connection {
+        Connection::new(session, self.api_id, self.endpoint, self.given_up.clone())
     }
 
     pub(super) fn deadline(&self) -> Instant {

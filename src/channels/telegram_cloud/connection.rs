@@ -23,6 +23,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 /// News that waits to be looked at. What is dropped is asked for at the next round.
 const NEWS_MAX: NonZeroUsize = NonZeroUsize::new(100).expect("it is not zero");
@@ -66,8 +67,13 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Nothing is called before the first call is.
-    pub(super) fn new(session: MemorySession, api_id: i32, endpoint: Option<SocketAddr>) -> Self {
+    /// Nothing is called before the first call is. `end` ends it with all that is under way.
+    pub(super) fn new(
+        session: MemorySession,
+        api_id: i32,
+        endpoint: Option<SocketAddr>,
+        end: CancellationToken,
+    ) -> Self {
         let session = Arc::new(session);
         let params = ConnectionParams {
             device_model: "nuncio".to_owned(),
@@ -82,7 +88,10 @@ impl Connection {
             SenderPool::with_configuration(Arc::clone(&session), api_id, params);
         let news = Arc::new(News::default());
         let mut tasks = JoinSet::new();
-        let runner = tasks.spawn(runner.run());
+        let runner = tasks.spawn(async move {
+            // Without its runner the pool has no connection and takes no call.
+            let _: Option<()> = end.run_until_cancelled(runner.run()).await;
+        });
         tasks.spawn(listen(updates, Arc::clone(&news)));
         Self {
             session,
@@ -183,6 +192,8 @@ async fn listen(mut updates: mpsc::Receiver<UpdatesLike>, news: Arc<News>) {
             news.arrived.notify_one();
         }
     }
+    // The connection has ended: nothing arrives any more.
+    news.arrived.notify_one();
 }
 
 /// Telegram tells of much more, such as who of all contacts is online, and none of it is asked for.

@@ -146,7 +146,7 @@ impl TelegramCloud {
     }
 
     fn resumed(&self, session: &AccountSession) -> Connection {
-        Connection::new(session.unpacked(self.endpoint()), self.api_id(), self.endpoint())
+        self.connection(session.unpacked(self.endpoint()))
     }
 
     /// A rehearsal cannot agree on a key, because it has none of Telegram's; its accounts have theirs already.

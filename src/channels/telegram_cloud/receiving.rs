@@ -19,6 +19,7 @@ const LISTEN_FOR: Duration = Duration::from_secs(25);
 impl TelegramCloud {
     /// What has arrived since the place of `cursor`; without one, from now on.
     pub(in crate::channels) async fn poll(&self, cursor: Option<&str>) -> Result<Polled, Outcome> {
+        self.held_off().await;
         let account = self.account().await?;
         let polled = self.poll_by(&account, cursor).await;
         if let Err(outcome) = &polled {

@@ -23,10 +23,10 @@ type Row = (&'static str, OutcomeClass, &'static str);
 #[rustfmt::skip]
 const REFUSALS: &[Row] = {
     use OutcomeClass::{
-        ChannelBlocked, CredentialRefused, MessagePermanent, OurMistake, RecipientPermanent,
+        ChannelBlocked, CredentialRefused, MessagePermanent, OpeningsBlocked, OurMistake, RecipientPermanent,
     };
     &[
-        ("PEER_FLOOD", ChannelBlocked, "the account writes to too many strangers, and may not for now; @SpamBot tells for how long"),
+        ("PEER_FLOOD", OpeningsBlocked, "the account writes to too many strangers, and may not for now; @SpamBot tells for how long"),
         ("FROZEN_*", ChannelBlocked, "the account is frozen"),
         ("USER_DEACTIVATED_BAN", ChannelBlocked, "the account is banned"),
         ("USER_DEACTIVATED", ChannelBlocked, "the account was deleted"),
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn every_error_has_its_class_and_shows_its_name() {
         use OutcomeClass::{
-            ChannelBlocked, CredentialRefused, InDoubt, MessagePermanent, OurMistake,
-            RecipientPermanent, RetryAfter,
+            ChannelBlocked, CredentialRefused, InDoubt, MessagePermanent, OpeningsBlocked,
+            OurMistake, RecipientPermanent, RetryAfter,
         };
         for (code, message, class, after) in [
             (420, "FLOOD_WAIT_31", RetryAfter, Some(31)),
@@ -170,7 +170,7 @@ mod tests {
             (420, "FLOOD_WAIT_9999999", RetryAfter, Some(86_400)),
             (420, "FLOOD_WAIT_0", RetryAfter, Some(1)),
             (420, "SOMETHING_NEW", RetryAfter, Some(60)),
-            (400, "PEER_FLOOD", ChannelBlocked, None),
+            (400, "PEER_FLOOD", OpeningsBlocked, None),
             (420, "FROZEN_METHOD_INVALID", ChannelBlocked, None),
             (406, "FROZEN_METHOD_INVALID", ChannelBlocked, None),
             (401, "AUTH_KEY_UNREGISTERED", CredentialRefused, None),

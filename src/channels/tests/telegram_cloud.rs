@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::task::TaskTracker;
 
 use super::{
     super::{Driver, Examined, Http, OpeningCall, Polled, Vault},
@@ -30,9 +31,18 @@ fn subject() -> &'static Subject {
 
 /// A process before the vault: another one before the same is the account after a restart.
 fn process(stage: &Stage, channel: &str, vault: &MemoryVault) -> Driver {
+    patient_process(stage, channel, vault, SHORT)
+}
+
+fn patient_process(
+    stage: &Stage,
+    channel: &str,
+    vault: &MemoryVault,
+    deadline: Duration,
+) -> Driver {
     let vault: Arc<dyn Vault> = Arc::new(vault.clone());
     let spec = subject().spec(&stage.endpoint(subject()));
-    let http = Http::with_deadline(SHORT).unwrap();
+    let http = Http::with_deadline(deadline).unwrap();
     Driver::connect_with(&spec, &subject().secrets(channel), &http, &vault).unwrap()
 }
 
@@ -72,7 +82,7 @@ fn said(parts: &[Polled]) -> Vec<(String, Delivery)> {
 
 #[tokio::test]
 async fn people_are_found_by_name_and_number_or_it_is_said_why_not() {
-    use OutcomeClass::{ChannelBlocked, RecipientPermanent, Sent};
+    use OutcomeClass::{OpeningsBlocked, RecipientPermanent, Sent};
     let stage = Stage::quiet(None).await;
     let driver = process(&stage, "sales", &MemoryVault::of("sales"));
     for (key, (address, class, words)) in (1..).zip([
@@ -85,7 +95,7 @@ async fn people_are_found_by_name_and_number_or_it_is_said_why_not() {
         ("+79123450711", RecipientPermanent, "Premium"),
         ("+79123450712", RecipientPermanent, "paid"),
         ("telegram:7000001", RecipientPermanent, "never met"),
-        ("+79123450730", ChannelBlocked, "PEER_FLOOD"),
+        ("+79123450730", OpeningsBlocked, "PEER_FLOOD"),
     ]) {
         let outcome = open(&driver, address, key).await;
         assert_eq!(outcome.class, class, "{address}: {}", outcome.reason);
@@ -191,6 +201,68 @@ async fn who_is_not_reached_or_is_no_data_centre_was_sent_nothing() {
         assert!(matches!(examined, Examined::Unknown(_)), "{address}: {examined:?}");
         assert!(driver.poll(None).await.is_err());
     }
+}
+
+// The connection runs beside the call: what is handed over leaves at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_time_is_over_before_it_begins_does_not_leave() {
+    let stage = Stage::quiet(None).await;
+    let vault = MemoryVault::of("sales");
+    let known = open(&process(&stage, "sales", &vault), "@anna_petrova1", 1).await.known_as;
+    let driver = patient_process(&stage, "sales", &vault, Duration::ZERO);
+    for key in 2..12 {
+        let outcome = reply(&driver, known[0].as_str(), key).await;
+        assert!(outcome.reason.contains("in time"), "{outcome:?}");
+    }
+    // Whatever was handed over has arrived before this.
+    assert_eq!(
+        open(&process(&stage, "sales", &vault), "@anna_petrova1", 1).await.class,
+        OutcomeClass::Sent
+    );
+    let arrived = stage.rehearsal.recent().into_iter().filter(Entry::is_delivery);
+    assert_eq!(arrived.count(), 1);
+}
+
+#[tokio::test]
+async fn who_gave_the_account_up_ends_the_connection_and_has_no_other() {
+    let stage = Stage::quiet(None).await;
+    let vault = MemoryVault::of("sales");
+    let driver = Arc::new(process(&stage, "sales", &vault));
+    assert_eq!(open(&driver, "@anna_petrova1", 1).await.class, OutcomeClass::Sent);
+    let place = driver.poll(None).await.unwrap().cursor;
+    let place = all(&driver, place.clone()).await.pop().map_or(place, |polled| polled.cursor);
+    let listening = Arc::clone(&driver);
+    let mut listening = TaskTracker::new().spawn(async move { listening.poll(Some(&place)).await });
+    let waits = tokio::time::timeout(Duration::from_millis(300), &mut listening).await;
+    assert!(waits.is_err() && !driver.is_given_up());
+    driver.give_up();
+    assert!(driver.is_given_up());
+    // It would listen for half a minute.
+    let heard = tokio::time::timeout(Duration::from_secs(10), listening).await;
+    drop(heard.expect("the connection is still there"));
+    let outcome = open(&driver, "@anna_petrova1", 2).await;
+    assert_eq!(outcome.class, OutcomeClass::NotSent, "{}", outcome.reason);
+    assert!(outcome.reason.contains("given up"), "{}", outcome.reason);
+    // Who has the lane next has a driver of their own.
+    let next = process(&stage, "sales", &vault);
+    assert_eq!(open(&next, "@anna_petrova1", 2).await.class, OutcomeClass::Sent);
+}
+
+#[tokio::test]
+async fn whoever_takes_an_account_over_waits_for_the_other_to_let_go() {
+    let stage = Stage::quiet(None).await;
+    let driver = process(&stage, "sales", &MemoryVault::of("sales"));
+    driver.hold_off(Instant::now() + Duration::from_secs(60));
+    let outcome = open(&driver, "@anna_petrova1", 1).await;
+    assert_eq!(outcome.class, OutcomeClass::NotSent, "{}", outcome.reason);
+    assert!(outcome.after.is_some_and(|after| after > Duration::from_secs(50)), "{outcome:?}");
+    assert!(matches!(driver.examine().await, Examined::Unknown(_)));
+    let polled = tokio::time::timeout(Duration::from_millis(200), driver.poll(None)).await;
+    assert!(polled.is_err(), "it waits: {polled:?}");
+    assert_eq!(stage.rehearsal.recent().len(), 0);
+    let driver = process(&stage, "sales", &MemoryVault::of("sales"));
+    driver.hold_off(Instant::now());
+    assert_eq!(open(&driver, "@anna_petrova1", 1).await.class, OutcomeClass::Sent);
 }
 
 #[tokio::test]

@@ -79,6 +79,50 @@ fn sent(permit: &ReplyPermit) -> FinishedReply {
 }
 
 #[test]
+fn it_is_known_how_long_somebody_may_believe_to_have_a_lane_still() {
+    let stage = Messenger::new(Duration::ZERO);
+    stage.runtime.block_on(async {
+        let store = &stage.store;
+        let waits = async |id: ExecutorId| {
+            let Sweep::Holds { lease, lanes, .. } = store.sweep_lanes(id).await.unwrap() else {
+                panic!("the lease was lost")
+            };
+            let waits = lanes.iter().filter(|lane| lane.let_go_in > lease).count();
+            assert!(waits == lanes.len() || lanes.iter().all(|lane| lane.let_go_in.is_zero()));
+            (lanes.len(), waits)
+        };
+        let register = async || {
+            let id = ExecutorId(uuid::Uuid::new_v4());
+            (id, store.register_executor(id, "test", 1).await.unwrap())
+        };
+        let (_, _gone) = {
+            let (first, presence) = register().await;
+            assert_eq!(waits(first).await, (2, 0), "they were free");
+            (first, presence)
+        };
+        // Its session falls, as that of a process whose connection broke.
+        let mut connection = stage.database.connection().await;
+        let fall =
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 28277
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        sqlx::query(fall).execute(&mut connection).await.unwrap();
+        let (second, _presence) = register().await;
+        assert_eq!(waits(second).await, (2, 2));
+        // What it leaves in order it has let go of, but not so whoever was before it.
+        store.release_lanes(second).await.unwrap();
+        let (third, _presence) = register().await;
+        assert_eq!(waits(third).await, (2, 2));
+        let later = "UPDATE lanes SET let_go_at = now()";
+        sqlx::query(later).execute(&mut connection).await.unwrap();
+        assert_eq!(waits(third).await, (2, 0));
+        // A share is given away by whoever learns of it afterwards.
+        let (fourth, _presence) = register().await;
+        assert_eq!(waits(third).await, (1, 0));
+        assert_eq!(waits(fourth).await, (1, 1));
+    });
+}
+
+#[test]
 fn a_lane_with_a_reply_on_its_way_is_given_to_nobody() {
     let stage = Messenger::new(Duration::ZERO);
     let dialogue = stage.writes("whats", "+79161000001");
