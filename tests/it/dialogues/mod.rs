@@ -84,11 +84,19 @@ impl Stage {
 }
 
 async fn write(store: &Store, visitor: &str, number: usize, text: &str) {
-    let what = Delivery::Message { id: format!("{visitor}-{number}"), text: text.to_owned() };
-    let received = [Received::of(Address::from_stored(visitor.to_owned()), None, what)];
+    write_together(store, &[visitor.to_owned()], number, text).await;
+}
+
+/// The same words of several visitors, as one delivery.
+async fn write_together(store: &Store, visitors: &[String], number: usize, text: &str) {
+    let said = |visitor: &String| {
+        let what = Delivery::Message { id: format!("{visitor}-{number}"), text: text.to_owned() };
+        Received::of(Address::from_stored(visitor.clone()), None, what)
+    };
+    let received: Vec<Received> = visitors.iter().map(said).collect();
     let channel: ChannelName = "site".parse().unwrap();
     let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
-    assert_eq!(store.receive(&parcel).await.unwrap().fresh, 1);
+    assert_eq!(store.receive(&parcel).await.unwrap().fresh, visitors.len());
 }
 
 /// An executor without loops: the test itself leases, answers and permits.
