@@ -26,7 +26,7 @@ pub(super) async fn expect_channel(store: &Store, name: &ChannelName) -> anyhow:
 
 /// A person with whom there is a dialogue, by any of these addresses.
 pub(super) async fn expect_person(store: &Store, addresses: &[String]) -> anyhow::Result<()> {
-    let hint = "write the address whole, as `nuncio dialogues` shows it on a terminal";
+    let hint = "write the address whole, as `nuncio dialogue show` has it on a terminal; a narrow list cuts it";
     let there = store.has_dialogue_with(addresses).await?;
     anyhow::ensure!(there, NotFound::new("dialogue with this person", hint));
     Ok(())

@@ -21,8 +21,7 @@ impl Progress {
     pub(super) fn start(output: Output) -> Self {
         // Draws on a terminal only.
         let bar = ProgressBar::new_spinner();
-        let style =
-            ProgressStyle::with_template("{spinner} {human_pos} contacts loaded, {per_sec}");
+        let style = ProgressStyle::with_template("{spinner} {human_pos} contacts loaded");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         Self { output, bar, next_line: Mutex::new(Instant::now() + LINE_EVERY) }
     }

@@ -178,8 +178,8 @@ pub(super) async fn undo(
     }
     if was_forgotten {
         output.hint(
-            "what was sent to them is not remembered: a task that has them in its audience writes its opening \
-             again, from the next apply on",
+            "what was sent to them is not remembered: a task that has not passed them yet writes its opening, also \
+             if they had it before; one that has does so only if it is recreated",
         );
     }
     if !lists.is_empty() {

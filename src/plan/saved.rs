@@ -124,13 +124,12 @@ impl PlanDocument {
 }
 
 impl Plan {
-    /// Leaves only what a reviewed plan holds.
+    /// Leaves only what a reviewed plan does; what is held is told all the same.
     pub fn only(mut self, reviewed: &PlanDocument) -> Self {
         let kept = by_address(reviewed);
         self.changes.retain(|change| kept.contains_key(address(&change.subject()).as_str()));
         self.rejections.clear();
         self.blocked.clear();
-        self.held.clear();
         self.refreshes.clear();
         self
     }

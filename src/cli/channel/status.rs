@@ -193,7 +193,7 @@ fn heard(channel: &ChannelHealth) -> Option<String> {
     let absent = facts.proofs().find(|proof| !spec.credentials.contains_key(proof.name));
     match absent {
         Some(proof) if is_brought => {
-            Some(format!("  ! hears nobody: without a `{}` every webhook is refused", proof.name))
+            Some(format!("  ! hears nobody: without its `{}` every webhook is refused", proof.name))
         }
         None if is_brought => Some("  hears by webhooks".to_owned()),
         _ => None,

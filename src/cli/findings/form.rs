@@ -8,7 +8,7 @@ pub(in crate::cli) enum Form {
     /// For people: with the marked source line, on stderr
     #[default]
     Human,
-    /// One JSON value (`nuncio schema findings`)
+    /// One JSON value, whose schema `nuncio schema` prints
     Json,
     /// A comment of a pull request
     Markdown,

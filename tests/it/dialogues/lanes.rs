@@ -123,6 +123,32 @@ fn it_is_known_how_long_somebody_may_believe_to_have_a_lane_still() {
 }
 
 #[test]
+fn a_lane_whose_openings_alone_are_blocked_answers() {
+    let stage = Messenger::new(Duration::ZERO);
+    let said = stage.writes("whats", "+79161000001");
+    stage.ai_says(said, "Good day!");
+    let asked = stage.writes("whats", "+79161000002");
+    stage.database.run(&format!("UPDATE dialogues SET due_at = now() WHERE id = {asked}"));
+    let block = |class: &str| {
+        let reason = "blocked_reason = 'too many strangers'";
+        stage.database.run(&format!("UPDATE lanes SET blocked_class = '{class}', {reason}"));
+    };
+    let (id, _presence) = stage.runtime.block_on(executor(&stage.store));
+    for (class, answers) in [("channel-blocked", false), ("openings-blocked", true)] {
+        block(class);
+        stage.runtime.block_on(async {
+            let store = &stage.store;
+            let ahead = store.look_at_dialogues(id, &[]).await.unwrap();
+            assert_eq!(ahead.answer_in.is_some(), answers, "{class}");
+            let turns = store.lease_turns(id, 10).await.unwrap();
+            assert_eq!(turns.len(), usize::from(answers), "{class}");
+            let permits = store.permit_replies(id, 10).await.unwrap();
+            assert_eq!(permits.len(), usize::from(answers), "{class}");
+        });
+    }
+}
+
+#[test]
 fn a_lane_with_a_reply_on_its_way_is_given_to_nobody() {
     let stage = Messenger::new(Duration::ZERO);
     let dialogue = stage.writes("whats", "+79161000001");
