@@ -58,7 +58,8 @@ pub(super) async fn run(
         // A file's references lead into its folder, so that is what is read; its own mistakes are shown.
         let inside = fs::canonicalize(&common.tasks)
             .is_ok_and(|tasks| fs::canonicalize(path).is_ok_and(|path| path.starts_with(tasks)));
-        let folder = if inside { &common.tasks } else { path.parent().unwrap_or(path) };
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let folder = if inside { &common.tasks } else { above.unwrap_or(Path::new(".")) };
         let mut loaded = manifest::load(folder)?;
         let found = manifest::check_audiences(&loaded);
         loaded.diagnostics.extend(found);

@@ -1,6 +1,6 @@
 //! One answer: read the dialogue, reserve, ask the AI, settle, commit what is to be said.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tracing::{debug, info, warn};
 
@@ -25,6 +25,9 @@ use crate::{
 
 /// Answers that failed one after another although the AI is there; then an operator goes on.
 const FAILURES_MAX: u32 = 5;
+
+/// Between a making that the database ended and the next one.
+const GIVE_BACK_PAUSE: Duration = Duration::from_secs(5);
 
 /// What every answer needs.
 #[derive(Clone, Debug)]
@@ -88,7 +91,12 @@ impl Answering {
         if let Err(error) = kept {
             // What the database refuses would be refused again at once, and the AI be paid for it each time.
             let may_pass = error.may_pass();
-            warn!(dialogue = %turn.dialogue, "an answer waits for the database: {:#}", anyhow::Error::from(error));
+            let told = anyhow::Error::from(error);
+            warn!(dialogue = %turn.dialogue, "an answer waits for the database: {told:#}");
+            // Nor is what may pass asked for at once: a database whose disk is full lets go and takes nothing.
+            if may_pass && !self.asking.pause(GIVE_BACK_PAUSE).await {
+                return;
+            }
             // Held under our fence, nobody else takes it up: it has to be given back.
             let give_back = async || {
                 if may_pass {
@@ -269,8 +277,17 @@ impl Answering {
     async fn put_off(&self, turn: &HeldTurn, failure: &AiFailure) -> Result<(), StoreError> {
         let class = rest_of(failure).0;
         warn!(dialogue = %turn.dialogue, ai = turn.ai, class, "no answer: {failure}");
-        let after = self.asking.let_rest(&turn.ai, failure).await?;
-        in_time(self.store.put_turn_off(turn, after)).await
+        // The turn is held till then: whoever took it up would call the AI again, which is paid for.
+        let after = loop {
+            match self.asking.let_rest(&turn.ai, failure).await {
+                Ok(after) => break after,
+                Err(error) => self.asking.outlast(error).await?,
+            }
+        };
+        while let Err(error) = in_time(self.store.put_turn_off(turn, after)).await {
+            self.asking.outlast(error).await?;
+        }
+        Ok(())
     }
 }
 

@@ -80,10 +80,12 @@ impl Asking {
         if !error.may_pass() {
             return Err(error);
         }
-        tokio::select! {
-            () = self.shutdown.cancelled() => Err(error),
-            () = tokio::time::sleep(AWAY_PAUSE) => Ok(()),
-        }
+        if self.pause(AWAY_PAUSE).await { Ok(()) } else { Err(error) }
+    }
+
+    /// Whether the time has passed; else the shutdown has come.
+    pub(super) async fn pause(&self, time: Duration) -> bool {
+        self.shutdown.run_until_cancelled(tokio::time::sleep(time)).await.is_some()
     }
 }
 

@@ -101,7 +101,11 @@ fn a_file_is_reported_alone_although_its_folder_is_read() {
     let of_task = run(&folder, &["validate", "tasks.d/two.yaml", "--output", "concise"]);
     assert!(of_task.stdout.starts_with("tasks.d/people.csv:2:1: bad-address"), "{of_task:?}");
     assert_eq!(of_task.stdout.lines().count(), 1, "{of_task:?}");
-    assert_eq!(of("human").stderr, "valid: 2 documents; 0 errors, 0 warnings in 1 file\n");
+    let valid = "valid: 2 documents; 0 errors, 0 warnings in 1 file\n";
+    assert_eq!(of("human").stderr, valid);
+    // A bare name lies where one stands.
+    let bare = Program::new(&folder.tasks(), &["validate", "team.yaml"]).run();
+    assert_eq!(bare.stderr, valid);
 }
 
 #[test]

@@ -252,6 +252,28 @@ fn an_answer_outlives_the_connections_and_the_books_hold() {
 }
 
 #[test]
+fn the_ai_is_not_paid_for_again_and_again_while_the_disk_of_the_database_is_full() {
+    let stage = Stage::new(Duration::ZERO, "1", "");
+    stage.database.run(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100';
+        END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON ai_rests FOR EACH ROW EXECUTE FUNCTION full_disk()",
+    );
+    let watch = stage.watch();
+    stage.write("one", 1, "Tell me about ai-quota");
+    wait_for(&stage, "SELECT count(*) FROM ai_calls", "1");
+    // Meanwhile another dialogue is answered from its first word on.
+    stage.write("two", 1, "What does it cost?");
+    wait_for(&stage, "SELECT count(*) FROM messages WHERE author = 'ai' AND state = 'sent'", "1");
+    let paid = "SELECT count(*) FROM ai_calls c JOIN dialogues d ON d.id = c.dialogue_id WHERE d.peer = 'one'";
+    assert_eq!(stage.database.value(paid), "1");
+    stage.database.run("DROP TRIGGER full_disk ON ai_rests");
+    wait_for(&stage, "SELECT string_agg(ai || ' ' || class, ' ') FROM ai_rests", "sales quota");
+    watch.kill();
+}
+
+#[test]
 fn a_fallback_answers_while_the_ai_rests() {
     let stage = Stage::new(Duration::ZERO, "1", WITH_A_SPARE);
     stage.put_spare_in_place();
