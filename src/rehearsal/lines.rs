@@ -36,8 +36,13 @@ pub(super) fn open_lines(path: &Path) -> io::Result<File> {
 pub(super) fn append_line(file: &mut File, entry: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(entry)?;
     line.push(b'\n');
-    file.write_all(&line)?;
-    file.flush()
+    let end = file.metadata()?.len();
+    let written = file.write_all(&line).and_then(|()| file.flush());
+    if written.is_err() {
+        // A full disk takes a part, to which the next one would be appended.
+        file.set_len(end)?;
+    }
+    written
 }
 
 /// A line without its end was not answered, so it is taken back before the next is appended.
