@@ -8,7 +8,7 @@ use serde_json::json;
 use standardwebhooks::Webhook;
 
 use super::{
-    driver::Unconnectable,
+    connecting::Unconnectable,
     http::{Answer, Failure, Http, exchange},
 };
 use crate::domain::{

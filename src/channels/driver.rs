@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use reqwest::{Url, header::HeaderValue};
 use tokio::time::Instant;
 
 use super::{
     avito::{self, Avito},
+    connecting::Unconnectable,
     http::Http,
     instagram::{self, Instagram},
     split,
@@ -86,25 +86,6 @@ pub struct Polled {
     pub cursor: String,
     /// The provider's answer as it came.
     pub raw: Vec<u8>,
-}
-
-/// Why a channel has no driver.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unconnectable {
-    #[error("this version cannot send through channels of kind `{0}`")]
-    NoDriver(ChannelKind),
-    #[error("no gateway speaks `{0}`; write `waha` or `wuzapi`")]
-    UnsupportedGateway(String),
-    #[error("the credential `{0}` is missing")]
-    MissingCredential(&'static str),
-    #[error("the credential `{0}` is empty or has characters that no credential has")]
-    UnusableCredential(&'static str),
-    #[error("the setting `{0}` is missing")]
-    MissingSetting(&'static str),
-    #[error("`callbackUrl` is neither `http://…` nor `https://…`")]
-    BadCallbackUrl,
-    #[error("`endpoint` is {0}")]
-    BadEndpoint(&'static str),
 }
 
 impl Driver {
@@ -343,109 +324,4 @@ impl Examined {
             _ => Self::Unknown(outcome.reason),
         }
     }
-}
-
-/// The base address of a provider: the manifest's, or the kind's own.
-pub(super) fn endpoint(spec: &ChannelSpec) -> Result<Url, Unconnectable> {
-    let text = spec.endpoint.as_deref().or(spec.kind.facts().endpoint);
-    let text = text.ok_or(Unconnectable::BadEndpoint("missing"))?;
-    let bad = |reason| Err(Unconnectable::BadEndpoint(reason));
-    let Ok(url) = Url::parse(text) else { return bad("no URL") };
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return bad("neither `http://…` nor `https://…`");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return bad("a URL with a user name or password; secrets belong into `credentials`");
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return bad("a URL with a query or a fragment");
-    }
-    Ok(url)
-}
-
-/// A call's URL below the endpoint. Segments are escaped, so a setting cannot lead elsewhere.
-pub(super) fn below(endpoint: &Url, segments: &[&str]) -> Url {
-    let mut url = endpoint.clone();
-    url.path_segments_mut()
-        .expect("`endpoint` lets only http and https pass, which have a path")
-        .pop_if_empty()
-        .extend(segments);
-    url
-}
-
-/// A credential's value, of characters that go through everywhere.
-pub(super) fn credential<'a>(
-    secrets: &'a BTreeMap<String, Secret>,
-    name: &'static str,
-) -> Result<&'a str, Unconnectable> {
-    let secret = secrets.get(name).ok_or(Unconnectable::MissingCredential(name))?;
-    // A file with a secret mostly ends with a line feed.
-    let value = secret.reveal().trim();
-    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Unconnectable::UnusableCredential(name));
-    }
-    Ok(value)
-}
-
-/// A credential as a header, marked so that no library shows it.
-pub(super) fn credential_header(
-    secrets: &BTreeMap<String, Secret>,
-    name: &'static str,
-    prefix: &str,
-) -> Result<HeaderValue, Unconnectable> {
-    let value = credential(secrets, name)?;
-    let mut header = HeaderValue::try_from(format!("{prefix}{value}"))
-        .map_err(|_| Unconnectable::UnusableCredential(name))?;
-    header.set_sensitive(true);
-    Ok(header)
-}
-
-/// The text of a message for a kind that has no templates, below its limit in characters.
-pub(super) fn plain_text(message: &Message, limit: usize) -> Result<&str, Outcome> {
-    plain_text_by(message, limit, split::characters)
-}
-
-/// As [`plain_text`], for a provider that counts otherwise.
-pub(super) fn plain_text_by(
-    message: &Message,
-    limit: usize,
-    length: fn(&str) -> usize,
-) -> Result<&str, Outcome> {
-    match message {
-        Message::Text(text) => sayable_by(text, limit, length),
-        Message::Template { .. } => {
-            let reason = "this kind of channel sends texts, not templates";
-            Err(Outcome::of(OutcomeClass::MessagePermanent, reason))
-        }
-    }
-}
-
-/// A text that no provider refuses for its length.
-pub(super) fn sayable(text: &str, limit: usize) -> Result<&str, Outcome> {
-    sayable_by(text, limit, split::characters)
-}
-
-/// As [`sayable`], for a provider that counts otherwise.
-pub(super) fn sayable_by(
-    text: &str,
-    limit: usize,
-    length: fn(&str) -> usize,
-) -> Result<&str, Outcome> {
-    within(text, limit, length(text), "characters")
-}
-
-/// As [`sayable`], where the provider counts bytes.
-pub(super) fn sayable_in_bytes(text: &str, limit: usize) -> Result<&str, Outcome> {
-    within(text, limit, text.len(), "bytes")
-}
-
-fn within<'a>(text: &'a str, limit: usize, length: usize, unit: &str) -> Result<&'a str, Outcome> {
-    let refused = |reason: &str| Err(Outcome::of(OutcomeClass::MessagePermanent, reason));
-    if text.trim().is_empty() {
-        return refused("the text is empty");
-    }
-    if length > limit {
-        return refused(&format!("the text is longer than {limit} {unit}"));
-    }
-    Ok(text)
 }

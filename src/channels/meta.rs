@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    driver::{Receives, Unconnectable},
+    connecting::Unconnectable,
+    driver::Receives,
     webhook::{Brought, Digest, Webhook, WebhookRefused, optional_secret, same, verify},
 };
 use crate::domain::{channel::Secret, dialogue::Received};

@@ -3,11 +3,13 @@
 mod answer;
 mod avito;
 mod callback;
+mod connecting;
 mod driver;
 mod http;
 mod instagram;
 mod meta;
 mod reading;
+mod sayable;
 mod split;
 mod telegram;
 mod telegram_cloud;
@@ -21,7 +23,8 @@ mod whatsapp_web;
 mod tests;
 
 pub use callback::{CallbackMessage, Posted, Receiver};
-pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, Unconnectable, split_for};
+pub use connecting::Unconnectable;
+pub use driver::{Driver, Examined, OpeningCall, Polled, Receives, split_for};
 pub use http::{Http, HttpUnavailable};
 pub use telegram_cloud::{
     AccountSession, Kept, KeptSession, NoVault, Reached, SignIn, SignInFailed, SignedIn, Step,

@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Rule, by_status, class, classes, rule_for, unreadable, wait},
-    driver::{Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, sayable},
+    connecting::{Unconnectable, below, credential_header, endpoint},
+    driver::{Examined, OpeningCall},
     http::{Answer, Http, exchange},
     meta::Application,
     reading::phone,
+    sayable::sayable,
 };
 use crate::domain::{
     address::Address,

@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq as _;
 
-use super::driver::Unconnectable;
+use super::connecting::Unconnectable;
 use crate::domain::{channel::Secret, dialogue::Received};
 
 /// A webhook as it came.

@@ -11,9 +11,11 @@ use tokio::time::Instant;
 use super::{
     super::{
         answer::{nothing_was_sent, unreadable},
-        driver::{Examined, Receives, Unconnectable, sayable},
+        connecting::Unconnectable,
+        driver::{Examined, Receives},
         http::Http,
         reading::id,
+        sayable::sayable,
         webhook::optional_secret,
     },
     PROVIDER, TEXT_CHARACTERS_MAX,

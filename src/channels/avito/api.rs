@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        driver::{Unconnectable, below, endpoint},
+        connecting::{Unconnectable, below, endpoint},
         http::{Answer, Http, exchange_up_to},
     },
     PROVIDER,

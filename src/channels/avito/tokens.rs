@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     super::{
         answer::{by_status, nothing_was_sent},
-        driver::{Unconnectable, below, credential},
+        connecting::{Unconnectable, below, credential},
         http::{Answer, Http, exchange},
     },
     PROVIDER,

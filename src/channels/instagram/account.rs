@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::{
     super::{
-        driver::{Examined, Unconnectable, below, credential_header, endpoint},
+        connecting::{Unconnectable, below, credential_header, endpoint},
+        driver::Examined,
         http::{Http, exchange},
         meta::Application,
         reading::id,

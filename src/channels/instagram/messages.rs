@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    super::{answer::unreadable, driver::sayable_in_bytes, http::exchange},
+    super::{answer::unreadable, http::exchange, sayable::sayable_in_bytes},
     account::Instagram,
     errors::{PROVIDER, read},
 };

@@ -12,8 +12,10 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        driver::{Examined, Receives, Unconnectable, credential, endpoint, sayable_by},
+        connecting::{Unconnectable, credential, endpoint},
+        driver::{Examined, Receives},
         http::Http,
+        sayable::sayable_by,
         webhook::optional_secret,
     },
     bot_api::{BotApi, PROVIDER},

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     super::{
         answer::{by_status, unreadable},
-        driver::below,
+        connecting::below,
         http::{Answer, Http, exchange_up_to},
     },
     refusals::refusal,

@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        driver::{Examined, OpeningCall, Unconnectable, credential, plain_text_by, sayable_by},
+        connecting::{Unconnectable, credential},
+        driver::{Examined, OpeningCall},
         http::Http,
+        sayable::{plain_text_by, sayable_by},
         telegram::{TEXT_UNITS_MAX, units},
     },
     connection::{Connection, Unanswered, message_ids},

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::{
     super::{
         answer::{by_status, unreadable},
-        driver::{Unconnectable, below, credential_header, endpoint, sayable},
+        connecting::{Unconnectable, below, credential_header, endpoint},
         http::{Answer, Http, exchange, exchange_up_to},
+        sayable::sayable,
     },
     PROVIDER, TEXT_CHARACTERS_MAX,
     errors::{SOMEBODY_IS_BLOCKED, outcome_of},

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        driver::{Examined, Polled, Receives, Unconnectable},
+        connecting::Unconnectable,
+        driver::{Examined, Polled, Receives},
         http::Http,
         webhook::optional_secret,
     },

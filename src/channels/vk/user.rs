@@ -7,8 +7,10 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        driver::{Examined, OpeningCall, Polled, Unconnectable, plain_text},
+        connecting::Unconnectable,
+        driver::{Examined, OpeningCall, Polled},
         http::Http,
+        sayable::plain_text,
     },
     TEXT_CHARACTERS_MAX,
     api::{Api, Said, Sending, Standing, account_is_blocked},

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        driver::{Examined, OpeningCall, Receives, Unconnectable},
+        connecting::Unconnectable,
+        driver::{Examined, OpeningCall, Receives},
         http::Http,
         webhook::{Brought, Webhook, WebhookRefused},
     },

@@ -10,11 +10,10 @@ use tokio::time::Instant;
 use super::{
     super::{
         answer::{Reaction, by_status, unreadable},
-        driver::{
-            Examined, OpeningCall, Unconnectable, below, credential_header, endpoint, plain_text,
-            sayable,
-        },
+        connecting::{Unconnectable, below, credential_header, endpoint},
+        driver::{Examined, OpeningCall},
         http::{Answer, Http, exchange},
+        sayable::{plain_text, sayable},
         webhook::optional_secret,
     },
     whatsapp::{
