@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    drivers::{Connector, Drivers, Held},
+    drivers::{Connector, Held},
+    lanes::{Identity, Lanes},
     message::compose,
     rounds::{Rounds, say_last_words},
 };
@@ -25,15 +26,11 @@ use crate::{
     channels::OpeningCall,
     domain::{
         attempt::{Outcome, OutcomeClass, Permit},
-        id::{AttemptId, ChannelName, ExecutorId, Fence, TaskName},
+        id::{AttemptId, ChannelName, TaskName},
     },
-    store::{Finished, Presence, Store, StoreError, Sweep},
+    store::{Finished, Store, StoreError},
 };
 
-/// Four of them fit into a lease, so that one that is lost or late costs nothing.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// Lanes that could not be connected are tried again: a missing secret may have come.
-const RECONNECT: Duration = Duration::from_secs(15);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Between two looks when a lane is due and nothing was granted, because a row was locked.
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
@@ -41,14 +38,6 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(3);
 /// How long the database may then take to be told.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Who an executor is, for the people who look at the database.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub host: String,
-    pub pid: u32,
-    pub new_id: fn() -> ExecutorId,
-}
 
 /// What is known of a call while it runs.
 #[derive(Clone, Debug)]
@@ -75,69 +64,42 @@ impl Said {
 #[derive(Debug)]
 pub struct Executor {
     store: Store,
-    connector: Connector,
-    identity: Identity,
-    id: ExecutorId,
-    lanes: HashMap<ChannelName, Fence>,
-    drivers: Drivers,
-    /// Where the other loops of this process see what is held.
-    held: watch::Sender<Held>,
+    lanes: Lanes,
     calls: JoinSet<Said>,
     /// Attempts whose call runs.
     calling: HashMap<tokio::task::Id, Call>,
     /// Calls that ended and are not recorded yet.
     ended: Vec<(Call, Said)>,
-    /// The session that shows others that we live; absent before the registration.
-    presence: Option<Presence>,
-    /// When the lease passes, by our own clock.
-    lease: watch::Sender<Instant>,
-    /// Lanes that somebody else had, and from when on nobody else has anything of them.
-    let_go_at: HashMap<ChannelName, Instant>,
-    next_heartbeat: Instant,
-    next_reconnect: Instant,
     next_housekeeping: Instant,
 }
 
 impl Executor {
     pub fn new(store: Store, connector: Connector, identity: Identity) -> Self {
-        let now = Instant::now();
         Self {
+            lanes: Lanes::new(store.clone(), connector, identity),
             store,
-            connector,
-            id: (identity.new_id)(),
-            identity,
-            lanes: HashMap::new(),
-            drivers: Drivers::default(),
-            held: watch::Sender::default(),
             calls: JoinSet::new(),
             calling: HashMap::new(),
             ended: Vec::new(),
-            presence: None,
-            lease: watch::Sender::new(now),
-            let_go_at: HashMap::new(),
-            next_heartbeat: now,
-            next_reconnect: now,
-            next_housekeeping: now,
+            next_housekeeping: Instant::now(),
         }
     }
 
     /// What this executor holds, for the loops that work on it as well.
     pub fn held(&self) -> watch::Receiver<Held> {
-        self.held.subscribe()
+        self.lanes.held()
     }
 
     /// Sends until `shutdown`, and then leaves in order.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut rounds = Rounds::of("openings");
-        let mut guard = JoinSet::new();
-        guard.spawn(guard_lease(self.lease.subscribe(), self.held()));
+        let guard = self.lanes.guard();
         while !shutdown.is_cancelled() {
             rounds.register(self.store.wakeups()).await;
             // A pass that is broken off loses nothing: permits that were granted unseen are found in
             // flight, and what ended is kept until its record succeeded.
             let until = rounds.look(self.pass()).await.unwrap_or_else(|again| {
-                // What was true before may not be; the session may be gone with the connection.
-                self.next_heartbeat = Instant::now();
+                self.lanes.doubt();
                 again
             });
             self.wait(&shutdown, &mut rounds, until).await;
@@ -147,9 +109,8 @@ impl Executor {
 
     /// One look at everything. Gives the time of the next one.
     async fn pass(&mut self) -> Result<Instant, StoreError> {
-        if Instant::now() >= self.next_heartbeat {
-            self.next_heartbeat = Instant::now() + HEARTBEAT;
-            self.keep_lanes().await?;
+        if self.lanes.keep_if_due().await? {
+            self.settle_abandoned().await?;
         }
         if Instant::now() >= self.next_housekeeping {
             self.next_housekeeping = Instant::now() + HOUSEKEEPING;
@@ -159,80 +120,12 @@ impl Executor {
         }
         self.record().await?;
         let granted = self.grant().await?;
-        let next = match self.store.next_turn_in(self.id).await? {
+        let next = match self.store.next_turn_in(self.lanes.id()).await? {
             Some(wait) if granted == 0 => Instant::now() + wait.max(LOCKED_PAUSE),
             Some(wait) => Instant::now() + wait,
-            None => self.next_heartbeat,
+            None => self.lanes.next_heartbeat(),
         };
-        Ok(next.min(self.next_heartbeat))
-    }
-
-    async fn keep_lanes(&mut self) -> Result<(), StoreError> {
-        // At once, and not at the next heartbeat: what ended meanwhile is recorded under the new lease.
-        let (held, pause_ended) = loop {
-            if self.presence.is_none() {
-                // A new name each time: of a registration that failed half-way nobody knows the end.
-                self.id = (self.identity.new_id)();
-                let Identity { host, pid, .. } = &self.identity;
-                self.presence = Some(self.store.register_executor(self.id, host, *pid).await?);
-            }
-            // Before the statement: the lease runs from its end.
-            let renewed_at = Instant::now();
-            match self.store.sweep_lanes(self.id).await? {
-                Sweep::Holds { lease, lanes, pause_ended } => {
-                    self.lease.send_replace(renewed_at + lease);
-                    break (lanes, pause_ended);
-                }
-                Sweep::Expired => {
-                    warn!("the lease was lost; the lanes are leased anew");
-                    self.presence = None;
-                }
-            }
-        };
-        let now = Instant::now();
-        self.let_go_at = held
-            .iter()
-            .filter(|lane| !lane.let_go_in.is_zero())
-            .map(|lane| (lane.channel.clone(), now + lane.let_go_in))
-            .collect();
-        let lanes: HashMap<ChannelName, Fence> =
-            held.into_iter().map(|lane| (lane.channel, lane.fence)).collect();
-        // What another may take from now on, before anything else takes its time.
-        for name in self.lanes.keys().filter(|name| !lanes.contains_key(*name)) {
-            if let Some(driver) = self.drivers.get(name) {
-                driver.give_up();
-            }
-        }
-        if pause_ended {
-            for task in self.store.resume_due().await? {
-                info!(%task, "the pause is over");
-            }
-        }
-        if lanes != self.lanes
-            || Instant::now() >= self.next_reconnect
-            || self.drivers.is_any_given_up()
-        {
-            if lanes.len() != self.lanes.len() {
-                info!(lanes = lanes.len(), "lanes held");
-            }
-            self.lanes = lanes;
-            self.reconnect().await?;
-        }
-        self.settle_abandoned().await
-    }
-
-    async fn reconnect(&mut self) -> Result<(), StoreError> {
-        // What fails half-way is done again by the next pass.
-        self.next_reconnect = Instant::now();
-        // Whatever woke us may have removed contacts or suppressed people.
-        self.store.settle_orphans().await?;
-        let names: Vec<ChannelName> = self.lanes.keys().cloned().collect();
-        let channels = self.store.read_channels(&names).await?;
-        let news = self.drivers.reconnect(&self.connector, channels, &self.let_go_at);
-        self.held.send_replace(Held { executor: Some(self.id), drivers: self.drivers.all() });
-        self.store.set_unconnectable(self.id, &news).await?;
-        self.next_reconnect = Instant::now() + RECONNECT;
-        Ok(())
+        Ok(next.min(self.lanes.next_heartbeat()))
     }
 
     /// Settles what a killed executor, or a lost answer of the database, left in flight.
@@ -243,7 +136,7 @@ impl Executor {
             .map(|call| call.attempt)
             .chain(self.ended.iter().map(|(call, _)| call.attempt))
             .collect();
-        let abandoned = self.store.list_abandoned(self.id, &known).await?;
+        let abandoned = self.store.list_abandoned(self.lanes.id(), &known).await?;
         if abandoned.is_empty() {
             return Ok(());
         }
@@ -285,7 +178,7 @@ impl Executor {
                 Some(Finished {
                     attempt: call.attempt,
                     channel: call.channel.clone(),
-                    fence: *self.lanes.get(&call.channel)?,
+                    fence: self.lanes.fence(&call.channel)?,
                     text: said.text.clone(),
                     outcome: said.outcome.clone(),
                 })
@@ -306,7 +199,7 @@ impl Executor {
         }
         // Before the statement: the permit's time runs from its grant, which is later.
         let asked_at = Instant::now();
-        let permits = self.store.grant_permits(self.id).await?;
+        let permits = self.store.grant_permits(self.lanes.id()).await?;
         let granted = permits.len();
         for permit in permits {
             self.call(permit, asked_at);
@@ -315,7 +208,7 @@ impl Executor {
     }
 
     fn call(&mut self, permit: Permit, asked_at: Instant) {
-        let driver = self.drivers.get(&permit.channel);
+        let driver = self.lanes.driver(&permit.channel);
         let known = Call {
             attempt: permit.attempt,
             task: permit.task.clone(),
@@ -371,10 +264,7 @@ impl Executor {
         tokio::select! {
             () = shutdown.cancelled() => {}
             Some(joined) = self.calls.join_next_with_id() => self.take(joined),
-            () = rounds.woken() => {
-                self.next_heartbeat = Instant::now();
-                self.next_reconnect = Instant::now();
-            }
+            () = rounds.woken() => self.lanes.look_again(),
             () = sleep_until(until) => {}
         }
     }
@@ -393,38 +283,17 @@ impl Executor {
         // It looks at what is held, as the other loops do.
         drop(guard);
         // They work on the lanes as well: whoever took one now would settle their calls.
-        if timeout_at(deadline + LAST_WORDS / 2, self.held.closed()).await.is_err() {
+        if timeout_at(deadline + LAST_WORDS / 2, self.lanes.left_by_others()).await.is_err() {
             debug!("the lanes are given back before everybody has left");
         }
         // Before the lanes go back: who takes one begins at once.
-        self.held.borrow().give_up();
+        self.lanes.give_up();
         let last_words = async {
             self.record().await?;
-            self.store.release_lanes(self.id).await
+            self.store.release_lanes(self.lanes.id()).await
         };
         let deadline = deadline + LAST_WORDS;
         say_last_words(deadline, "the lanes were not given back", last_words).await;
-    }
-}
-
-/// Ends what only the holder of a lane may have when the lease has passed, whatever the loop waits for then.
-async fn guard_lease(mut lease: watch::Receiver<Instant>, mut held: watch::Receiver<Held>) {
-    loop {
-        let until = *lease.borrow_and_update();
-        let renewed = tokio::select! {
-            () = sleep_until(until) => {
-                held.borrow_and_update().give_up();
-                // What is connected meanwhile, by a look that took longer than the lease, is of no use either.
-                tokio::select! {
-                    renewed = lease.changed() => renewed,
-                    changed = held.changed() => changed,
-                }
-            }
-            renewed = lease.changed() => renewed,
-        };
-        if renewed.is_err() {
-            return;
-        }
     }
 }
 
@@ -442,73 +311,5 @@ fn report(call: &Call, outcome: &Outcome, recorded: bool) {
         info!(%task, %channel, %attempt, "sent");
     } else {
         warn!(%task, %channel, %attempt, %class, "{reason}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
-
-    use tokio::task::yield_now;
-
-    use super::*;
-    use crate::{
-        channels::{Driver, Http},
-        domain::{
-            channel::{ChannelSpec, Secret},
-            kind::ChannelKind,
-        },
-    };
-
-    fn account() -> Arc<Driver> {
-        let spec = ChannelSpec {
-            kind: ChannelKind::TelegramCloud,
-            daily_limit: None,
-            endpoint: None,
-            credentials: BTreeMap::new(),
-            settings: BTreeMap::new(),
-        };
-        let secrets = [("apiId", "1"), ("apiHash", "h"), ("phone", "+79123450000")];
-        let secrets =
-            secrets.map(|(name, value)| (name.to_owned(), Secret::new(value.to_owned()))).into();
-        Arc::new(Driver::connect(&spec, &secrets, &Http::new().unwrap()).unwrap())
-    }
-
-    const LEASE: Duration = Duration::from_secs(8);
-
-    #[tokio::test]
-    async fn what_only_one_may_have_ends_with_the_lease_and_not_before() {
-        let first = account();
-        let name: ChannelName = "sales".parse().unwrap();
-        let drivers = Arc::new(HashMap::from([(name, Arc::clone(&first))]));
-        let held = watch::Sender::new(Held { executor: None, drivers });
-        let lease = watch::Sender::new(Instant::now() + LEASE);
-        let mut guard = JoinSet::new();
-        guard.spawn(guard_lease(lease.subscribe(), held.subscribe()));
-        for _ in 0..5 {
-            yield_now().await;
-            assert!(!first.is_given_up());
-            lease.send_replace(Instant::now() + LEASE);
-        }
-        // The database answers no more, and time goes on.
-        lease.send_replace(Instant::now());
-        let ends = async {
-            while !first.is_given_up() {
-                yield_now().await;
-            }
-        };
-        timeout_at(Instant::now() + LEASE, ends).await.unwrap();
-        // As does what a look connects that took longer than the lease.
-        let late = account();
-        let drivers = Arc::new(HashMap::from([("sales".parse().unwrap(), Arc::clone(&late))]));
-        held.send_replace(Held { executor: None, drivers });
-        let ends = async {
-            while !late.is_given_up() {
-                yield_now().await;
-            }
-        };
-        timeout_at(Instant::now() + LEASE, ends).await.unwrap();
-        drop(lease);
-        guard.join_next().await.unwrap().unwrap();
     }
 }
