@@ -35,6 +35,7 @@ mod hosting;
 mod hosting_api;
 mod import;
 mod instagram;
+mod known_words;
 mod lifecycle;
 mod mishaps;
 mod operators;

@@ -76,6 +76,42 @@ fn a_session_that_was_ended_stops_the_lane_and_is_told_with_the_way_out() {
 }
 
 #[test]
+fn strangers_that_are_too_many_end_the_openings_and_no_dialogue() {
+    let hosted = hosted("[\"+79123450730\", \"+79123450001\"]");
+    let working = hosted.work();
+    let value = |query: &str| hosted.database.value(query);
+    let class = "SELECT coalesce(max(blocked_class), 'none') FROM lanes";
+    wait_until("the openings are blocked", PATIENCE, || {
+        (value(class) == "openings-blocked", value(class))
+    });
+    let kind = ChannelKind::TelegramCloud;
+    let _entered = hosted.runtime.enter();
+    hosted.rehearsal.person_writes(kind, "tg-anna", "+79123450002", "What does it cost?");
+    let answered =
+        "SELECT count(*) FROM messages WHERE author = 'ai' AND state IN ('sent', 'read')";
+    wait_until("who writes is answered", PATIENCE, || (value(answered) != "0", value(answered)));
+    assert_eq!(value(class), "openings-blocked");
+    assert_eq!(value("SELECT count(*) FROM attempts WHERE outcome = 'sent'"), "0");
+    drop(working);
+    let lifted = run(&hosted, &["unblock", "tg-anna"]);
+    assert_eq!((lifted.code, value(class)), (0, "none".to_owned()), "{lifted:?}");
+}
+
+#[test]
+fn what_an_account_lacks_is_named_where_it_is_signed_out() {
+    let hosted = hosted("[]");
+    hosted.database.run(
+        "INSERT INTO telegram_sessions (channel, sealed, user_id, signed_in_by) VALUES ('tg-anna', '', 1, 'anna')",
+    );
+    let logout = run(&hosted, &["channel", "logout", "tg-anna"]);
+    assert_eq!(logout.code, 1, "{logout:?}");
+    assert!(logout.stderr.contains("channel `tg-anna` cannot be connected: `api"), "{logout:?}");
+    assert!(logout.stderr.contains("the environment variable"), "{logout:?}");
+    let kept = "SELECT count(*) FROM telegram_sessions";
+    assert_eq!(hosted.database.value(kept), "1", "it is Telegram's still");
+}
+
+#[test]
 fn nobody_signs_in_without_a_terminal() {
     let hosted = hosted("[]");
     let login = run(&hosted, &["channel", "login", "tg-anna"]);
