@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, KeyInit, Mac};
 use nuncio::{
     channels::{Brought, Driver, Http, Webhook, WebhookHeaders},
     domain::{
@@ -60,8 +60,8 @@ impl Reader {
 
     fn read_one(&self, body: &[u8]) {
         let headers: WebhookHeaders = [
-            ("x-hub-signature-256", format!("sha256={}", hex::encode(sha256(body)))),
-            ("x-webhook-hmac", hex::encode(sha512(body))),
+            ("x-hub-signature-256", format!("sha256={}", signed::<Hmac<Sha256>>(body))),
+            ("x-webhook-hmac", signed::<Hmac<Sha512>>(body)),
             ("x-webhook-hmac-algorithm", "sha512".to_owned()),
             ("x-webhook-timestamp", NOW_MS.to_string()),
             ("x-telegram-bot-api-secret-token", SECRET.to_owned()),
@@ -107,16 +107,10 @@ fn assert_name(name: &str) {
     assert!(!name.is_empty() && !name.chars().any(char::is_control), "no name: {name:?}");
 }
 
-fn sha256(body: &[u8]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
+fn signed<M: Mac + KeyInit>(body: &[u8]) -> String {
+    let mut mac = <M as KeyInit>::new_from_slice(SECRET.as_bytes()).expect("any length");
     mac.update(body);
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn sha512(body: &[u8]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha512>::new_from_slice(SECRET.as_bytes()).expect("any length");
-    mac.update(body);
-    mac.finalize().into_bytes().to_vec()
+    hex::encode(mac.finalize().into_bytes())
 }
 
 /// Reads a text in every way in which people are named. What was read is read again as the same.

@@ -153,3 +153,28 @@ fn the_provider_is_asked_about_the_account_unless_there_is_none() {
     assert!(wrong.stderr.contains("there is no channel `vk-wel`"), "{}", wrong.stderr);
     assert!(wrong.stderr.contains("did you mean `vk-well`?"), "{}", wrong.stderr);
 }
+
+#[test]
+fn it_is_told_how_a_channel_hears_and_whether_it_can() {
+    let cloud = |name: &str, proof: &str| {
+        channel(name, "waba", &format!("token: {{env: T}}{proof}"), "  phoneNumberId: 1\n")
+    };
+    let (deaf, heard) = (cloud("deaf", ""), cloud("heard", ", appSecret: {env: S}"));
+    let site = channel("site", "widget", "", "");
+    let manifests = [("deaf.yaml", deaf), ("heard.yaml", heard), ("site.yaml", site)];
+    let manifests = manifests.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let hosted = Hosted::with(&manifests, Behaviour::default());
+    let told = run(&hosted, "channel status --offline").stdout;
+    let hears = |line: &str| line.contains("hears") || line.ends_with(')');
+    let told: Vec<&str> = told.lines().filter(|line| hears(line)).map(str::trim).collect();
+    assert_eq!(
+        told,
+        [
+            "deaf (waba)",
+            "! hears nobody: without its `appSecret` every webhook is refused",
+            "heard (waba)",
+            "hears by webhooks",
+            "site (widget)",
+        ]
+    );
+}

@@ -184,6 +184,11 @@ fn a_rollback_and_what_it_holds_tell_where_and_what() {
             "Nothing to do beside what is held",
         ],
     );
+    // Of a plan that was saved, too.
+    let saved = bench.folder.root().join("saved.plan");
+    let saved = saved.to_str().unwrap();
+    bench.said(&["plan", "--out", saved]);
+    assert_told(&bench.said(&["apply", saved]), &["Nothing to do beside what is held"]);
     let again = bench.said(&["rollback", "one", "--to", "1", "--auto-approve"]);
     assert_told(&again, &["Nothing to do: Task `one` is live as it was after revision 1."]);
     assert_told(&again, &["Its manifest says something else"]);

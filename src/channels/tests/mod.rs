@@ -6,6 +6,7 @@ mod conformance;
 mod discretion;
 mod instagram;
 mod misbehaving;
+mod odd;
 mod polling;
 mod replies;
 mod script;

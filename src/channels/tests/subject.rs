@@ -105,6 +105,26 @@ const AVITO: Subject = Subject {
     before: Some(&[("/token", r#"{"access_token":"t","expires_in":86400,"token_type":"Bearer"}"#)]),
 };
 
+const VK_USER: Subject = Subject {
+    name: "vk-user",
+    kind: ChannelKind::VkUser,
+    settings: &[],
+    longest: Longest::Characters(9_000),
+    signs: &["read", "typing"],
+    settles: Settles::Key,
+    tells_failures: false,
+    unavailable: OutcomeClass::InDoubt,
+    has_window: false,
+    before: Some(&[]),
+};
+
+const VK_PUBLIC: Subject = Subject {
+    name: "vk-public",
+    kind: ChannelKind::VkPublic,
+    settings: &[("groupId", "200500100")],
+    ..VK_USER
+};
+
 pub(super) const SUBJECTS: &[Subject] = &[
     AVITO,
     Subject {
@@ -140,41 +160,12 @@ pub(super) const SUBJECTS: &[Subject] = &[
         has_window: true,
         before: Some(&[]),
     },
-    Subject {
-        name: "vk-user",
-        kind: ChannelKind::VkUser,
-        settings: &[],
-        longest: Longest::Characters(9_000),
-        signs: &["read", "typing"],
-        settles: Settles::Key,
-        tells_failures: false,
-        unavailable: OutcomeClass::InDoubt,
-        has_window: false,
-        before: Some(&[]),
-    },
-    Subject {
-        name: "vk-public",
-        kind: ChannelKind::VkPublic,
-        settings: &[("groupId", "200500100")],
-        longest: Longest::Characters(9_000),
-        signs: &["read", "typing"],
-        settles: Settles::Key,
-        tells_failures: false,
-        unavailable: OutcomeClass::InDoubt,
-        has_window: false,
-        before: Some(&[]),
-    },
+    VK_USER,
+    VK_PUBLIC,
     Subject {
         name: "vk-public-pushed",
-        kind: ChannelKind::VkPublic,
         settings: &[("groupId", "200500100"), ("receive", "webhook")],
-        longest: Longest::Characters(9_000),
-        signs: &["read", "typing"],
-        settles: Settles::Key,
-        tells_failures: false,
-        unavailable: OutcomeClass::InDoubt,
-        has_window: false,
-        before: Some(&[]),
+        ..VK_PUBLIC
     },
     Subject {
         name: "waba",

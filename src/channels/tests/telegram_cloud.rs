@@ -142,6 +142,9 @@ async fn who_asked_to_be_left_alone_is_not_written_to_under_another_address() {
 #[tokio::test]
 async fn who_wrote_is_answered_though_strangers_are_too_many() {
     let mut stage = Stage::quiet(None).await;
+    // Not even they may be answered before.
+    let outcome = reply(stage.driver(subject()), "+79123450730", 9).await;
+    assert_eq!(outcome.class, OutcomeClass::ChannelBlocked, "{}", outcome.reason);
     stage.rehearsal.person_writes(KIND, "telegram-cloud", "+79123450730", "Hello!");
     stage.said(subject(), "0730").await;
     let driver = stage.driver(subject());

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::webhooks::{message, read, waba, waha};
+use super::{
+    odd::json_of,
+    webhooks::{message, read, waba, waha},
+};
 use crate::domain::{
     address::Address,
     dialogue::{Delivery, DeliveryState, Received, TypedByHand},
@@ -364,22 +367,7 @@ fn anything() -> impl Strategy<Value = Value> {
         "\u{0}",
         "",
     ];
-    let word = || prop::sample::select(WORDS).prop_map(str::to_owned);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        word().prop_map(Value::from),
-        ".{0,9}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 40, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((word(), inner), 0..6)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
-        ]
-    })
+    json_of(WORDS)
 }
 
 proptest! {
