@@ -166,9 +166,15 @@ pub(super) async fn delete(
     }
     let provenance = Provenance::new(Cause::Delete, &config::actor());
     let mut writing = store.begin_writing(&provenance, Patience::silent(LOCK_PATIENCE)).await?;
-    writing.delete_task(name, task.id, task.generation).await?;
+    let closed = writing.delete_task(name, task.id, task.generation).await?;
     writing.commit(Wake::Others).await?;
-    output.note(&format!("task `{name}` is deleted; who it has written to stays on record"));
+    let closed = match closed {
+        0 => String::new(),
+        1 => ", and 1 dialogue of it is closed".to_owned(),
+        n => format!(", and {n} dialogues of it are closed"),
+    };
+    output
+        .note(&format!("task `{name}` is deleted{closed}; who it has written to stays on record"));
     Ok(ExitStatus::Success)
 }
 

@@ -275,7 +275,7 @@ async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<
             }
             Change::UpdateTask { name, audience, .. } => {
                 let there = survey.actual.tasks.get(name).and_then(|task| task.details.as_ref());
-                let counted = there.map_or(0, |details| details.remaining);
+                let counted = there.map_or(0, |details| details.people.remaining);
                 let before = facts.tasks.get(name).map_or(counted, |task| task.remaining);
                 let added = audience.as_ref().map_or(0, |audience| audience.added);
                 let removed = audience.as_ref().map_or(0, |audience| audience.removed);

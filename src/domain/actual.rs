@@ -45,10 +45,24 @@ pub struct TaskDetails {
     pub fields: Fields,
     /// What is live instead, for a task that drifted.
     pub drifted: Option<Drifted>,
+    /// What would become of its people, should it end.
+    pub people: Consequences,
+}
+
+/// What becomes of the people of a task that ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Consequences {
     /// Contacts that were not reached yet.
     pub remaining: u64,
-    /// Contacts who were written to, or may have been, by any incarnation.
+    /// Contacts who were written to, or may have been, by any incarnation. They are not written to again.
     pub written: u64,
+    /// Contacts who were passed without being written to, and may be: their opening failed, or they were
+    /// suppressed then. The next incarnation tries them.
+    pub passed_over: u64,
+    /// Dialogues that end with the task.
+    pub dialogues: u64,
+    /// Those of them in which the person waits for an answer.
+    pub unanswered: u64,
 }
 
 impl TaskDetails {

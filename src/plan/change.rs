@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
+    actual::Consequences,
     contact::AudienceChange,
     fields::{FieldValue, Fields},
     id::{Generation, TaskId, TaskName},
@@ -147,15 +148,6 @@ pub struct FieldChange {
 pub struct PhaseStep {
     pub from: Phase,
     pub to: Phase,
-}
-
-/// What becomes of the people of a task that ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Consequences {
-    /// Contacts that were not reached yet.
-    pub remaining: u64,
-    /// Contacts that were written to, or may have been. They are not written to again.
-    pub written: u64,
 }
 
 words! {

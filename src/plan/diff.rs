@@ -10,8 +10,7 @@ use super::{
     gone::strange_file,
     guards::reject_shrunk,
     recreate::{
-        consent_remedies, consequences, contacts, has_forbidden, reject_edit, reject_protected,
-        reject_renamed,
+        consent_remedies, contacts, has_forbidden, reject_edit, reject_protected, reject_renamed,
     },
     resources::references,
     three_way::{besides, compare, three_way},
@@ -231,7 +230,7 @@ impl Pass<'_> {
             fields,
             audience: self.audiences.get(name).cloned(),
             phase: first_phase(task.spec.state),
-            consequences: consequences(details),
+            consequences: details.people,
         });
     }
 
@@ -334,8 +333,8 @@ fn refused_state(
         waiting: Vec::new(),
         steps: vec![format!(
             "recreate: {} are offered to the new task, {} are not written to again",
-            contacts(details.remaining),
-            contacts(details.written)
+            contacts(details.people.remaining),
+            contacts(details.people.written)
         )],
         consequences: None,
         remedies: consent_remedies(name, actual, (wishes, task.consent)),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::domain::fields::Digest;
 
 /// Minor versions only add; an unknown major one is refused.
-pub(super) const FORMAT_VERSION: &str = "1.0";
+pub(super) const FORMAT_VERSION: &str = "1.1";
 
 /// A plan as data. Two plans of the same input are the same bytes.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -123,12 +123,22 @@ pub struct PhaseDocument {
     pub to: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct ConsequencesDocument {
     /// Contacts that were not reached yet.
     pub remaining: u64,
     /// Contacts that were written to, or may have been, and are not written to again.
     pub written: u64,
+    /// Contacts that were passed without being written to, and are tried by the next incarnation: their opening
+    /// failed, or they were suppressed then. Since 1.1.
+    #[serde(default)]
+    pub passed_over: u64,
+    /// Dialogues that are closed with the task. Since 1.1.
+    #[serde(default)]
+    pub dialogues: u64,
+    /// Those of them in which the person waits for an answer. Since 1.1.
+    #[serde(default)]
+    pub unanswered: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

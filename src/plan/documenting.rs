@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use similar::TextDiff;
 
 use super::{
-    change::{Change, Consequences, Drift, FieldChange, PhaseStep, Plan, Rejection, Wishes},
+    change::{Change, Drift, FieldChange, PhaseStep, Plan, Rejection, Wishes},
     document::{
         BaseDocument, BlockedDocument, ChangeDocument, ConsequencesDocument, DriftDocument,
         FORMAT_VERSION, FieldDocument, ForecastDocument, HeldDocument, PhaseDocument, PlanDocument,
@@ -14,7 +14,7 @@ use super::{
     nesting::{audience_value, nested, put, sensitive, value},
 };
 use crate::domain::{
-    actual::{Actual, ResourceDetails, TaskDetails},
+    actual::{Actual, Consequences, ResourceDetails, TaskDetails},
     contact::AudienceChange,
     desired::{Desired, DesiredTask},
     fields::{Digest, FieldValue},
@@ -88,7 +88,7 @@ pub fn document(plan: &Plan, circumstances: &Circumstances<'_>) -> PlanDocument 
                 address: address(&blocked.subject),
                 file: blocked.file.clone(),
                 message: blocked.message.clone(),
-                consequences: blocked.consequences.map(consequences_document),
+                consequences: blocked.consequences.map(ConsequencesDocument::from),
                 remedies: blocked.remedies.clone(),
             })
             .collect(),
@@ -222,7 +222,7 @@ fn change_document(change: &Change, circumstances: &Circumstances<'_>) -> Change
         changed_paths: told.changes.iter().map(|change| change.path.clone()).collect(),
         text_diffs: told.changes.iter().filter_map(|change| text_diff(change)).collect(),
         phase: told.phase.map(|(from, to)| phase_document(from, to)),
-        consequences: told.consequences.map(consequences_document),
+        consequences: told.consequences.map(ConsequencesDocument::from),
         from_generation: told.from.map(|from| from.0),
         manifest_digest: manifest_digest.filter(|_| !is_gone).map(|digest| digest.to_string()),
     }
@@ -255,11 +255,6 @@ fn phase_document(from: Option<Phase>, to: Phase) -> PhaseDocument {
     PhaseDocument { from: from.map(|from| from.to_string()), to: to.to_string() }
 }
 
-fn consequences_document(consequences: Consequences) -> ConsequencesDocument {
-    let Consequences { remaining, written } = consequences;
-    ConsequencesDocument { remaining, written }
-}
-
 fn field_document(change: &FieldChange) -> FieldDocument {
     FieldDocument {
         path: change.path.clone(),
@@ -282,7 +277,7 @@ fn rejection_document(rejection: &Rejection) -> RejectionDocument {
         fields: fields.iter().map(field_document).collect(),
         waiting: waiting.iter().map(field_document).collect(),
         steps: steps.clone(),
-        consequences: consequences.map(consequences_document),
+        consequences: consequences.map(ConsequencesDocument::from),
         remedies: remedies.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     change::{Blocked, Change, Held},
     diff::Pass,
-    recreate::{consequences, has_forbidden, reject_edit, reject_protected},
+    recreate::{has_forbidden, reject_edit, reject_protected},
     three_way::compare,
 };
 use crate::domain::{
@@ -53,8 +53,8 @@ impl Pass<'_> {
             let is_gone = !self.desired.tasks.contains_key(old)
                 && !self.desired.unreadable.tasks.contains_key(old);
             let twice = match actual.phase {
-                Phase::Completed => Twice::Written(details.written),
-                _ => Twice::Shared(change.map_or(details.remaining, |change| change.total)),
+                Phase::Completed => Twice::Written(details.people.written),
+                _ => Twice::Shared(change.map_or(details.people.remaining, |change| change.total)),
             };
             (is_same && is_gone && twice.count() > 0).then_some((old, twice))
         });
@@ -62,7 +62,7 @@ impl Pass<'_> {
             let change = change?;
             let SharedPeople { task: old, of, shared, written } = change.shared_with.as_ref()?;
             let (old, there) = self.actual.tasks.get_key_value(old)?;
-            let all_written = there.details.as_ref()?.written;
+            let all_written = there.details.as_ref()?.people.written;
             // A person or two in common are no sign that it is the same task.
             if shared * 2 > change.total.min(*of) {
                 Some((old, Twice::Shared(*shared)))
@@ -130,7 +130,7 @@ impl Pass<'_> {
                 id: task.id,
                 from: task.generation,
                 from_phase: task.phase,
-                consequences: consequences(&details),
+                consequences: details.people,
             });
             return;
         }
@@ -144,7 +144,7 @@ impl Pass<'_> {
                 "its manifest is gone, and only a completed task can be deleted: it is {}",
                 task.phase.shown()
             ),
-            consequences: Some(consequences(&details)),
+            consequences: Some(details.people),
             remedies: vec![
                 "or bring the manifest back with `state: completed`, apply it, and delete it then"
                     .to_owned(),

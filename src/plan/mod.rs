@@ -4,6 +4,7 @@
 //! and why.
 
 mod change;
+mod consequences;
 mod diff;
 mod document;
 mod documenting;
@@ -21,8 +22,8 @@ mod saved;
 mod three_way;
 
 pub use change::{
-    BLOCKED, Blocked, Change, Consequences, Drift, FieldChange, Held, PhaseStep, Plan, Refresh,
-    Rejection, RejectionCode, Summary, Wishes,
+    BLOCKED, Blocked, Change, Drift, FieldChange, Held, PhaseStep, Plan, Refresh, Rejection,
+    RejectionCode, Summary, Wishes,
 };
 pub use diff::{needs_recreation, plan};
 pub use document::{BaseDocument, PlanDocument, plan_schema, without_integer_format};

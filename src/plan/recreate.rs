@@ -1,7 +1,7 @@
 //! Edits that a task or a channel does not survive, and the way to them with consent.
 
 use super::{
-    change::{Consequences, FieldChange, Rejection, RejectionCode, Wishes},
+    change::{FieldChange, Rejection, RejectionCode, Wishes},
     gone::Twice,
     three_way::besides,
 };
@@ -19,10 +19,6 @@ use crate::domain::{
 /// Whether one of the changes is such that only a recreated task can have it.
 pub(super) fn has_forbidden(changes: &[FieldChange]) -> bool {
     changes.iter().any(|change| IMMUTABLE_FIELDS.contains(&change.path.as_str()))
-}
-
-pub(super) fn consequences(details: &TaskDetails) -> Consequences {
-    Consequences { remaining: details.remaining, written: details.written }
 }
 
 /// Refuses an edit of what a task keeps for its whole life, and shows the recreate plan.
@@ -53,7 +49,7 @@ pub(super) fn reject_edit(
         place,
         fields,
         waiting,
-        consequences: Some(consequences(details)),
+        consequences: Some(details.people),
         remedies: consent_remedies(name, task, consent),
     }
 }
@@ -85,8 +81,8 @@ fn steps(task: &ActualTask, details: &TaskDetails, file: &str) -> Vec<String> {
     }
     steps.push(format!(
         "delete: {} that {} not reached yet leave the old task",
-        contacts(details.remaining),
-        if details.remaining == 1 { "was" } else { "were" }
+        contacts(details.people.remaining),
+        if details.people.remaining == 1 { "was" } else { "were" }
     ));
     steps.push(format!("create: from {file}, with a new id"));
     steps
@@ -145,7 +141,7 @@ pub(super) fn reject_protected(
         fields: Vec::new(),
         waiting: Vec::new(),
         steps: Vec::new(),
-        consequences: Some(consequences(details)),
+        consequences: Some(details.people),
         remedies: vec!["remove `protect` from the manifest and apply that first".to_owned()],
     })
 }

@@ -5,11 +5,11 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 
 use super::{
-    change::{BLOCKED, Blocked, Change, Consequences, Drift, Held, Plan, Rejection},
+    change::{BLOCKED, Blocked, Change, Drift, Held, Plan, Rejection},
+    consequences::sentences,
     page::{BOLD, DIM, GREEN, Page, RED, YELLOW, printable},
-    recreate::contacts,
 };
-use crate::domain::{phase::Phase, subject::Subject};
+use crate::domain::{actual::Consequences, phase::Phase, subject::Subject};
 
 /// Writes a plan for people, with sentences about what will happen after it. `now` is asked only for the
 /// offset of time zones on its day.
@@ -199,16 +199,7 @@ impl Page {
     }
 
     fn consequences(&mut self, consequences: Consequences) -> fmt::Result {
-        let Consequences { remaining, written } = consequences;
-        writeln!(self.text, "      {} not reached yet", contacts(remaining))?;
-        if written == 0 {
-            return Ok(());
-        }
-        writeln!(
-            self.text,
-            "      {} written to, or in doubt: carried over, and not written to again",
-            contacts(written)
-        )
+        sentences(consequences).iter().try_for_each(|line| writeln!(self.text, "      {line}"))
     }
 
     fn held(&mut self, held: &Held) -> fmt::Result {

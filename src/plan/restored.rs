@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    change::{Blocked, Change, Consequences, Drift, FieldChange, Held, PhaseStep, Plan, Rejection},
+    change::{Blocked, Change, Drift, FieldChange, Held, PhaseStep, Plan, Rejection},
     document::{
-        ChangeDocument, ConsequencesDocument, DriftDocument, FieldDocument, ForecastDocument,
-        PhaseDocument, PlanDocument, RejectionDocument,
+        ChangeDocument, DriftDocument, FieldDocument, ForecastDocument, PhaseDocument,
+        PlanDocument, RejectionDocument,
     },
 };
 use crate::domain::{
+    actual::Consequences,
     address::Address,
     contact::AudienceChange,
     fields::{FieldValue, Fields},
@@ -34,7 +35,7 @@ impl PlanDocument {
                 subject: one.address.parse().ok()?,
                 file: one.file.clone(),
                 message: one.message.clone(),
-                consequences: one.consequences.map(consequences),
+                consequences: one.consequences.map(Consequences::from),
                 remedies: one.remedies.clone(),
             })
         });
@@ -93,8 +94,7 @@ fn change(one: &ChangeDocument, drift: Option<&DriftDocument>) -> Option<Change>
     let audience = audience(one.after.as_ref());
     let phase = |text: &str| text.parse().ok();
     let step = one.phase.as_ref();
-    let consequences =
-        consequences(one.consequences.unwrap_or(ConsequencesDocument { remaining: 0, written: 0 }));
+    let consequences = Consequences::from(one.consequences.unwrap_or_default());
     let actions: Vec<&str> = one.actions.iter().map(String::as_str).collect();
     Some(match (one.address.parse().ok()?, actions.as_slice()) {
         (Subject::Resource(key), ["create"]) => {
@@ -166,14 +166,9 @@ fn rejection(one: &RejectionDocument) -> Option<Rejection> {
         fields: one.fields.iter().map(field).collect(),
         waiting: one.waiting.iter().map(field).collect(),
         steps: one.steps.clone(),
-        consequences: one.consequences.map(consequences),
+        consequences: one.consequences.map(Consequences::from),
         remedies: one.remedies.clone(),
     })
-}
-
-fn consequences(of: ConsequencesDocument) -> Consequences {
-    let ConsequencesDocument { remaining, written } = of;
-    Consequences { remaining, written }
 }
 
 fn field(one: &FieldDocument) -> FieldChange {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Change, Plan, Wishes, plan};
 use crate::domain::{
-    actual::{Actual, ActualResource, ActualTask, ResourceDetails, TaskDetails},
+    actual::{Actual, ActualResource, ActualTask, Consequences, ResourceDetails, TaskDetails},
     desired::{Desired, DesiredResource, DesiredTask},
     id::{Generation, TaskId, TaskName},
     kind::{ChannelKind, Format, MessengerType},
@@ -83,8 +83,11 @@ pub(super) fn desired(tasks: impl IntoIterator<Item = (&'static str, DesiredTask
 pub(super) fn applied(desired: &Desired, phase: Phase) -> Actual {
     let mut actual = Actual::default();
     for (task, wanted) in &desired.tasks {
-        let details =
-            TaskDetails { fields: wanted.fields.clone(), drifted: None, remaining: 5, written: 2 };
+        let details = TaskDetails {
+            fields: wanted.fields.clone(),
+            drifted: None,
+            people: Consequences { remaining: 5, written: 2, ..Consequences::default() },
+        };
         let there = ActualTask {
             id: TaskId(uuid::Uuid::nil()),
             generation: Generation(1),

@@ -160,7 +160,8 @@ impl<'a> Application<'a> {
             generation =
                 self.writing.set_phase(name, id, generation, from_phase, completed).await?;
         }
-        Ok(self.writing.delete_task(name, id, generation).await?)
+        self.writing.delete_task(name, id, generation).await?;
+        Ok(())
     }
 
     async fn create(

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::{aliases::Known, connect::Store, encoding::parsed, error::StoreError, inbox::kept};
 use crate::domain::{
     dialogue::{DialogueState, Received},
-    id::{ChannelName, DialogueId, MessageId},
+    id::{ChannelName, DialogueId, MessageId, TaskId},
     money::MicroUsd,
 };
 
@@ -194,6 +194,39 @@ pub(super) async fn close_all(
     .execute(&mut *connection)
     .await?;
     Ok(())
+}
+
+/// Closes the dialogues of a task that ends, and counts them. What succeeded stays so, and what an operator has
+/// said leaves.
+pub(super) async fn close_with_task(
+    connection: &mut PgConnection,
+    task: TaskId,
+    by: &str,
+) -> Result<u64, StoreError> {
+    let closed = sqlx::query!(
+        "WITH ending AS (
+            SELECT id FROM dialogues
+            WHERE task_id = $1 AND task = (SELECT name FROM tasks WHERE id = $1)
+                AND state IN ('open', 'with-operator', 'blocked')
+            ORDER BY id FOR UPDATE
+        ), closed AS (
+            UPDATE dialogues d SET state = 'closed', state_by = $2, state_reason = 'its task was deleted',
+                state_at = clock_timestamp(), turn = turn + 1, failures = 0, due_at = NULL,
+                reminder_at = NULL, reminder_text = NULL
+            FROM ending WHERE d.id = ending.id
+        ), discarded AS (
+            UPDATE messages m SET state = CASE WHEN doubtful THEN 'in-doubt' ELSE 'discarded' END,
+                reason = 'its task was deleted', ready_at = NULL
+            FROM ending WHERE m.dialogue_id = ending.id AND m.state = 'waiting' AND m.author <> 'operator'
+        )
+        INSERT INTO dialogue_events (dialogue_id, event, by, detail)
+        SELECT id, 'closed', $2, jsonb_build_object('reason', 'its task was deleted') FROM ending",
+        task.0,
+        by
+    )
+    .execute(&mut *connection)
+    .await?;
+    Ok(closed.rows_affected())
 }
 
 /// Whoever was to be answered, and was not in the end, waits: since the first message after our last one that

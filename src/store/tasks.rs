@@ -10,10 +10,11 @@ use super::{
     },
     error::StoreError,
     live::{LiveColumns, live_fields},
+    takeover::close_with_task,
     writing::{Recorded, Writing, expect_one},
 };
 use crate::domain::{
-    actual::{Actual, ActualTask, Drifted, Hold, TaskDetails},
+    actual::{Actual, ActualTask, Consequences, Drifted, Hold, TaskDetails},
     contact::AudienceDigest,
     desired::{Desired, DesiredTask},
     fields::Fields,
@@ -84,8 +85,22 @@ impl Store {
                 ) END AS applied,
                 coalesce(a.waiting, 0) + (SELECT count(*) FROM retries r WHERE r.task_id = t.id)
                     AS "remaining!",
-                (SELECT count(*) FROM ledger l WHERE l.task = t.name) AS "written!"
+                (SELECT count(*) FROM ledger l WHERE l.task = t.name) AS "written!",
+                (SELECT count(*) FROM contacts c
+                    WHERE c.task_id = t.id AND c.position <= a.cursor_position
+                        AND NOT EXISTS (SELECT FROM ledger l WHERE l.task = t.name AND l.address = c.address)
+                        AND NOT EXISTS (SELECT FROM retries r
+                            WHERE r.task_id = t.id AND r.position = c.position)
+                        AND NOT is_suppressed(c.address, t.name) AND NOT is_forgotten(c.address)
+                        AND NOT is_suppressed_by_alias(c.address, t.name)
+                        AND NOT is_written_by_alias(c.address, t.name)) AS "passed_over!",
+                ending.dialogues AS "dialogues!", ending.unanswered AS "unanswered!"
             FROM tasks t LEFT JOIN audiences a ON a.task_id = t.id
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS dialogues, count(d.waiting_since) AS unanswered
+                FROM dialogues d WHERE d.task = t.name AND d.task_id = t.id
+                    AND d.state IN ('open', 'with-operator', 'blocked')
+            ) ending
             WHERE t.deleted_at IS NULL AND t.name = ANY($1)"#,
             &names
         )
@@ -117,8 +132,13 @@ impl Store {
                         at: row.drifted_at,
                         by: row.drifted_by,
                     }),
-                    remaining: count(row.remaining),
-                    written: count(row.written),
+                    people: Consequences {
+                        remaining: count(row.remaining),
+                        written: count(row.written),
+                        passed_over: count(row.passed_over),
+                        dialogues: count(row.dialogues),
+                        unanswered: count(row.unanswered),
+                    },
                 });
             }
         }
@@ -303,13 +323,14 @@ impl Writing {
         Ok(Generation(generation.0 + 1))
     }
 
-    /// Deletes a completed task. Its row, its attempts and the ledger stay; its contacts go.
+    /// Deletes a completed task and closes its dialogues, which are counted. Its row, its attempts, the ledger
+    /// and what was said stay; its contacts go.
     pub async fn delete_task(
         &mut self,
         name: &TaskName,
         id: TaskId,
         from: Generation,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let deleted = sqlx::query!(
             "UPDATE tasks SET generation = generation + 1, deleted_at = now(), updated_at = now()
             WHERE id = $1 AND generation = $2 AND deleted_at IS NULL AND phase = 'completed'",
@@ -340,8 +361,9 @@ impl Writing {
         )
         .execute(&mut *self.transaction)
         .await?;
+        let closed = close_with_task(&mut self.transaction, id, &self.provenance.by).await?;
         self.record_task(name, id, Action::Delete, None, None);
-        Ok(())
+        Ok(closed)
     }
 
     fn record_task(

@@ -9,6 +9,7 @@ use super::{
     fit::{Form, Part},
 };
 use crate::plan::{
+    consequences::sentences,
     document::{
         BlockedDocument, ChangeDocument, ConsequencesDocument, DriftDocument, FieldDocument,
         HeldDocument, PhaseDocument, RejectionDocument,
@@ -139,13 +140,7 @@ pub(super) fn of_held(held: &HeldDocument) -> Part<'_> {
 const FITS: &str = "a String takes all text";
 
 fn consequences(of: Option<&ConsequencesDocument>) -> String {
-    let Some(ConsequencesDocument { remaining, written }) = of else { return String::new() };
-    match written {
-        0 => format!("{remaining} not reached yet.\n\n"),
-        _ => format!(
-            "{remaining} not reached yet; {written} written to, and not written to again.\n\n"
-        ),
-    }
+    of.map(|of| format!("{}.\n\n", sentences((*of).into()).join("; "))).unwrap_or_default()
 }
 
 fn remedies(all: &[String]) -> String {

@@ -163,10 +163,9 @@ fn a_plan_of_an_unknown_format_is_refused() {
     bench.ends("plan --out plan.json", 0);
     let path = bench.folder.root().join("plan.json");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("\"format_version\": \"1.0\"", "\"format_version\": \"2.0\""))
-        .unwrap();
+    fs::write(&path, text.replace("\"format_version\": \"1.", "\"format_version\": \"2.")).unwrap();
     let ended = bench.told("apply plan.json", 1);
-    assert!(ended.stderr.contains("2.0"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("version 2."), "{}", ended.stderr);
     assert_eq!(bench.database.value("SELECT count(*) FROM resources"), "0");
 }
 

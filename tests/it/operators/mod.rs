@@ -1,6 +1,7 @@
 //! What operators see and do in dialogues: the program on a real Postgres.
 
 mod acts;
+mod endings;
 mod lists;
 mod saying;
 mod standing;
@@ -80,7 +81,7 @@ impl Desk {
         let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
         let taken = self.runtime.block_on(self.store.receive(&parcel)).unwrap();
         assert_eq!(taken.fresh, 1, "{taken:?}");
-        let query = format!("SELECT id FROM dialogues WHERE peer = '{peer}'");
+        let query = format!("SELECT max(id) FROM dialogues WHERE peer = '{peer}'");
         DialogueId(self.database.value(&query).parse().unwrap())
     }
 
