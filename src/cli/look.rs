@@ -23,6 +23,8 @@ pub(super) struct Look {
     pub(super) watches: Vec<WatchOverview>,
     pub(super) purpose: Option<Purpose>,
     pub(super) guard: Option<Guard>,
+    /// What the database says that has no room to write.
+    pub(super) lacks_room: Option<String>,
     channels: BTreeMap<ChannelName, ChannelHealth>,
     /// By task.
     dialogues: BTreeMap<String, DialogueTotals>,
@@ -39,6 +41,7 @@ impl Look {
             watches: store.list_watches().await?,
             purpose: store.read_purpose().await?,
             guard: store.read_guard().await?,
+            lacks_room: store.lacks_room().await?,
             channels: store.list_channels().await?,
             dialogues: store.total_dialogues().await?,
             resting: store.list_resting(None).await?,

@@ -192,6 +192,12 @@ pub(super) fn guarded(guard: &Guard) -> String {
     ))
 }
 
+pub(super) fn without_room(message: &str) -> String {
+    wrapped(&format!(
+        "! The database has no room to write: {message}. Nothing is sent, answered or kept until its disk has."
+    ))
+}
+
 /// What comes first where nothing moves, whatever is said of each task.
 pub(super) fn nobody_watches(look: &Look) -> Option<String> {
     if look.living_watches().next().is_some() {

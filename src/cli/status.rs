@@ -56,6 +56,9 @@ pub(super) async fn run(
         if let Some(guard) = &look.guard {
             output.data(&sentence::guarded(guard));
         }
+        if let Some(message) = &look.lacks_room {
+            output.data(&sentence::without_room(message));
+        }
         show(&look, name, &common.tasks, output);
     }
     Ok(ExitStatus::Success)

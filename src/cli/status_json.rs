@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Readers refuse a major version that they do not know; a minor one only adds fields.
-const FORMAT_VERSION: &str = "1.0";
+const FORMAT_VERSION: &str = "1.1";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -25,6 +25,8 @@ struct Report<'a> {
     purpose: Option<&'static str>,
     /// The backup guard, while it is on: nothing is sent.
     guard: Option<Guarded<'a>>,
+    /// What the database says that has no room to write: nothing is sent, answered or kept. Since 1.1.
+    lacks_room: Option<&'a str>,
     watches: Vec<Watch<'a>>,
     tasks: Vec<Task<'a>>,
     not_applied: Vec<NotApplied<'a>>,
@@ -182,6 +184,7 @@ pub(super) fn render(look: &Look, only: Option<&TaskName>) -> serde_json::Result
         format_version: FORMAT_VERSION,
         purpose: look.purpose.map(crate::store::Purpose::as_str),
         guard: look.guard.as_ref().map(guarded),
+        lacks_room: look.lacks_room.as_deref(),
         watches: look.watches.iter().map(watch).collect(),
         tasks,
         not_applied: look.held.iter().map(not_applied).collect(),

@@ -49,6 +49,7 @@ mod resolving;
 mod resources;
 mod resting;
 mod revisions;
+mod room;
 mod saying;
 mod spending;
 mod takeover;

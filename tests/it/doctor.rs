@@ -128,6 +128,8 @@ fn a_database_is_looked_at_and_left_as_it_is() {
     let folder = healthy();
     let read_only = "DO $$ BEGIN EXECUTE format(
         'ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$";
+    let no_room = "DO $$ BEGIN EXECUTE format(
+        'ALTER DATABASE %I SET temp_file_limit = 64', current_database()); END $$";
     let newer = "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1";
     // What is done to a database, and what is found then.
     let cases = [
@@ -135,6 +137,8 @@ fn a_database_is_looked_at_and_left_as_it_is() {
         (newer, Some(("migrations", "fail"))),
         ("DO $$ BEGIN DROP SCHEMA public CASCADE; CREATE SCHEMA public; END $$", None),
         (read_only, Some(("rights", "fail"))),
+        // As a full disk does, it leaves no room for a file.
+        (no_room, Some(("room", "fail"))),
     ];
     for (statement, wanted) in cases {
         let database = TestDatabase::new();

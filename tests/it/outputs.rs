@@ -47,7 +47,7 @@ fn standard_output_is_one_json_value_whatever_goes_wrong() {
         let ended = Program::new(folder.root(), arguments).env("NUNCIO_DATABASE_URL", &away).run();
         assert_eq!(ended.code, code, "{arguments:?}: {}", ended.stderr);
         let value = json(&ended);
-        assert_eq!(value["format_version"], "1.0", "{arguments:?}");
+        assert!(value["format_version"].as_str().unwrap().starts_with("1."), "{arguments:?}");
         assert_eq!(value["error"]["code"], error, "{arguments:?}: {value}");
         assert_eq!(value["error"]["exit_code"], code, "{arguments:?}");
         assert!(value["error"]["hint"].is_string(), "{arguments:?}: {value}");

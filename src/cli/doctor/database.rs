@@ -65,6 +65,7 @@ async fn examine(
     let asked = [
         schema.map(|schema| schema_check(&schema)),
         examination.rights().await.map(|rights| rights_check(&rights)),
+        examination.lacks_room().await.map(room_check),
         clock_check(&mut examination).await,
         examination.unknown_zones(zones).await.map(|unknown| zones_check(zones, &unknown)),
     ];
@@ -118,6 +119,16 @@ fn rights_check(rights: &Rights) -> Check {
             "let the role own the tables, or GRANT it SELECT, INSERT, UPDATE and DELETE on them",
         ),
     }
+}
+
+fn room_check(lacks: Option<String>) -> Check {
+    let name = "room";
+    let Some(message) = lacks else { return Check::ok(name, "the database has room to write") };
+    Check::fail(
+        name,
+        format!("the database has no room to write: {message}"),
+        "free space on the server's disk, or make it larger; what waits goes on by itself then",
+    )
 }
 
 async fn clock_check(examination: &mut Examination) -> Result<Check, StoreError> {
@@ -201,6 +212,8 @@ mod tests {
             (rights_check(&Rights::Enough), Verdict::Ok),
             (rights_check(&Rights::ReadOnly), Verdict::Fail),
             (rights_check(&Rights::NoCreate), Verdict::Fail),
+            (room_check(None), Verdict::Ok),
+            (room_check(Some("No space left on device".to_owned())), Verdict::Fail),
             (zones_check(&["Asia/Omsk".into()], &[]), Verdict::Ok),
             (zones_check(&["Asia/Omsk".into()], &["Asia/Omsk".into()]), Verdict::Fail),
         ];

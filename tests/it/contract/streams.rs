@@ -35,7 +35,7 @@ fn standard_output_is_data_alone() {
         assert_eq!(ended.code, code, "{arguments:?}: {}", ended.stderr);
         let value: Value = serde_json::from_str(&ended.stdout)
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", ended.stdout));
-        assert_eq!(value["format_version"], "1.0", "{arguments:?}");
+        assert!(value["format_version"].as_str().unwrap().starts_with("1."), "{arguments:?}");
     };
     json(EVERYTHING, 3);
     json(&["plan", "--target", "nobody"], 1);
