@@ -93,6 +93,7 @@ fn oracles() -> Option<PathBuf> {
         node_packages: &NODE_PACKAGES,
         python_packages: &PYTHON_PACKAGES,
         scripts: &[("ask.py", ASK)],
+        ..Wanted::default()
     })
 }
 

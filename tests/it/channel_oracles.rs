@@ -2,11 +2,9 @@
 //!
 //! It is installed at the first run, in a fixed version, below the target folder. Where its registry
 //! cannot be reached, or Python is absent, the test says so and passes.
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -28,13 +26,12 @@ use nuncio::{
     },
     rehearsal::{Options, Rehearsal, start},
 };
-use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, Wanted, installed};
 
 const PACKAGE: &str = "pywa==4.5.0";
 const NUMBER: &str = "106540352242922";
@@ -72,29 +69,10 @@ struct Judged {
     challenge: String,
 }
 
-/// The Python that has it; `None`, and a word on stderr, where it cannot be had.
-fn installed() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pywa");
-    fs::create_dir_all(&root).unwrap();
-    let lock = File::create(root.join("lock")).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
-    let stamp = root.join("installed");
-    let python = root.join("venv/bin/python");
-    if fs::read_to_string(&stamp).unwrap_or_default() == PACKAGE {
-        return Some(python);
-    }
-    let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).current_dir(&root).output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let pip = [&pip[..], &["--retries", "0", "--timeout", "20", PACKAGE]].concat();
-    if run("python3", &["-m", "venv", "venv"]) && run(&python.to_string_lossy(), &pip) {
-        fs::write(stamp, PACKAGE).unwrap();
-        return Some(python);
-    }
-    eprintln!("skipped: `{PACKAGE}` cannot be installed");
-    None
+/// The Python that has it.
+fn python() -> Option<PathBuf> {
+    let wanted = Wanted { folder: "pywa", python_packages: &[PACKAGE], ..Wanted::default() };
+    Some(installed(&wanted)?.join("venv/bin/python"))
 }
 
 fn judge(python: &Path, job: &Value) -> Judged {
@@ -202,7 +180,7 @@ fn ours(received: Received) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pywa_verifies_and_reads_the_rehearsals_webhooks_as_we_do() {
-    let Some(python) = tokio::task::spawn_blocking(installed).await.unwrap() else { return };
+    let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else { return };
     // Who asks, who sends a picture, who says STOP in Russian, who hides their phone, and who is never reached.
     let people = ["0001", "0006", "0902", "0910", "0908"];
     let (driver, webhooks) = webhooks(&people, 4 * 4 + 2).await;

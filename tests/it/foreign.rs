@@ -100,6 +100,7 @@ impl Foreign {
             node_packages: &NODE_PACKAGES,
             python_packages: &PYTHON_PACKAGES,
             scripts: &[("judge.mjs", NODE_JUDGE), ("judge.py", PYTHON_JUDGE)],
+            ..Wanted::default()
         })?;
         Some(Self { folder })
     }

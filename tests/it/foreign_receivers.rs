@@ -3,11 +3,9 @@
 //!
 //! They are installed at the first run, in fixed versions, below the target folder. Where their registry
 //! cannot be reached, or Node is absent, the tests say so and pass.
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -27,10 +25,11 @@ use nuncio::{
     integrations::{Http, Reporter},
     rehearsal::{Options, Rehearsal, start},
 };
-use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
+
+use crate::support::{Wanted, installed};
 
 const PACKAGES: [&str; 2] = ["standardwebhooks@1.1.1", "@bitrix24/b24jssdk@2.2.0"];
 const OLD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -89,32 +88,13 @@ console.log(JSON.stringify({ mode, item, items, comment, comments, refused }));
 process.exit(0);
 "#;
 
-/// The folder of the packages; `None`, and a word on stderr, where they cannot be had.
-fn installed() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-receivers");
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("lock")).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
-    let stamp = folder.join("installed");
-    let wanted = PACKAGES.join(" ") + VERIFIER + CLIENT;
-    // Written once, under the lock: other tests may be reading.
-    if fs::read_to_string(&stamp).unwrap_or_default() != wanted {
-        fs::write(folder.join("package.json"), "{\"private\": true}").unwrap();
-        let output = Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"])
-            .args(["--fetch-retries=0", "--fetch-timeout=20000"])
-            .args(PACKAGES)
-            .current_dir(&folder)
-            .output();
-        if !output.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: the foreign receivers cannot be installed with npm");
-            return None;
-        }
-        fs::write(folder.join("verifier.mjs"), VERIFIER).unwrap();
-        fs::write(folder.join("client.mjs"), CLIENT).unwrap();
-        fs::write(stamp, wanted).unwrap();
-    }
-    Some(folder)
+fn receivers() -> Option<PathBuf> {
+    installed(&Wanted {
+        folder: "foreign-receivers",
+        node_packages: &PACKAGES,
+        scripts: &[("verifier.mjs", VERIFIER), ("client.mjs", CLIENT)],
+        ..Wanted::default()
+    })
 }
 
 /// A receiver that verifies with the library; ends with the value.
@@ -172,7 +152,7 @@ fn report() -> Report {
 
 #[tokio::test]
 async fn the_library_of_the_standard_webhooks_verifies_our_signature() {
-    let Some(folder) = installed() else { return };
+    let Some(folder) = receivers() else { return };
     let verifier = Verifier::start(&folder, OLD_SECRET);
     let spec = IntegrationSpec {
         kind: IntegrationKind::Webhook,
@@ -205,7 +185,7 @@ async fn the_library_of_the_standard_webhooks_verifies_our_signature() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sdk_of_bitrix24_is_answered_by_the_rehearsal() {
-    let Some(folder) = installed() else { return };
+    let Some(folder) = receivers() else { return };
     let options = Options {
         faults: false,
         hang_for: Duration::ZERO,

@@ -104,8 +104,8 @@ fn oracle() -> Option<PathBuf> {
     installed(&Wanted {
         folder: "vk-oracles",
         node_packages: &["vk-io@4.10.1"],
-        python_packages: &[],
         scripts: &[("club.mjs", CLUB)],
+        ..Wanted::default()
     })
 }
 

@@ -1,5 +1,5 @@
 //! Clients of Telegram's that are not ours judge the rehearsal's Bot API: `grammy` speaks to it, and the types of
-//! `aiogram` read its updates.
+//! `aiogram` and of `frankenstein` read its updates.
 //!
 //! They are installed at the first run, in fixed versions, below the target folder. Where their registries cannot be
 //! reached, or Node or Python is absent, the tests say so and pass.
@@ -102,13 +102,68 @@ for kind, value in job:
 json.dump(seen, sys.stdout)
 "#;
 
+/// The same by the types of a third: a program of its own, as it would take minutes to build with ours.
+const RUST_JUDGE: &str = r#"
+use frankenstein::{
+    types::{BusinessConnection, Message, User},
+    updates::{Update, UpdateContent, WebhookInfo},
+};
+use serde_json::{Value, from_reader, from_value, json, to_writer};
+
+fn event(kind: &str, message: &Message) -> Value {
+    let (content, text) = match (&message.text, &message.photo) {
+        (Some(text), None) => ("text", Some(text)),
+        (None, Some(sizes)) if !sizes.is_empty() => ("photo", message.caption.as_ref()),
+        _ => panic!("neither a text nor a picture: {message:?}"),
+    };
+    let from = message.from.as_ref().expect("somebody wrote it");
+    json!([kind, message.chat.type_field, from.id, content, text])
+}
+
+fn main() {
+    let job: Vec<(String, Value)> = from_reader(std::io::stdin()).unwrap();
+    let read = job.into_iter().map(|(kind, value)| {
+        match kind.as_str() {
+            "update" => {
+                return match from_value::<Update>(value).unwrap().content {
+                    UpdateContent::Message(message) => event("message", &message),
+                    UpdateContent::BusinessMessage(message) => event("business_message", &message),
+                    other => panic!("{other:?}"),
+                };
+            }
+            "message" => drop(from_value::<Message>(value).unwrap()),
+            "user" => drop(from_value::<User>(value).unwrap()),
+            "webhook" => drop(from_value::<WebhookInfo>(value).unwrap()),
+            "connection" => drop(from_value::<BusinessConnection>(value).unwrap()),
+            other => panic!("{other}"),
+        }
+        json!(kind)
+    });
+    to_writer(std::io::stdout(), &read.collect::<Vec<_>>()).unwrap();
+}
+"#;
+
 fn oracles() -> Option<PathBuf> {
     installed(&Wanted {
         folder: "telegram-oracles",
         node_packages: &["grammy@1.46.0"],
         python_packages: &["aiogram==3.31.0"],
         scripts: &[("bot.mjs", BOT), ("judge.py", JUDGE)],
+        ..Wanted::default()
     })
+}
+
+fn rust_judge() -> Option<Command> {
+    let folder = installed(&Wanted {
+        folder: "telegram-types",
+        crates: &[
+            "frankenstein = { version = \"=0.52.1\", default-features = false }",
+            "serde_json = \"1\"",
+        ],
+        scripts: &[("main.rs", RUST_JUDGE)],
+        ..Wanted::default()
+    })?;
+    Some(Command::new(folder.join("target/debug/judge")))
 }
 
 /// The rehearsal, whose strangers write to whoever asks for it.
@@ -251,6 +306,18 @@ fn grammy_takes_what_is_pushed_and_checks_its_secret() {
 #[test]
 fn the_types_of_aiogram_read_what_the_rehearsal_writes() {
     let Some(folder) = oracles() else { return };
+    let mut judge = Command::new(folder.join("venv/bin/python"));
+    judge.arg("judge.py").current_dir(&folder);
+    reads_what_the_rehearsal_writes(judge);
+}
+
+#[test]
+fn the_types_of_frankenstein_read_what_the_rehearsal_writes() {
+    let Some(judge) = rust_judge() else { return };
+    reads_what_the_rehearsal_writes(judge);
+}
+
+fn reads_what_the_rehearsal_writes(mut judge: Command) {
     let stage = Stage::new();
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -300,13 +367,7 @@ fn the_types_of_aiogram_read_what_the_rehearsal_writes() {
     assert!(updates.len() >= 3, "{updates:?}");
     job.extend(updates.iter().map(|update| json!(["update", update])));
 
-    let mut judge = Command::new(folder.join("venv/bin/python"))
-        .arg("judge.py")
-        .current_dir(&folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut judge = judge.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     judge.stdin.take().unwrap().write_all(json!(job).to_string().as_bytes()).unwrap();
     let output = judge.wait_with_output().unwrap();
     assert!(output.status.success());
