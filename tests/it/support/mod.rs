@@ -43,6 +43,6 @@ pub(crate) fn wait_until<T: std::fmt::Debug>(
             return seen;
         }
         assert!(Instant::now() < deadline, "{what}: not within {patience:?}; last seen: {seen:?}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
