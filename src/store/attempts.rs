@@ -1,5 +1,7 @@
 //! Attempts and their outcomes, and what becomes of an opening after each.
 
+use std::{error::Error as _, slice};
+
 use sqlx::PgConnection;
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
     news::{recount, settle_attempt},
 };
 use crate::domain::{
-    attempt::Outcome,
+    attempt::{Outcome, OutcomeClass},
     id::{AttemptId, ChannelName, ExecutorId, Fence},
 };
 
@@ -68,10 +70,41 @@ pub(super) fn storable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(PROVIDER_WORDS_MAX).collect()
 }
 
+/// What is kept in the place of an outcome that the database refuses: that nobody knows it.
+pub(super) fn in_doubt_for_want_of_record(outcome: &Outcome, error: &StoreError) -> Outcome {
+    let class = outcome.class;
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    let reason = format!("it ended as {class}, which the database refuses to keep: {cause}");
+    Outcome::of(OutcomeClass::InDoubt, &reason)
+}
+
 impl Store {
     /// Records many outcomes. One whose lane has another fence by now changes nothing: whoever holds
-    /// the lane has settled the attempt already. Says which were recorded.
+    /// the lane has settled the attempt already. Says which were recorded. One that the database refuses is in
+    /// doubt, and holds up no other.
     pub async fn record_outcomes(
+        &self,
+        finished: &[Finished],
+    ) -> Result<Vec<AttemptId>, StoreError> {
+        match self.record_outcomes_together(finished).await {
+            Err(StoreError::Failed(_)) => {}
+            recorded => return recorded,
+        }
+        let mut recorded = Vec::new();
+        for one in finished {
+            recorded.extend(match self.record_outcomes_together(slice::from_ref(one)).await {
+                Err(error @ StoreError::Failed(_)) => {
+                    let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
+                    let doubtful = Finished { text: None, outcome, ..one.clone() };
+                    self.record_outcomes_together(&[doubtful]).await?
+                }
+                alone => alone?,
+            });
+        }
+        Ok(recorded)
+    }
+
+    async fn record_outcomes_together(
         &self,
         finished: &[Finished],
     ) -> Result<Vec<AttemptId>, StoreError> {

@@ -1,10 +1,10 @@
 //! Replies: the permit that lets one message of a dialogue leave, and the record of its outcome.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use super::{
     aliases::{Told, Who, learn},
-    attempts::{BACKOFF_FIRST_S, BACKOFF_MAX_S, storable},
+    attempts::{BACKOFF_FIRST_S, BACKOFF_MAX_S, in_doubt_for_want_of_record, storable},
     connect::Store,
     encoding::parsed,
     error::StoreError,
@@ -171,8 +171,26 @@ impl Store {
 
     /// Records outcomes. What was settled or permitted anew since changes nothing; until then the outcome is
     /// true, whoever holds the lane by now. A refusal that is the person's or the text's own, and a doubt, are
-    /// left to an operator.
+    /// left to an operator. One that the database refuses is in doubt, and holds up no other.
     pub async fn record_replies(&self, finished: &[FinishedReply]) -> Result<(), StoreError> {
+        match self.record_replies_together(finished).await {
+            Err(StoreError::Failed(_)) => {}
+            recorded => return recorded,
+        }
+        for one in finished {
+            match self.record_replies_together(slice::from_ref(one)).await {
+                Err(error @ StoreError::Failed(_)) => {
+                    let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
+                    self.record_replies_together(&[FinishedReply { outcome, ..one.clone() }])
+                        .await?;
+                }
+                alone => alone?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn record_replies_together(&self, finished: &[FinishedReply]) -> Result<(), StoreError> {
         if finished.is_empty() {
             return Ok(());
         }

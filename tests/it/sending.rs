@@ -197,6 +197,27 @@ fn every_fault_ends_as_its_class_says() {
 }
 
 #[test]
+fn an_outcome_that_the_database_refuses_holds_up_no_other_lane() {
+    let stage = Stage::new(&["vk-a", "vk-b"], true);
+    stage.apply("a.yaml", &running("one", "vk-a", "[10403]"));
+    stage.apply("b.yaml", &running("two", "vk-b", "[21, 22, 23]"));
+    let refuse =
+        "ALTER TABLE attempts ADD CONSTRAINT refused CHECK (outcome <> 'recipient-permanent')";
+    stage.database.run(refuse);
+    let watch = stage.watch();
+    stage.wait_for("SELECT count(*) FROM attempts WHERE outcome = 'sent'", "3");
+    // Nobody can say any more what became of it, and that is said.
+    let kept = "SELECT outcome || ': ' || reason FROM attempts WHERE address = '10403' ORDER BY id LIMIT 1";
+    wait_until("the other is in doubt", PATIENCE, || {
+        let kept = stage.database.value(kept);
+        let told =
+            "in-doubt: it ended as recipient-permanent, which the database refuses to keep: ";
+        (kept.starts_with(told), kept)
+    });
+    drop(watch);
+}
+
+#[test]
 fn a_banned_account_stops_and_another_takes_its_contact_over() {
     let stage = Stage::new(&["vk-a", "vk-banned"], true);
     stage.apply("a.yaml", &running("both", "vk-a, vk-banned", "[1, 2, 3, 4, 5, 6]"));
