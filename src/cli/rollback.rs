@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Common, ExitStatus, apply::confirm, output::Output, values};
+use super::{Common, ExitStatus, apply::confirm, failure::NotFound, output::Output, values};
 use crate::{
     clock, config,
     domain::{
@@ -65,10 +65,15 @@ pub(super) async fn run(
         subject.name()
     );
     let wanted = store.read_fields_at(subject, *to).await?;
+    let actual = read_all(store).await?;
+    if let (None, Subject::Task(name)) = (&wanted, subject)
+        && !actual.tasks.contains_key(name)
+    {
+        return Err(NotFound::task(name, actual.tasks.keys()).into());
+    }
     let wanted = wanted.with_context(|| {
         format!("{subject} was not there after revision {to}; `nuncio history` tells when it was")
     })?;
-    let actual = read_all(store).await?;
     let now = fields_of(&actual, subject).with_context(|| {
         format!("{subject} is not there any more; bring its manifest back and apply that")
     })?;

@@ -7,7 +7,7 @@ use pretty_yaml::config::{FormatOptions, LanguageOptions, LayoutOptions};
 use super::{
     diagnostic::Diagnostic,
     findings::Findings,
-    lists::indent_lists,
+    lists::{break_lists, indent_lists},
     node::{Node, Value},
     sort::sort_keys,
     tree::{comments, is_within_columns, tree},
@@ -46,6 +46,8 @@ pub fn format_text(file: &str, text: &str) -> Result<String, FormatError> {
     };
     let indented = indent_lists(&body).filter(|after| is_kept(after));
     let indented = indented.as_ref().unwrap_or(&body);
+    let broken = break_lists(indented).filter(|after| is_kept(after));
+    let indented = broken.as_ref().unwrap_or(indented);
     let sorted = sort_keys(indented).filter(|after| is_kept(after));
     // Spaces at the end of a line may be a part of a text; then they stay.
     let ways = [(sorted.as_ref(), true), (sorted.as_ref(), false), (Some(indented), false)];

@@ -80,6 +80,25 @@ fn what_cannot_be_kept_is_left_as_it_is() {
 }
 
 #[test]
+fn a_list_that_is_too_long_for_its_line_has_a_line_for_each_item() {
+    let numbers: Vec<String> = (0..12).map(|n| format!("\"+791234500{n:02}\"")).collect();
+    let pairs: Vec<String> = numbers.iter().map(|one| format!("[{one}, {{a: {one}}}]")).collect();
+    let line = |all: &[String]| format!("[{}]", all.join(", "));
+    let lines = |all: &[String]| format!("\n    - {}", all.join("\n    - "));
+    let (short, long, many) = (line(&numbers[..3]), line(&numbers), lines(&numbers));
+    let cases = [
+        (format!("a:\n  b: {short}\n"), format!("a:\n  b: {short}\n")),
+        (format!("a:\n  b: {long}\n"), format!("a:\n  b:{many}\n")),
+        (format!("a:\n  b: {long} # who\n  c: 1\n"), format!("a:\n  b: # who{many}\n  c: 1\n")),
+        (format!("a:\n  b: {short}\n  c: {long}\n"), format!("a:\n  b: {short}\n  c:{many}\n")),
+        (format!("a:\n  b: {}\n", line(&pairs)), format!("a:\n  b:{}\n", lines(&pairs))),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(formatted(&text), expected);
+    }
+}
+
+#[test]
 fn a_comment_below_a_list_is_about_the_next_key() {
     let text = "a:\n- b: |\n    x\n\n    y\n  c:\n  - d\n# about e\ne: 1\n";
     let expected = "a:\n  - b: |\n      x\n\n      y\n    c:\n      - d\n# about e\ne: 1\n";

@@ -276,7 +276,7 @@ fn a_name_that_nothing_has_is_an_error_that_names_the_nearest() {
     );
     bench.said(&["apply", "--auto-approve"]);
     let near = "did you mean `renewals`?";
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["status", "renewal"], near),
         (&["plan", "--target", "renewal"], near),
         (&["plan", "--recreate", "renewal"], near),
@@ -284,6 +284,7 @@ fn a_name_that_nothing_has_is_an_error_that_names_the_nearest() {
         (&["audience", "renewal"], near),
         (&["forecast", "renewal"], near),
         (&["show", "renewal"], near),
+        (&["rollback", "renewal", "--to", "1"], near),
         (&["start", "renewal"], near),
         (&["history", "nope"], "`nuncio history` lists all of them"),
         (&["history", "renewal"], near),

@@ -59,7 +59,9 @@ impl EmbeddedError {
             Self::DataFolder { .. } | Self::Unreachable { .. } | Self::PathTooLong { .. } => {
                 "set NUNCIO_DATA to a folder that can be used, such as /var/lib/nuncio"
             }
-            Self::NotStarted { .. } => "its log stands in the data folder, below `postgres/log`",
+            Self::NotStarted { .. } => {
+                "what it said stands in the data folder: in `supervisor.log`, and below `postgres/log` once it has begun"
+            }
             Self::NoUser => "start nuncio as an ordinary user",
         }
     }
