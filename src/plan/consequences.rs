@@ -29,17 +29,18 @@ pub(super) fn sentences(of: Consequences) -> Vec<String> {
     }
     if passed_over > 0 {
         all.push(format!(
-            "{} passed over, as the opening failed or they were suppressed: a next incarnation tries again",
+            "{} passed over (failed or suppressed): a new incarnation tries again",
             contacts(passed_over)
         ));
     }
-    if dialogues > 0 {
-        let closed = if dialogues == 1 { "dialogue is" } else { "dialogues are" };
-        let waiting = match unanswered {
-            0 => String::new(),
-            n => format!("; in {n} of them somebody waits for an answer"),
-        };
-        all.push(format!("{dialogues} {closed} closed{waiting}"));
-    }
+    all.extend(match (dialogues, unanswered) {
+        (0, _) => None,
+        (1, 0) => Some("1 dialogue is closed".to_owned()),
+        (1, _) => Some("1 dialogue is closed, in which somebody waits for an answer".to_owned()),
+        (n, 0) => Some(format!("{n} dialogues are closed")),
+        (n, waiting) => Some(format!(
+            "{n} dialogues are closed; in {waiting} of them somebody waits for an answer"
+        )),
+    });
     all
 }

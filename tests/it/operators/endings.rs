@@ -38,7 +38,7 @@ fn a_recreate_plan_counts_the_dialogues_that_it_closes_and_who_is_tried_again() 
     let human = desk.run("plan --recreate sales-talk").stdout;
     for wanted in [
         "      0 contacts not reached yet\n",
-        "      1 contact passed over, as the opening failed or they were suppressed: a next incarnation tries again\n",
+        "      1 contact passed over (failed or suppressed): a new incarnation tries again\n",
         "      3 dialogues are closed; in 2 of them somebody waits for an answer\n",
     ] {
         assert!(human.contains(wanted), "{wanted}{human}");
