@@ -2,6 +2,8 @@
 
 use IntegrationKind::{Amocrm, Bitrix24, TelegramNotification, Webhook};
 
+use tokio::net::TcpSocket;
+
 use super::*;
 
 /// An outcome in one word, with the seconds that it names.
@@ -139,8 +141,10 @@ async fn silence_and_floods_are_failures() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
     for kind in IntegrationKind::ALL {
-        // The port was free a moment ago, and nobody listens there.
-        let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // The port is taken, and nobody listens there.
+        let taken = TcpSocket::new_v4().unwrap();
+        taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let nowhere = taken.local_addr().unwrap();
         for url in [silent.clone(), format!("http://{nowhere}")] {
             let outcome = tell(&reporter(*kind, &url), 1, None).await;
             assert_eq!(word(&outcome).0, "retry", "{outcome:?}");
@@ -149,8 +153,9 @@ async fn silence_and_floods_are_failures() {
     }
     // Of a webhook only the status counts; of the others no more is read than an answer may have.
     let flood = Receiver::always(answer(200, &"x".repeat(9 * 1024 * 1024))).await;
-    assert_eq!(word(&tell(&flood.reporter(Webhook), 1, None).await), ("done", 0));
-    let outcome = tell(&flood.reporter(Bitrix24), 1, None).await;
+    let reporter = |kind| reporter_within(PATIENCE, kind, &flood.url);
+    assert_eq!(word(&tell(&reporter(Webhook), 1, None).await), ("done", 0));
+    let outcome = tell(&reporter(Bitrix24), 1, None).await;
     assert_eq!(word(&outcome), ("retry", 120), "{outcome:?}");
 }
 

@@ -29,8 +29,10 @@ use crate::domain::{
     resource::{DialogueEvent, IntegrationKind, IntegrationSpec},
 };
 
-/// For the receiver that never answers; long enough for one that answers with megabytes on a busy machine.
+/// For the receiver that never answers.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// For one that answers with megabytes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 const SECRET: &str = "s3cr3t-of-the-receiver";
 
 /// What a receiver was asked.
@@ -97,6 +99,10 @@ impl Receiver {
 }
 
 fn reporter(kind: IntegrationKind, url: &str) -> Reporter {
+    reporter_within(DEADLINE, kind, url)
+}
+
+fn reporter_within(deadline: Duration, kind: IntegrationKind, url: &str) -> Reporter {
     let path = match kind {
         IntegrationKind::Bitrix24 => format!("/rest/1/{SECRET}/"),
         IntegrationKind::Webhook => format!("/hook?key={SECRET}"),
@@ -115,7 +121,7 @@ fn reporter(kind: IntegrationKind, url: &str) -> Reporter {
         ("token".to_owned(), secret(SECRET)),
     ]);
     let endpoint = Some(secret(&format!("{url}{path}")));
-    let http = Http::with_deadline(DEADLINE).unwrap();
+    let http = Http::with_deadline(deadline).unwrap();
     Reporter::connect(&spec, &secrets, endpoint, &http).unwrap()
 }
 
