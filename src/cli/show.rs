@@ -101,7 +101,7 @@ fn audience_of(name: &TaskName, live: AudienceDigest, folder: &Path) -> Option<E
     let audience = task.audience.as_ref().filter(|audience| audience.digest == live)?;
     Some(match &audience.source {
         AudienceSource::Inline(lines) => {
-            EmittedAudience::Lines(lines.iter().map(|(_, line)| line.clone()).collect())
+            EmittedAudience::Lines(lines.iter().map(|line| line.text.clone()).collect())
         }
         AudienceSource::File { shown, .. } => {
             // Manifests name it from where they are.

@@ -95,15 +95,13 @@ enum Scope {
 
 impl Scope {
     fn file(path: &Path, loaded: &Loaded) -> Self {
-        let audiences = loaded.desired.tasks.values().filter_map(|task| {
-            match task.audience.as_ref().map(|audience| &audience.source) {
-                Some(AudienceSource::File { path: audience, .. })
-                    if same_file(Path::new(&*task.places.document.file), path) =>
-                {
-                    Some(audience.clone())
-                }
-                _ => None,
+        let audiences = loaded.desired.audiences().filter_map(|audience| match audience.source {
+            AudienceSource::File { path: listed, .. }
+                if same_file(Path::new(&*audience.places.document.file), path) =>
+            {
+                Some(listed.clone())
             }
+            _ => None,
         });
         Self::Files([path.to_owned()].into_iter().chain(audiences).collect())
     }

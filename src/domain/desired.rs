@@ -10,9 +10,10 @@ use super::{
     contact::AudienceDigest,
     fields::{Digest, Fields},
     id::{TaskId, TaskName},
+    kind::MessengerType,
     place::{Place, Places},
     resource::{Resource, ResourceKey},
-    task::TaskSpec,
+    task::{Opening, TaskSpec},
 };
 
 /// Everything that the folder asks for, and what of it could not be read.
@@ -41,8 +42,46 @@ pub struct InvalidTask {
     /// the rest invalid, and the edit is what the reader has to hear of.
     pub immutable: Fields,
     pub places: Places,
+    /// Who it would write to, and by which messenger: mistakes among them are told with its others.
+    pub audience: Option<(MessengerType, AudienceSource)>,
     /// Where its mistakes are.
     pub mistakes: BTreeSet<Place>,
+}
+
+/// An audience, and the task that it stands in.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedAudience<'a> {
+    pub places: &'a Places,
+    pub messenger: MessengerType,
+    pub source: &'a AudienceSource,
+    /// Absent where the task is invalid.
+    pub opening: Option<&'a Opening>,
+}
+
+impl Desired {
+    /// Every audience, also of tasks that are invalid otherwise.
+    pub fn audiences(&self) -> impl Iterator<Item = NamedAudience<'_>> {
+        let valid = self.tasks.values().filter_map(|task| {
+            Some(NamedAudience {
+                places: &task.places,
+                messenger: task.spec.messenger,
+                source: &task.audience.as_ref()?.source,
+                opening: Some(&task.spec.outgoing.as_ref()?.opening),
+            })
+        });
+        let invalid = self.unreadable.tasks.values().filter_map(|task| {
+            let (messenger, source) = task.audience.as_ref()?;
+            // Where nobody can be written to first, that was told, and no address would do.
+            messenger.kinds().find(|facts| facts.kind.can_open())?;
+            Some(NamedAudience {
+                places: &task.places,
+                messenger: *messenger,
+                source,
+                opening: None,
+            })
+        });
+        valid.chain(invalid)
+    }
 }
 
 impl Unreadable {
@@ -119,10 +158,22 @@ pub struct DesiredAudience {
     pub digest: AudienceDigest,
 }
 
-#[derive(Clone, Debug)]
+/// A line of an audience that stands in the manifest, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InlineLine {
+    pub line: u32,
+    pub column: u32,
+    /// Characters from there on; [`u32::MAX`] for the rest of the line.
+    pub length: u32,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AudienceSource {
-    /// The lines, each with its line in the manifest.
-    Inline(Arc<Vec<(u32, String)>>),
+    Inline(Arc<Vec<InlineLine>>),
     /// A file that holds plain lines, or CSV (`.csv`).
-    File { path: PathBuf, shown: Arc<str> },
+    File {
+        path: PathBuf,
+        shown: Arc<str>,
+    },
 }

@@ -11,13 +11,13 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    contacts::{AudienceReading, Judge},
+    contacts::{AudienceReading, Judge, Spot},
     lines::{LINE_BYTES_MAX, for_each_line},
     rows::csv_reader,
 };
 use crate::domain::{
     contact::{AudienceDigest, Contact},
-    desired::AudienceSource,
+    desired::{AudienceSource, InlineLine},
     fields::Digest,
     kind::MessengerType,
 };
@@ -39,8 +39,9 @@ pub fn read_audience(
     let mut judge = Judge::new(messenger, shown, sink);
     let digest = match source {
         AudienceSource::Inline(lines) => {
-            for (line, text) in lines.iter() {
-                if judge.line(u64::from(*line), text).is_break() {
+            for InlineLine { line, column, length, text } in lines.iter() {
+                let spot = Spot { line: u64::from(*line), column: *column, length: *length };
+                if judge.line(spot, text).is_break() {
                     break;
                 }
             }
@@ -54,7 +55,7 @@ pub fn read_audience(
         AudienceSource::File { path, .. } => {
             let mut hashing = Hashing::new(File::open(path)?, b"plain");
             for_each_line(BufReader::new(&mut hashing), |number, line| match line {
-                Ok(text) => judge.line(number, text),
+                Ok(text) => judge.line(Spot::whole(number), text),
                 Err(fault) => {
                     judge.fault(number, fault);
                     ControlFlow::Continue(())
@@ -71,8 +72,8 @@ pub fn digest_audience(source: &AudienceSource) -> io::Result<AudienceDigest> {
     match source {
         AudienceSource::Inline(lines) => {
             let mut hasher = Sha256::new_with_prefix(b"inline\0");
-            for (_, line) in lines.iter() {
-                hasher.update(line.as_bytes());
+            for line in lines.iter() {
+                hasher.update(line.text.as_bytes());
                 hasher.update(b"\n");
             }
             Ok(AudienceDigest(Digest(hasher.finalize().into())))

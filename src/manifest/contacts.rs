@@ -120,23 +120,24 @@ impl<'a> Judge<'a> {
         }
     }
 
-    pub(super) fn line(&mut self, number: u64, text: &str) -> ControlFlow<()> {
+    pub(super) fn line(&mut self, spot: Spot, text: &str) -> ControlFlow<()> {
         match meaningful(text) {
-            Some(text) => self.contact(number, text, BTreeMap::new()),
+            Some(text) => self.contact(spot, text, BTreeMap::new()),
             None => ControlFlow::Continue(()),
         }
     }
 
     fn contact(
         &mut self,
-        number: u64,
+        spot: Spot,
         text: &str,
         variables: BTreeMap<String, String>,
     ) -> ControlFlow<()> {
+        let number = spot.line;
         let address = match Address::parse(text, self.messenger) {
             Ok(address) => address,
             Err(error) => {
-                self.tell(at(Code::BadAddress, &self.file, number, error.to_string()));
+                self.tell(spot.told(Code::BadAddress, &self.file, error.to_string()));
                 return ControlFlow::Continue(());
             }
         };
@@ -209,7 +210,7 @@ impl<'a> Judge<'a> {
                 }
                 variables.insert(column.name.clone(), (*value).to_owned());
             }
-            if self.contact(number, address, variables).is_break() {
+            if self.contact(Spot::whole(number), address, variables).is_break() {
                 break;
             }
         }
@@ -310,6 +311,25 @@ fn is_identifier(name: &str) -> bool {
 }
 
 fn at(code: Code, file: &Arc<str>, line: u64, message: impl Into<String>) -> Diagnostic {
-    let line = u32::try_from(line).unwrap_or(u32::MAX);
-    Diagnostic::error(code, Place { file: Arc::clone(file), line, column: 1 }, u32::MAX, message)
+    Spot::whole(line).told(code, file, message)
+}
+
+/// Where a line of an audience stands, or an address in its line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    pub(super) line: u64,
+    pub(super) column: u32,
+    pub(super) length: u32,
+}
+
+impl Spot {
+    pub(super) fn whole(line: u64) -> Self {
+        Self { line, column: 1, length: u32::MAX }
+    }
+
+    fn told(self, code: Code, file: &Arc<str>, message: impl Into<String>) -> Diagnostic {
+        let line = u32::try_from(self.line).unwrap_or(u32::MAX);
+        let place = Place { file: Arc::clone(file), line, column: self.column };
+        Diagnostic::error(code, place, self.length, message)
+    }
 }

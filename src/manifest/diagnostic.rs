@@ -214,6 +214,8 @@ fn window(line: &str, start: usize, length: usize) -> (String, std::ops::Range<u
     if first + LINE_SHOWN_MAX < total {
         shown.push('…');
     }
+    // In the blank end of a line nothing is marked.
+    mark.end = mark.end.max(mark.start);
     // A place behind the last character: an error at the end of a line.
     if start >= total {
         mark = shown.len()..shown.len();

@@ -306,7 +306,7 @@ proptest! {
             prop_assert_eq!(&read.fields(), &fields, "{}", text);
             if let (Some(EmittedAudience::Lines(lines)), Some(read)) = (audience, document.audience) {
                 let AudienceSource::Inline(read) = read.source else { panic!() };
-                let read: Vec<&String> = read.iter().map(|(_, line)| line).collect();
+                let read: Vec<&String> = read.iter().map(|line| &line.text).collect();
                 prop_assert_eq!(read, lines.iter().collect::<Vec<_>>(), "{}", text);
             }
         }

@@ -27,7 +27,7 @@ use super::{
     yaml::FILE_BYTES_MAX,
 };
 use crate::domain::{
-    desired::{Desired, DesiredResource, DesiredTask, InvalidTask},
+    desired::{AudienceSource, Desired, DesiredResource, DesiredTask, InvalidTask, NamedAudience},
     fields::{Digest, Fields},
     id::{ResourceName, TaskName},
     place::Place,
@@ -141,35 +141,29 @@ pub fn load_text(name: &str, text: &str) -> Loaded {
     assemble(vec![read], Vec::new(), sources)
 }
 
-/// Reads every audience to its end. [`load`] only digests them; this finds what is wrong inside.
+/// Reads every audience to its end, also of tasks that are invalid otherwise. [`load`] only digests them; this finds
+/// what is wrong inside.
 pub fn check_audiences(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for task in loaded.desired.tasks.values() {
-        let (Some(audience), Some(outgoing)) = (&task.audience, &task.spec.outgoing) else {
-            continue;
-        };
-        let manifest = &task.places.document.file;
-        let place = task.places.of("outgoing.targetAudience.file").clone();
+    for NamedAudience { places, messenger, source, opening } in loaded.desired.audiences() {
+        let manifest = &places.document.file;
+        let place = places.of("outgoing.targetAudience.file").clone();
         let mut ignore = |_| ControlFlow::Continue(());
-        match read_audience(&audience.source, task.spec.messenger, manifest, &mut ignore) {
+        match read_audience(source, messenger, manifest, &mut ignore) {
             Err(error) => {
                 let message = format!("the audience cannot be read: {error}");
                 found.push(Diagnostic::error(Code::AudienceFile, place, 1, message));
             }
             Ok(AudienceReading { total, columns, diagnostics, .. }) => {
-                let inline =
-                    matches!(&audience.source, crate::domain::desired::AudienceSource::Inline(_));
+                let inline = matches!(source, AudienceSource::Inline(_));
                 if total == 0 && diagnostics.is_empty() && !inline {
                     let message = "the audience is empty: the task will write to nobody";
                     found.push(Diagnostic::warning(Code::AudienceEmpty, place.clone(), 1, message));
                 }
                 found.extend(diagnostics);
-                found.extend(empty_variables(
-                    &outgoing.opening,
-                    &columns,
-                    &audience.source,
-                    &place,
-                ));
+                if let Some(opening) = opening {
+                    found.extend(empty_variables(opening, &columns, source, &place));
+                }
             }
         }
     }
@@ -215,7 +209,7 @@ pub(super) fn read_stored(file: &Arc<str>, text: &str) -> ReadFile {
 fn empty_variables(
     opening: &Opening,
     columns: &[Column],
-    source: &crate::domain::desired::AudienceSource,
+    source: &AudienceSource,
     place: &Place,
 ) -> Vec<Diagnostic> {
     let texts: Vec<&String> = match opening {
@@ -228,8 +222,8 @@ fn empty_variables(
     for Column { name, empty, first_empty_line } in columns {
         let Some(line) = first_empty_line.filter(|_| used.contains(name)) else { continue };
         let file = match source {
-            crate::domain::desired::AudienceSource::File { shown, .. } => Arc::clone(shown),
-            crate::domain::desired::AudienceSource::Inline(_) => Arc::clone(&place.file),
+            AudienceSource::File { shown, .. } => Arc::clone(shown),
+            AudienceSource::Inline(_) => Arc::clone(&place.file),
         };
         let place = Place { file, line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 };
         let message =
@@ -348,6 +342,7 @@ fn immutable(document: &ReadDocument) -> Fields {
 
 fn place(document: ReadDocument, unique: bool, loaded: &mut Loaded) {
     let immutable = immutable(&document);
+    let messenger = document.text("type").and_then(|text| text.parse().ok());
     let ReadDocument { kind, name, places, lowered, audience, consent, mut findings, .. } =
         document;
     let good = unique && !findings.has_errors();
@@ -367,7 +362,8 @@ fn place(document: ReadDocument, unique: bool, loaded: &mut Loaded) {
                     desired.tasks.insert(name, task);
                 }
                 _ => {
-                    let invalid = InvalidTask { immutable, places, mistakes };
+                    let audience = messenger.zip(audience.map(|audience| audience.source));
+                    let invalid = InvalidTask { immutable, places, audience, mistakes };
                     desired.unreadable.tasks.insert(name, invalid);
                 }
             }

@@ -11,10 +11,10 @@ use super::{
     ground::why,
     lines::meaningful,
     lower::Lowering,
-    node::{Node, Value},
+    node::{Node, Span, Value},
 };
 use crate::domain::{
-    desired::{AudienceSource, DesiredAudience},
+    desired::{AudienceSource, DesiredAudience, InlineLine},
     money::MicroUsd,
     task::{Opening, Outgoing, PAUSE_MAX, PAUSE_MIN, TaskSpec},
 };
@@ -167,22 +167,23 @@ fn opening_of(document: &OpeningDocument) -> Option<Opening> {
 }
 
 /// The lines that say something, each with its line in the manifest.
-fn inline_lines(node: &Node) -> Vec<(u32, String)> {
+fn inline_lines(node: &Node) -> Vec<InlineLine> {
     let mut lines = Vec::new();
-    let mut take = |line, text: &str| {
+    let mut take = |(line, column, length), text: &str| {
         if let Some(text) = meaningful(text) {
-            lines.push((line, text.to_owned()));
+            lines.push(InlineLine { line, column, length, text: text.to_owned() });
         }
     };
     match &node.value {
         Value::List(items) => {
             for item in items {
-                take(item.span.line, item.text().unwrap_or_default());
+                let Span { line, column, .. } = item.span;
+                take((line, column, item.span.length()), item.text().unwrap_or_default());
             }
         }
         Value::Scalar(scalar) => {
             for (line, text) in (node.span.line..).zip(scalar.text.lines()) {
-                take(line, text);
+                take((line, 1, u32::MAX), text);
             }
         }
         Value::Map(_) => {}

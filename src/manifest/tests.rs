@@ -49,6 +49,15 @@ fn codes(diagnostics: &[Diagnostic]) -> BTreeSet<Code> {
 const MANAGER: &str = "apiVersion: nuncio/v1\nkind: Manager\nmetadata: {name: anna}\nspec: {fullName: Anna, persona: b}\n";
 
 #[test]
+fn a_mark_in_the_blank_end_of_a_line_is_shown() {
+    for text in ["a: [x]\u{c}", "a: [x] \u{c}\n", "kind: Ai\u{b}\u{c}"] {
+        let loaded = load_text("a.yaml", text);
+        let shown = render_human(&loaded.diagnostics, &loaded.sources, false);
+        assert!(shown.contains("a.yaml:1:"), "{shown}");
+    }
+}
+
+#[test]
 fn valid_samples_have_nothing_to_tell() {
     let (loaded, text) = told(&samples("valid"));
     assert_eq!(text, "");

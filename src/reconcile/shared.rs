@@ -117,7 +117,7 @@ fn warning(
 /// How much there is to read, without reading it.
 fn size(source: &AudienceSource) -> u64 {
     match source {
-        AudienceSource::Inline(lines) => lines.iter().map(|(_, line)| line.len() as u64 + 1).sum(),
+        AudienceSource::Inline(lines) => lines.iter().map(|line| line.text.len() as u64 + 1).sum(),
         AudienceSource::File { path, .. } => {
             fs::metadata(path).map_or(u64::MAX, |metadata| metadata.len())
         }

@@ -138,7 +138,7 @@ impl Survey {
                 immutable.insert((*path).to_owned(), value.clone());
             }
         }
-        let invalid = InvalidTask { immutable, places: task.places, mistakes };
+        let invalid = InvalidTask { immutable, places: task.places, audience: None, mistakes };
         self.desired.unreadable.tasks.insert(name.clone(), invalid);
     }
 
