@@ -226,8 +226,11 @@ impl Conversations {
             self.take_answer(joined).await?;
         }
         if !self.ended.is_empty() {
-            self.store.record_replies(&self.ended).await?;
-            let recorded: HashSet<MessageId> = self.ended.drain(..).map(|f| f.message).collect();
+            let refused = self.store.record_replies(&self.ended).await?;
+            let (kept, recorded): (Vec<_>, Vec<_>) =
+                self.ended.drain(..).partition(|ended| refused.contains(&ended.message));
+            self.ended = kept;
+            let recorded: HashSet<MessageId> = recorded.into_iter().map(|f| f.message).collect();
             self.calling.retain(|_, permit| !recorded.contains(&permit.message));
         }
         Ok(())

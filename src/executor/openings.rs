@@ -3,10 +3,7 @@
 //! A wake-up carries no data; every pass looks at everything. Calls run beside the loop and outside any
 //! transaction. What a stop leaves unanswered stays in doubt.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -28,7 +25,7 @@ use crate::{
         attempt::{Outcome, OutcomeClass, Permit},
         id::{AttemptId, ChannelName, TaskName},
     },
-    store::{Finished, Store, StoreError},
+    store::{Finished, Kept, Store, StoreError},
 };
 
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -157,7 +154,7 @@ impl Executor {
                 outcome: without_rest(Outcome::of(class, reason)),
             });
         }
-        self.store.record_outcomes(&finished).await?;
+        drop(self.store.record_outcomes(&finished).await?);
         Ok(())
     }
 
@@ -184,11 +181,14 @@ impl Executor {
                 })
             })
             .collect();
-        let recorded: HashSet<AttemptId> =
-            self.store.record_outcomes(&finished).await?.into_iter().collect();
+        let Kept { attempts, refused } = self.store.record_outcomes(&finished).await?;
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            self.ended.drain(..).partition(|(call, _)| refused.contains(&call.attempt));
+        // As long as it stands here, nobody takes it for a permit that was not used.
+        self.ended = kept;
         // What has no lane any more is settled by whoever has it.
-        for (call, said) in self.ended.drain(..) {
-            report(&call, &said.outcome, recorded.contains(&call.attempt));
+        for (call, said) in ended {
+            report(&call, &said.outcome, attempts.contains(&call.attempt));
         }
         Ok(())
     }

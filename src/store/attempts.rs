@@ -70,6 +70,14 @@ pub(super) fn storable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(PROVIDER_WORDS_MAX).collect()
 }
 
+/// What was recorded of many outcomes.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    pub attempts: Vec<AttemptId>,
+    /// What the database refuses to keep in any form: it stays under way, and is to be recorded again.
+    pub refused: Vec<AttemptId>,
+}
+
 /// What is kept in the place of an outcome that the database refuses: that nobody knows it.
 pub(super) fn in_doubt_for_want_of_record(outcome: &Outcome, error: &StoreError) -> Outcome {
     let class = outcome.class;
@@ -80,28 +88,33 @@ pub(super) fn in_doubt_for_want_of_record(outcome: &Outcome, error: &StoreError)
 
 impl Store {
     /// Records many outcomes. One whose lane has another fence by now changes nothing: whoever holds
-    /// the lane has settled the attempt already. Says which were recorded. One that the database refuses is in
-    /// doubt, and holds up no other.
-    pub async fn record_outcomes(
-        &self,
-        finished: &[Finished],
-    ) -> Result<Vec<AttemptId>, StoreError> {
+    /// the lane has settled the attempt already. One that the database refuses is in doubt, and holds up no
+    /// other.
+    pub async fn record_outcomes(&self, finished: &[Finished]) -> Result<Kept, StoreError> {
         match self.record_outcomes_together(finished).await {
             Err(StoreError::Failed(_)) => {}
-            recorded => return recorded,
+            recorded => return Ok(Kept { attempts: recorded?, refused: Vec::new() }),
         }
-        let mut recorded = Vec::new();
+        let mut kept = Kept::default();
         for one in finished {
-            recorded.extend(match self.record_outcomes_together(slice::from_ref(one)).await {
-                Err(error @ StoreError::Failed(_)) => {
-                    let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
-                    let doubtful = Finished { text: None, outcome, ..one.clone() };
-                    self.record_outcomes_together(&[doubtful]).await?
-                }
-                alone => alone?,
-            });
+            let Err(error) = self.record_alone(one, &mut kept).await else { continue };
+            if !matches!(error, StoreError::Failed(_)) {
+                return Err(error);
+            }
+            let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
+            let doubtful = Finished { text: None, outcome, ..one.clone() };
+            match self.record_alone(&doubtful, &mut kept).await {
+                Err(StoreError::Failed(_)) => kept.refused.push(one.attempt),
+                recorded => recorded?,
+            }
         }
-        Ok(recorded)
+        Ok(kept)
+    }
+
+    async fn record_alone(&self, one: &Finished, kept: &mut Kept) -> Result<(), StoreError> {
+        let recorded = self.record_outcomes_together(slice::from_ref(one)).await?;
+        kept.attempts.extend(recorded);
+        Ok(())
     }
 
     async fn record_outcomes_together(

@@ -171,23 +171,33 @@ impl Store {
 
     /// Records outcomes. What was settled or permitted anew since changes nothing; until then the outcome is
     /// true, whoever holds the lane by now. A refusal that is the person's or the text's own, and a doubt, are
-    /// left to an operator. One that the database refuses is in doubt, and holds up no other.
-    pub async fn record_replies(&self, finished: &[FinishedReply]) -> Result<(), StoreError> {
+    /// left to an operator. One that the database refuses is in doubt, and holds up no other; gives those that it
+    /// refuses to keep in any form, which are to be recorded again.
+    pub async fn record_replies(
+        &self,
+        finished: &[FinishedReply],
+    ) -> Result<Vec<MessageId>, StoreError> {
         match self.record_replies_together(finished).await {
             Err(StoreError::Failed(_)) => {}
-            recorded => return recorded,
+            recorded => return recorded.map(|()| Vec::new()),
         }
+        let mut refused = Vec::new();
         for one in finished {
-            match self.record_replies_together(slice::from_ref(one)).await {
-                Err(error @ StoreError::Failed(_)) => {
-                    let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
-                    self.record_replies_together(&[FinishedReply { outcome, ..one.clone() }])
-                        .await?;
+            let error = match self.record_replies_together(slice::from_ref(one)).await {
+                Err(error @ StoreError::Failed(_)) => error,
+                recorded => {
+                    recorded?;
+                    continue;
                 }
-                alone => alone?,
+            };
+            let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
+            let doubtful = FinishedReply { outcome, ..one.clone() };
+            match self.record_replies_together(&[doubtful]).await {
+                Err(StoreError::Failed(_)) => refused.push(one.message),
+                recorded => recorded?,
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     async fn record_replies_together(&self, finished: &[FinishedReply]) -> Result<(), StoreError> {

@@ -198,12 +198,15 @@ fn every_fault_ends_as_its_class_says() {
 
 #[test]
 fn an_outcome_that_the_database_refuses_holds_up_no_other_lane() {
-    let stage = Stage::new(&["vk-a", "vk-b"], true);
+    let stage = Stage::new(&["vk-a", "vk-b", "vk-c"], true);
     stage.apply("a.yaml", &running("one", "vk-a", "[10403]"));
     stage.apply("b.yaml", &running("two", "vk-b", "[21, 22, 23]"));
-    let refuse =
-        "ALTER TABLE attempts ADD CONSTRAINT refused CHECK (outcome <> 'recipient-permanent')";
-    stage.database.run(refuse);
+    stage.apply("c.yaml", &running("three", "vk-c", "[31]"));
+    // Of the last one not even a doubt.
+    stage.database.run(
+        "ALTER TABLE attempts ADD CONSTRAINT refused CHECK (outcome <> 'recipient-permanent'),
+            ADD CONSTRAINT never CHECK (outcome IS NULL OR address <> '31')",
+    );
     let watch = stage.watch();
     stage.wait_for("SELECT count(*) FROM attempts WHERE outcome = 'sent'", "3");
     // Nobody can say any more what became of it, and that is said.
@@ -214,7 +217,14 @@ fn an_outcome_that_the_database_refuses_holds_up_no_other_lane() {
             "in-doubt: it ended as recipient-permanent, which the database refuses to keep: ";
         (kept.starts_with(told), kept)
     });
+    // It is not forgotten that the call was made.
+    let last =
+        "SELECT string_agg(coalesce(outcome, 'none'), ', ') FROM attempts WHERE address = '31'";
+    stage.wait_for(last, "none");
+    stage.database.run("ALTER TABLE attempts DROP CONSTRAINT never");
+    stage.wait_for(last, "sent");
     drop(watch);
+    assert_eq!(stage.delivered()["31"], 1);
 }
 
 #[test]
