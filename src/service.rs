@@ -324,7 +324,7 @@ async fn keep_server(embedded: Arc<Embedded>, shutdown: CancellationToken) {
             Ok(()) => failed = false,
             Err(problem) => {
                 if !failed {
-                    error!("the private server is gone: {:#}", anyhow::Error::from(problem));
+                    error!("the private server cannot be used: {:#}", anyhow::Error::from(problem));
                 }
                 failed = true;
             }

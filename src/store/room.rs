@@ -4,8 +4,9 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{connect::Store, error::StoreError, examination::Examination};
 
-/// `disk_full`, and a role or database that may have no temporary file of a megabyte.
-const NO_ROOM: [&str; 2] = ["53100", "53400"];
+/// `disk_full`. A limit of the role that asks is none of the server.
+const DISK_FULL: &str = "53100";
+const TEMP_FILE_LIMIT: &str = "53400";
 
 impl Store {
     /// What the server says that has no room.
@@ -38,10 +39,11 @@ async fn lacks_room(connection: &mut PgConnection) -> Result<Option<String>, Sto
     transaction.rollback().await?;
     match written {
         Ok(_) => Ok(None),
-        Err(sqlx::Error::Database(error))
-            if error.code().is_some_and(|code| NO_ROOM.contains(&&*code)) =>
-        {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DISK_FULL) => {
             Ok(Some(error.message().to_owned()))
+        }
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(TEMP_FILE_LIMIT) => {
+            Ok(None)
         }
         Err(error) => Err(error.into()),
     }

@@ -1,6 +1,13 @@
 //! `doctor`: what it finds, what it leaves alone, and what it never says.
 
-use std::{collections::BTreeMap, fs, net::TcpListener, os::unix::fs::PermissionsExt as _};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Write as _,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -128,8 +135,6 @@ fn a_database_is_looked_at_and_left_as_it_is() {
     let folder = healthy();
     let read_only = "DO $$ BEGIN EXECUTE format(
         'ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$";
-    let no_room = "DO $$ BEGIN EXECUTE format(
-        'ALTER DATABASE %I SET temp_file_limit = 64', current_database()); END $$";
     let newer = "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1";
     // What is done to a database, and what is found then.
     let cases = [
@@ -137,8 +142,6 @@ fn a_database_is_looked_at_and_left_as_it_is() {
         (newer, Some(("migrations", "fail"))),
         ("DO $$ BEGIN DROP SCHEMA public CASCADE; CREATE SCHEMA public; END $$", None),
         (read_only, Some(("rights", "fail"))),
-        // As a full disk does, it leaves no room for a file.
-        (no_room, Some(("room", "fail"))),
     ];
     for (statement, wanted) in cases {
         let database = TestDatabase::new();
@@ -165,4 +168,61 @@ fn a_private_server_is_not_made_by_a_look() {
     assert_eq!(ended.code, 0, "{}", ended.stdout);
     assert!(ended.stdout.contains("a private server will be made in"), "{}", ended.stdout);
     assert!(!data.exists());
+}
+
+/// A file system of its own in memory; gone with the value.
+struct Disk {
+    root: tempfile::TempDir,
+}
+
+impl Disk {
+    /// `None`, and a word on stderr, where one may not be mounted.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    fn mounted() -> Option<Self> {
+        let root = tempfile::tempdir().unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=160m,mode=0755", "tmpfs"];
+        let mounted = Command::new("mount").args(mount).arg(root.path()).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self { root });
+        }
+        eprintln!("skipped: no file system of its own can be mounted");
+        None
+    }
+
+    fn fill(&self) {
+        let mut filling = File::create(self.root.path().join("filling")).unwrap();
+        let part = vec![7; 1 << 16];
+        while filling.write_all(&part).is_ok() {}
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(self.root.path()).output());
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_by_whoever_is_asked() {
+    let Some(disk) = Disk::mounted() else { return };
+    let folder = healthy();
+    let run = |arguments: &[&str]| {
+        let program = Program::new(folder.root(), arguments).env("LANG", "C.UTF-8");
+        program.env("NUNCIO_DATA", disk.root.path().join("data")).env("VK_TOKEN", "x").run()
+    };
+    let applied = run(&["apply", "--auto-approve"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    disk.fill();
+    // A server that has no room for its own small files refuses every connection; another asks for room and has none.
+    let refuses = "the private server runs, and refuses connections: ";
+    let full = "! The database has no room to write: ";
+    let status = run(&["status"]);
+    let all = format!("{}{}", status.stdout, status.stderr).replace("\n  ", " ");
+    assert!(all.contains(full) || all.contains(refuses), "{all}");
+    let doctor = run(&["doctor"]);
+    assert_eq!(doctor.code, 1, "{doctor:?}");
+    assert!(doctor.stdout.contains("fail  room") || doctor.stdout.contains(refuses), "{doctor:?}");
+    fs::remove_file(disk.root.path().join("filling")).unwrap();
+    let status = run(&["status"]);
+    assert!(status.code == 0 && !status.stdout.contains(full), "{status:?}");
 }

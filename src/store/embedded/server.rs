@@ -44,6 +44,8 @@ pub enum EmbeddedError {
     PathTooLong { path: PathBuf },
     #[error("the embedded server did not start: {last_words}")]
     NotStarted { last_words: String },
+    #[error("the private server runs, and refuses connections: {message}")]
+    Refuses { message: String, disk_full: bool },
     #[error("no user `postgres` or `nobody` exists to run the server as")]
     NoUser,
 }
@@ -61,6 +63,12 @@ impl EmbeddedError {
             }
             Self::NotStarted { .. } => {
                 "what it said stands in the data folder: in `supervisor.log`, and below `postgres/log` once it has begun"
+            }
+            Self::Refuses { disk_full: true, .. } => {
+                "free space on the disk of the data folder; it goes on by itself then"
+            }
+            Self::Refuses { disk_full: false, .. } => {
+                "what it said stands in the data folder, below `postgres/log`"
             }
             Self::NoUser => "start nuncio as an ordinary user",
         }
@@ -167,7 +175,7 @@ impl Embedded {
 
     /// Starts the server if it does not answer: whoever supervised it may have been killed.
     pub async fn revive(&self) -> Result<(), EmbeddedError> {
-        if answers(&self.options).await {
+        if answers(&self.options).await? {
             return Ok(());
         }
         let deadline = Instant::now() + START_DEADLINE;
@@ -175,7 +183,7 @@ impl Embedded {
             EmbeddedError::DataFolder { path: self.layout.root.clone(), source }
         })?;
         wait_for_lock(&boot_lock, FlockOperation::NonBlockingLockExclusive, deadline).await?;
-        if answers(&self.options).await {
+        if answers(&self.options).await? {
             return Ok(());
         }
         let Self { layout, program, search_path, durability, options, .. } = self;
@@ -216,13 +224,27 @@ async fn wait_for_lock(
     Ok(())
 }
 
-async fn answers(options: &PgConnectOptions) -> bool {
+/// Starting up, or leaving.
+const CANNOT_CONNECT_NOW: &str = "57P03";
+const DISK_FULL: &str = "53100";
+
+/// Whether the server answers; one that refuses to is no less there, and starting another would not help.
+async fn answers(options: &PgConnectOptions) -> Result<bool, EmbeddedError> {
     let attempt = async {
         let mut connection = PgConnection::connect_with(options).await?;
         connection.ping().await?;
         connection.close().await
     };
-    matches!(tokio::time::timeout(Duration::from_secs(5), attempt).await, Ok(Ok(())))
+    match tokio::time::timeout(Duration::from_secs(5), attempt).await {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(sqlx::Error::Database(answer)))
+            if answer.code().is_some_and(|code| code != CANNOT_CONNECT_NOW) =>
+        {
+            let disk_full = answer.code().as_deref() == Some(DISK_FULL);
+            Err(EmbeddedError::Refuses { message: answer.message().to_owned(), disk_full })
+        }
+        Ok(Err(_)) | Err(_) => Ok(false),
+    }
 }
 
 async fn boot(
@@ -252,7 +274,7 @@ async fn boot(
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut supervisor = command.spawn().map_err(unusable)?;
     loop {
-        if answers(options).await {
+        if answers(options).await? {
             // The supervisor may outlive this program; until then somebody has to hear of its end.
             thread::spawn(move || supervisor.wait());
             return Ok(());
