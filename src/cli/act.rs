@@ -166,7 +166,8 @@ pub(super) async fn delete(
     }
     let provenance = Provenance::new(Cause::Delete, &config::actor());
     let mut writing = store.begin_writing(&provenance, Patience::silent(LOCK_PATIENCE)).await?;
-    let closed = writing.delete_task(name, task.id, task.generation).await?;
+    writing.delete_task(name, task.id, task.generation).await?;
+    let closed = writing.close_dialogues().await?;
     writing.commit(Wake::Others).await?;
     let closed = match closed {
         0 => String::new(),

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     clock,
-    domain::{desired::Desired, fields::Digest, id::TaskName, phase::Phase, resource::Resource},
+    domain::{
+        contact::AudienceChange, desired::Desired, fields::Digest, id::TaskName, phase::Phase,
+        resource::Resource,
+    },
     manifest::manifest_schema,
     plan::{
         BLOCKED, BaseDocument, Change, Circumstances, Plan, PlanDocument, Wishes, document,
@@ -266,12 +269,11 @@ async fn foresee(plan: &Plan, survey: &Survey, store: &Store) -> anyhow::Result<
     let mut changed = BTreeSet::new();
     for change in &plan.changes {
         let (name, remaining) = match change {
-            Change::CreateTask { name, audience, .. } => {
-                (name, audience.as_ref().map_or(0, |audience| audience.total))
-            }
-            Change::RecreateTask { name, audience, consequences, .. } => {
-                let total = audience.as_ref().map_or(0, |audience| audience.total);
-                (name, total.saturating_sub(consequences.written))
+            Change::CreateTask { name, audience, .. }
+            | Change::RecreateTask { name, audience, .. } => {
+                let unwritten =
+                    |audience: &AudienceChange| audience.total - audience.written_before;
+                (name, audience.as_ref().map_or(0, unwritten))
             }
             Change::UpdateTask { name, audience, .. } => {
                 let there = survey.actual.tasks.get(name).and_then(|task| task.details.as_ref());

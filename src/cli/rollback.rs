@@ -114,7 +114,11 @@ pub(super) async fn run(
     if !plan.has_changes() && !plan.is_rejected() {
         output.note(&format!("Nothing to do: {subject} is live as it was after revision {to}."));
         if manifest_differs(&wanted, subject, common) {
-            output.note("Its manifest says something else, which the next apply makes live.");
+            output.note(if is_held(&store.read_actual().await?, subject) {
+                "Its manifest says something else, and is held until it changes."
+            } else {
+                "Its manifest says something else, which the next apply makes live."
+            });
         }
         return Ok(ExitStatus::Success);
     }
@@ -169,6 +173,16 @@ async fn read_all(store: &Store) -> anyhow::Result<Actual> {
     actual.tasks.values_mut().for_each(|task| task.hold = None);
     actual.resources.values_mut().for_each(|resource| resource.hold = None);
     Ok(actual)
+}
+
+/// Whether an earlier rollback stands against its manifest.
+fn is_held(actual: &Actual, subject: &Subject) -> bool {
+    match subject {
+        Subject::Task(name) => actual.tasks.get(name).is_some_and(|task| task.hold.is_some()),
+        Subject::Resource(key) => {
+            actual.resources.get(key).is_some_and(|resource| resource.hold.is_some())
+        }
+    }
 }
 
 /// Whether git asks for something else than what is there.

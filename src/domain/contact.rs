@@ -75,6 +75,8 @@ pub struct AudienceChange {
     pub altered: u64,
     /// Lines that name a contact which an earlier line names already.
     pub duplicates: u64,
+    /// Of a new incarnation: contacts whom an earlier one has written to, or may have. They are not written to again.
+    pub written_before: u64,
     /// Of a new task: a task without a manifest that goes on and has people of this audience. The one
     /// with the most of them.
     pub shared_with: Option<SharedPeople>,

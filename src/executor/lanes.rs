@@ -185,6 +185,7 @@ impl Lanes {
         self.next_reconnect = Instant::now();
         // Whatever woke us may have removed contacts or suppressed people.
         self.store.settle_orphans().await?;
+        self.store.close_orphaned_dialogues().await?;
         let names: Vec<ChannelName> = self.fences.keys().cloned().collect();
         let channels = self.store.read_channels(&names).await?;
         let news = self.drivers.reconnect(&self.connector, channels, &self.let_go_at);

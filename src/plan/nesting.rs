@@ -69,13 +69,14 @@ fn with_lists(value: Value) -> Value {
 }
 
 pub(super) fn audience_value(audience: &AudienceChange) -> Value {
-    let AudienceChange { total, added, removed, altered, duplicates, .. } = audience;
+    let AudienceChange { total, added, removed, altered, duplicates, written_before, .. } =
+        audience;
     let examples = |all: &[Address]| all.iter().map(|one| Value::from(one.as_str())).collect();
     let (added_examples, removed_examples): (Value, Value) =
         (examples(&audience.added_examples), examples(&audience.removed_examples));
     serde_json::json!({
         "total": total, "added": added, "removed": removed, "altered": altered,
-        "duplicates": duplicates, "added_examples": added_examples,
+        "duplicates": duplicates, "written_before": written_before, "added_examples": added_examples,
         "removed_examples": removed_examples,
     })
 }

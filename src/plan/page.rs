@@ -132,7 +132,14 @@ impl Page {
     pub(super) fn new_audience(&mut self, audience: &AudienceChange) -> fmt::Result {
         let path = "outgoing.targetAudience";
         write!(self.text, "      {path:<FIELD_WIDTH$} {}", contacts(audience.total))?;
-        self.duplicates(audience)
+        self.duplicates(audience)?;
+        match audience.written_before {
+            0 => Ok(()),
+            n => writeln!(
+                self.text,
+                "        {n} of them written to before, and not written to again"
+            ),
+        }
     }
 
     pub(super) fn audience_change(&mut self, audience: &AudienceChange) -> fmt::Result {

@@ -119,7 +119,9 @@ pub(super) fn reject_renamed(
         consequences: None,
         remedies: vec![
             format!("keep the name `{old}`; `title` is free"),
-            format!("or end the old task: nuncio stop {old}, then nuncio delete {old}"),
+            format!(
+                "or end the old task, and write to them again: nuncio stop {old}, then nuncio delete {old}"
+            ),
         ],
     }
 }

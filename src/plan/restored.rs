@@ -250,6 +250,7 @@ fn audience(after: Option<&Map<String, Value>>) -> Option<AudienceChange> {
         removed: number("removed"),
         altered: number("altered"),
         duplicates: number("duplicates"),
+        written_before: number("written_before"),
         shared_with: None,
         added_examples: examples("added_examples"),
         removed_examples: examples("removed_examples"),

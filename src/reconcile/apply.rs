@@ -160,8 +160,7 @@ impl<'a> Application<'a> {
             generation =
                 self.writing.set_phase(name, id, generation, from_phase, completed).await?;
         }
-        self.writing.delete_task(name, id, generation).await?;
-        Ok(())
+        Ok(self.writing.delete_task(name, id, generation).await?)
     }
 
     async fn create(

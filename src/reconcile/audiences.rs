@@ -42,6 +42,8 @@ pub(super) struct Abandoned {
 pub(super) struct Old<'a> {
     pub(super) stored: Stored,
     pub(super) is_new: bool,
+    /// The keys of those whom earlier incarnations have written to, where it is a new one.
+    pub(super) written: HashSet<u128>,
     pub(super) abandoned: &'a [Abandoned],
 }
 
@@ -65,7 +67,7 @@ pub(super) fn compare(
     manifest_file: &Arc<str>,
     old: Old<'_>,
 ) -> (AudienceDifference, Vec<Diagnostic>) {
-    let Old { mut stored, is_new, abandoned } = old;
+    let Old { mut stored, is_new, written, abandoned } = old;
     let mut difference = AudienceDifference::default();
     let mut old_names: Vec<(&Abandoned, SharedPeople)> = abandoned
         .iter()
@@ -76,10 +78,11 @@ pub(super) fn compare(
         })
         .collect();
     let reading = manifest::read_audience(source, messenger, manifest_file, &mut |contact| {
-        if is_new && old_names.is_empty() {
+        if is_new && old_names.is_empty() && written.is_empty() {
             return ControlFlow::Continue(());
         }
         let key = contact.address.key();
+        difference.change.written_before += u64::from(written.contains(&key));
         for (abandoned, found) in &mut old_names {
             if let Some(written) = abandoned.people.get(&key) {
                 found.shared += 1;

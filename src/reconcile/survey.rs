@@ -1,7 +1,7 @@
 //! What a plan is made from: the folder, the database, and how the audiences differ.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -248,8 +248,9 @@ impl Survey {
                 None => HashMap::new(),
             };
             let is_new = from.is_none();
+            let written = if is_new { store.read_written(&name).await? } else { HashSet::new() };
             let compared = spawn_blocking(move || {
-                let old = Old { stored, is_new, abandoned: &abandoned };
+                let old = Old { stored, is_new, written, abandoned: &abandoned };
                 compare(&source, messenger, &file, old)
             });
             let compared = compared.await?;

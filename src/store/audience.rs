@@ -289,11 +289,16 @@ impl Store {
         Ok(count(lacking))
     }
 
-    /// The keys of the addresses to which a task has written, or may have.
+    /// The keys of the addresses to which a task has written, or may have. An opening that certainly reached nobody,
+    /// and is to be repeated, is not counted.
     pub async fn read_written(&self, task: &TaskName) -> Result<HashSet<u128>, StoreError> {
-        let mut rows =
-            sqlx::query_scalar!("SELECT address FROM ledger WHERE task = $1", task.as_str())
-                .fetch(&self.pool);
+        let mut rows = sqlx::query_scalar!(
+            "SELECT address FROM ledger l WHERE task = $1 AND NOT EXISTS (SELECT FROM retries r
+                JOIN tasks t ON t.id = r.task_id AND t.name = $1 AND t.deleted_at IS NULL
+                WHERE r.opening = l.opening AND NOT r.in_doubt)",
+            task.as_str()
+        )
+        .fetch(&self.pool);
         let mut keys = HashSet::new();
         while let Some(address) = rows.try_next().await? {
             keys.insert(Address::from_stored(address).key());

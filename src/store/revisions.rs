@@ -49,6 +49,7 @@ fn audience_to_json(change: &AudienceChange) -> serde_json::Value {
         removed,
         altered,
         duplicates,
+        written_before: _,
         shared_with: _,
         added_examples: _,
         removed_examples: _,
@@ -73,7 +74,7 @@ fn audience_from_json(value: &serde_json::Value) -> AudienceChange {
 
 impl Writing {
     pub(super) async fn write_revision(&mut self) -> Result<(), StoreError> {
-        let Self { transaction, provenance, revision, recorded } = self;
+        let Self { transaction, provenance, revision, recorded, deleted: _ } = self;
         let Provenance { cause, by, commit, dirty, message } = provenance;
         sqlx::query!(
             "INSERT INTO revisions (number, cause, by, commit, dirty, message)

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{aliases::Known, connect::Store, encoding::parsed, error::StoreError, inbox::kept};
 use crate::domain::{
     dialogue::{DialogueState, Received},
-    id::{ChannelName, DialogueId, MessageId, TaskId},
+    id::{ChannelName, DialogueId, MessageId},
     money::MicroUsd,
 };
 
@@ -63,7 +64,8 @@ impl Store {
         use DialogueState::{Blocked, Closed, Open, WithOperator};
         let mut transaction = self.pool.begin().await?;
         let Some(row) = sqlx::query!(
-            r#"SELECT d.state, d.state_by, d.waiting_since, t.phase = 'completed' OR t.deleted_at IS NOT NULL AS "ended!",
+            r#"SELECT d.state, d.state_by, d.waiting_since, t.phase = 'completed' AS "completed!",
+                t.deleted_at IS NOT NULL AS "deleted!",
                 is_suppressed_on(d.channel, d.peer, d.task) AS "suppressed!",
                 spending_limit(t.fields) AS "limit!"
             FROM dialogues d JOIN tasks t ON t.id = d.task_id WHERE d.id = $1 FOR UPDATE OF d"#,
@@ -96,7 +98,11 @@ impl Store {
                 let why = "it is not blocked";
                 return Ok(DialogueActed::Refused { state, why });
             }
-            (DialogueAct::GiveBack(_) | DialogueAct::Unblock(_), _) if row.ended => {
+            (DialogueAct::GiveBack(_) | DialogueAct::Unblock(_), _) if row.deleted => {
+                let why = "its task is deleted, and the AI answers for it no more";
+                return Ok(DialogueActed::Refused { state: from, why });
+            }
+            (DialogueAct::GiveBack(_) | DialogueAct::Unblock(_), _) if row.completed => {
                 let why = "its task is completed, and the AI answers for it no more";
                 return Ok(DialogueActed::Refused { state: from, why });
             }
@@ -196,33 +202,57 @@ pub(super) async fn close_all(
     Ok(())
 }
 
-/// Closes the dialogues of a task that ends, and counts them. What succeeded stays so, and what an operator has
-/// said leaves.
-pub(super) async fn close_with_task(
+impl Store {
+    /// Closes dialogues that began while their task was being deleted.
+    pub async fn close_orphaned_dialogues(&self) -> Result<u64, StoreError> {
+        let orphaned = sqlx::query_scalar!(
+            "SELECT DISTINCT t.id FROM tasks t JOIN dialogues d ON d.task_id = t.id
+            WHERE t.deleted_at > now() - interval '1 day' AND d.state IN ('open', 'with-operator', 'blocked')
+                -- An operator may have taken one since.
+                AND NOT EXISTS (SELECT FROM dialogue_events e WHERE e.dialogue_id = d.id
+                    AND e.event = 'closed' AND e.detail->>'reason' = $1)",
+            TASK_DELETED
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        if orphaned.is_empty() {
+            return Ok(0);
+        }
+        close_with_tasks(&mut *self.pool.acquire().await?, &orphaned, "nuncio").await
+    }
+}
+
+const TASK_DELETED: &str = "its task was deleted";
+
+/// Closes the dialogues of tasks that end, and counts them. What succeeded stays so, and what an operator has said
+/// leaves. In one statement for all of them: everybody locks dialogues in the order of their ids.
+pub(super) async fn close_with_tasks(
     connection: &mut PgConnection,
-    task: TaskId,
+    tasks: &[Uuid],
     by: &str,
 ) -> Result<u64, StoreError> {
     let closed = sqlx::query!(
         "WITH ending AS (
-            SELECT id FROM dialogues
-            WHERE task_id = $1 AND task = (SELECT name FROM tasks WHERE id = $1)
-                AND state IN ('open', 'with-operator', 'blocked')
-            ORDER BY id FOR UPDATE
+            SELECT d.id FROM dialogues d
+            WHERE d.task_id = ANY ($1) AND d.state IN ('open', 'with-operator', 'blocked')
+                AND NOT EXISTS (SELECT FROM dialogue_events e WHERE e.dialogue_id = d.id
+                    AND e.event = 'closed' AND e.detail->>'reason' = $3)
+            ORDER BY d.id FOR UPDATE OF d
         ), closed AS (
-            UPDATE dialogues d SET state = 'closed', state_by = $2, state_reason = 'its task was deleted',
+            UPDATE dialogues d SET state = 'closed', state_by = $2, state_reason = $3,
                 state_at = clock_timestamp(), turn = turn + 1, failures = 0, due_at = NULL,
                 reminder_at = NULL, reminder_text = NULL
             FROM ending WHERE d.id = ending.id
         ), discarded AS (
             UPDATE messages m SET state = CASE WHEN doubtful THEN 'in-doubt' ELSE 'discarded' END,
-                reason = 'its task was deleted', ready_at = NULL
+                reason = $3, ready_at = NULL
             FROM ending WHERE m.dialogue_id = ending.id AND m.state = 'waiting' AND m.author <> 'operator'
         )
         INSERT INTO dialogue_events (dialogue_id, event, by, detail)
-        SELECT id, 'closed', $2, jsonb_build_object('reason', 'its task was deleted') FROM ending",
-        task.0,
-        by
+        SELECT id, 'closed', $2, jsonb_build_object('reason', $3::text) FROM ending",
+        tasks,
+        by,
+        TASK_DELETED
     )
     .execute(&mut *connection)
     .await?;

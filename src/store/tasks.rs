@@ -10,7 +10,6 @@ use super::{
     },
     error::StoreError,
     live::{LiveColumns, live_fields},
-    takeover::close_with_task,
     writing::{Recorded, Writing, expect_one},
 };
 use crate::domain::{
@@ -83,9 +82,11 @@ impl Store {
                     WHERE c.kind = 'Task' AND c.name = t.name AND c.fields IS NOT NULL
                     ORDER BY c.revision DESC LIMIT 1
                 ) END AS applied,
-                coalesce(a.waiting, 0) + (SELECT count(*) FROM retries r WHERE r.task_id = t.id)
+                -- What certainly reached nobody may be tried by the next incarnation; what is in doubt may not.
+                coalesce(a.waiting, 0) + (SELECT count(*) FROM retries r WHERE r.task_id = t.id AND NOT r.in_doubt)
                     AS "remaining!",
-                (SELECT count(*) FROM ledger l WHERE l.task = t.name) AS "written!",
+                (SELECT count(*) FROM ledger l WHERE l.task = t.name AND NOT EXISTS (SELECT FROM retries r
+                    WHERE r.task_id = t.id AND r.opening = l.opening AND NOT r.in_doubt)) AS "written!",
                 (SELECT count(*) FROM contacts c
                     WHERE c.task_id = t.id AND c.position <= a.cursor_position
                         AND NOT EXISTS (SELECT FROM ledger l WHERE l.task = t.name AND l.address = c.address)
@@ -98,7 +99,7 @@ impl Store {
             FROM tasks t LEFT JOIN audiences a ON a.task_id = t.id
             CROSS JOIN LATERAL (
                 SELECT count(*) AS dialogues, count(d.waiting_since) AS unanswered
-                FROM dialogues d WHERE d.task = t.name AND d.task_id = t.id
+                FROM dialogues d WHERE d.task_id = t.id
                     AND d.state IN ('open', 'with-operator', 'blocked')
             ) ending
             WHERE t.deleted_at IS NULL AND t.name = ANY($1)"#,
@@ -323,14 +324,14 @@ impl Writing {
         Ok(Generation(generation.0 + 1))
     }
 
-    /// Deletes a completed task and closes its dialogues, which are counted. Its row, its attempts, the ledger
-    /// and what was said stay; its contacts go.
+    /// Deletes a completed task; its dialogues are closed at the end of the writing. Its row, its attempts, the
+    /// ledger and what was said stay; its contacts go.
     pub async fn delete_task(
         &mut self,
         name: &TaskName,
         id: TaskId,
         from: Generation,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         let deleted = sqlx::query!(
             "UPDATE tasks SET generation = generation + 1, deleted_at = now(), updated_at = now()
             WHERE id = $1 AND generation = $2 AND deleted_at IS NULL AND phase = 'completed'",
@@ -361,9 +362,9 @@ impl Writing {
         )
         .execute(&mut *self.transaction)
         .await?;
-        let closed = close_with_task(&mut self.transaction, id, &self.provenance.by).await?;
+        self.deleted.push(id.0);
         self.record_task(name, id, Action::Delete, None, None);
-        Ok(closed)
+        Ok(())
     }
 
     fn record_task(

@@ -6,12 +6,14 @@ use std::{
 };
 
 use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
 
 use super::{
     audience::{self, AudienceWriter},
     connect::Store,
     error::StoreError,
     revisions,
+    takeover::close_with_tasks,
 };
 use crate::domain::{
     contact::AudienceChange,
@@ -32,6 +34,8 @@ pub struct Writing {
     pub(super) provenance: Provenance,
     pub(super) revision: RevisionNumber,
     pub(super) recorded: BTreeMap<Subject, Recorded>,
+    /// Tasks whose dialogues are still to be closed.
+    pub(super) deleted: Vec<Uuid>,
 }
 
 /// What became of a subject so far.
@@ -97,7 +101,7 @@ impl Store {
         wait_for_lock(&mut transaction, patience).await?;
         let revision = revisions::next(&mut transaction).await?;
         let (provenance, recorded) = (provenance.clone(), BTreeMap::new());
-        Ok(Writing { transaction, provenance, revision, recorded })
+        Ok(Writing { transaction, provenance, revision, recorded, deleted: Vec::new() })
     }
 }
 
@@ -162,6 +166,7 @@ pub(super) fn expect_one(rows: u64, what: impl FnOnce() -> String) -> Result<(),
 impl Writing {
     /// Commits, and tells the number of the revision; absent if nothing was written that history keeps.
     pub async fn commit(mut self, wake: Wake) -> Result<Option<RevisionNumber>, StoreError> {
+        self.close_dialogues().await?;
         let revision = (!self.recorded.is_empty()).then_some(self.revision);
         if revision.is_some() {
             self.write_revision().await?;
@@ -171,6 +176,15 @@ impl Writing {
         }
         self.transaction.commit().await?;
         Ok(revision)
+    }
+
+    /// Closes the dialogues of the tasks that were deleted, and counts them; the commit does it otherwise.
+    pub async fn close_dialogues(&mut self) -> Result<u64, StoreError> {
+        let deleted = std::mem::take(&mut self.deleted);
+        if deleted.is_empty() {
+            return Ok(0);
+        }
+        close_with_tasks(&mut self.transaction, &deleted, &self.provenance.by).await
     }
 
     /// Notes for history what became of a subject. What is deleted and created in one revision was

@@ -191,7 +191,7 @@ fn a_rollback_and_what_it_holds_tell_where_and_what() {
     assert_told(&bench.said(&["apply", saved]), &["Nothing to do beside what is held"]);
     let again = bench.said(&["rollback", "one", "--to", "1", "--auto-approve"]);
     assert_told(&again, &["Nothing to do: Task `one` is live as it was after revision 1."]);
-    assert_told(&again, &["Its manifest says something else"]);
+    assert_told(&again, &["Its manifest says something else, and is held until it changes."]);
     assert!(!again.contains("as the manifests say"), "{again}");
     // Where it came from is written down as before.
     assert_eq!(bench.database.value("SELECT file || ':' || line FROM tasks"), "one.yaml:3");

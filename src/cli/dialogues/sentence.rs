@@ -20,7 +20,11 @@ pub(in crate::cli) fn why(thread: &Thread) -> String {
             DialogueState::Open => answering(thread),
             DialogueState::WithOperator => {
                 let by = caused(thread);
-                if thread.waiting_since.is_some() {
+                if let Some(ended) = ended(thread) {
+                    format!(
+                        "is with an operator ({by}), and {ended}: the AI answers for it no more"
+                    )
+                } else if thread.waiting_since.is_some() {
                     format!(
                         "is with an operator ({by}), and the person waits{}; the AI would answer at once after: \
                         nuncio dialogue give-back {id}",
@@ -33,11 +37,13 @@ pub(in crate::cli) fn why(thread: &Thread) -> String {
                 }
             }
             DialogueState::Blocked => format!(
-                "is blocked at its spending limit (${} of ${} is spent){}{}; go on with: nuncio dialogue unblock {id}",
+                "is blocked at its spending limit (${} of ${} is spent){}{}; {}",
                 thread.spent,
                 thread.whole_limit(),
                 reason_of(thread),
-                waiting(thread)
+                waiting(thread),
+                ended(thread)
+                    .unwrap_or_else(|| format!("go on with: nuncio dialogue unblock {id}"))
             ),
             DialogueState::Succeeded => {
                 let after = thread.waiting_since.map(|at| {
@@ -62,6 +68,16 @@ pub(in crate::cli) fn why(thread: &Thread) -> String {
         None => String::new(),
     };
     format!("Dialogue {id} {reason}.{doubt}")
+}
+
+/// What has become of its task, where that is over.
+fn ended(thread: &Thread) -> Option<String> {
+    let Thread { task, phase, ended, .. } = thread;
+    match phase {
+        _ if *ended => Some(format!("its task `{task}` is deleted")),
+        Phase::Completed => Some(format!("its task `{task}` is completed")),
+        Phase::Awaiting | Phase::InProgress | Phase::Stopped => None,
+    }
 }
 
 /// By whom it stands as it does, and why.

@@ -29,6 +29,8 @@ words! {
 /// What will happen if nothing fails and nothing is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forecast {
+    /// When the facts were read; the forecast may begin later.
+    pub counted_at: DateTime<Utc>,
     pub from: DateTime<Utc>,
     /// Where the forecast ends, whatever is left then.
     pub until: DateTime<Utc>,

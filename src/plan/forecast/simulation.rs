@@ -248,7 +248,13 @@ impl<'a> Simulation<'a> {
             };
             (name.clone(), forecast)
         });
-        Forecast { from: now, until: moment(until * MICROS), tasks, channels: channels.collect() }
+        Forecast {
+            counted_at: facts.counted_at,
+            from: now,
+            until: moment(until * MICROS),
+            tasks,
+            channels: channels.collect(),
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn sentence(name: &TaskName, task: &TaskForecast, forecast: &Forecast
         Exhausted::Never(Never::Completed) => {
             return format!("{contacts}; it is completed, and opens no dialogue any more");
         }
-        Exhausted::At(at) => format!("exhausted {}", when(at, forecast.from)),
+        Exhausted::At(at) => format!("exhausted {}", when(at, forecast.from, forecast.counted_at)),
         Exhausted::Never(Never::ChannelsBlocked) => {
             "never exhausted: no channel can send".to_owned()
         }
@@ -56,11 +56,13 @@ pub(super) fn sentence(name: &TaskName, task: &TaskForecast, forecast: &Forecast
     format!("{contacts}, at most {rate}: {end}; {}", cost(task.greatest_cost))
 }
 
-fn when(at: DateTime<Utc>, from: DateTime<Utc>) -> String {
+fn when(at: DateTime<Utc>, from: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let clock = at.format("%H:%M UTC");
+    let is_from_today = from.date_naive() == now.date_naive();
     match (at.date_naive() - from.date_naive()).num_days() {
-        0 => format!("today at {clock}"),
-        1 => format!("tomorrow at {clock}"),
+        0 if is_from_today => format!("today at {clock}"),
+        1 if is_from_today => format!("tomorrow at {clock}"),
+        0 => format!("on {} at {clock}", at.format("%Y-%m-%d")),
         days => format!("on {} at {clock} ({days} days)", at.format("%Y-%m-%d")),
     }
 }

@@ -170,9 +170,12 @@ fn audience(change: &ChangeDocument) -> String {
     let number = |key: &str| of?.get(key)?.as_u64();
     let Some(total) = number("total") else { return String::new() };
     let mut text = format!("Audience: {total} contacts");
-    for (key, what) in
-        [("added", "added"), ("removed", "removed"), ("altered", "with other variables")]
-    {
+    for (key, what) in [
+        ("added", "added"),
+        ("removed", "removed"),
+        ("altered", "with other variables"),
+        ("written_before", "written to before, and not written to again"),
+    ] {
         if let Some(count) = number(key).filter(|count| *count > 0) {
             write!(text, ", {count} {what}").expect(FITS);
         }

@@ -56,6 +56,20 @@ fn a_recreate_plan_counts_the_dialogues_that_it_closes_and_who_is_tried_again() 
     assert_eq!(desk.database.value(waiting), "operator");
     assert_eq!(desk.json("status")["tasks"][0]["dialogues"]["waiting_for_operator"], 0);
 
+    // An operator may say more in it, and the AI does not.
+    let ended = all["open"];
+    assert_eq!(desk.run_with(&["dialogue", "say", &ended.to_string(), "Good bye."]).code, 0);
+    let shown = desk.run(&format!("dialogue show {ended}")).stdout.replace("\n  ", " ");
+    desk.database
+        .run("UPDATE messages SET state = 'sent', ready_at = NULL WHERE state = 'waiting'");
+    let after = desk.run(&format!("dialogue show {ended}")).stdout.replace("\n  ", " ");
+    assert!(!shown.contains("give-back"), "{shown}");
+    let told = "and its task `sales-talk` is deleted: the AI answers for it no more.";
+    assert!(after.contains(told), "{after}");
+    let given = desk.run(&format!("dialogue give-back {ended}"));
+    assert_eq!(given.code, 3, "{given:?}");
+    assert!(given.stderr.contains("its task is deleted"), "{given:?}");
+
     // Whoever writes then talks to the new incarnation.
     let anew = desk.writes("1005", "anew", "Hello?");
     assert_ne!(anew, all["open"]);
@@ -91,4 +105,42 @@ fn whoever_deletes_a_task_is_told_how_many_dialogues_end() {
     assert_eq!(deleted.code, 0, "{deleted:?}");
     let told = "task `sales-talk` is deleted, and 2 dialogues of it are closed; who it has written to stays";
     assert!(deleted.stderr.contains(told), "{deleted:?}");
+
+    // Created again, it writes to nobody twice, and the plan says so.
+    desk.database.run(
+        "INSERT INTO ledger (task, address, opening, channel, written_at)
+        VALUES ('sales-talk', '900', 1, 'vk', now())",
+    );
+    desk.folder.write("task.yaml", &vk_task("sales-talk", "vk", "[900, 901]", "  state: running"));
+    let plan = desk.run("plan").stdout;
+    for wanted in [
+        "2 contacts\n        1 of them written to before, and not written to again\n",
+        "sales-talk: 1 contact, at most",
+    ] {
+        assert!(plan.contains(wanted), "{wanted}{plan}");
+    }
+    let audience = &desk.json("plan")["changes"][0]["after"]["outgoing"]["targetAudience"];
+    assert_eq!(audience["written_before"], 1, "{audience}");
+}
+
+#[test]
+fn a_dialogue_that_began_while_its_task_was_being_deleted_is_closed_as_well() {
+    let desk = Desk::new();
+    desk.writes("1001", "a", "Hello");
+    desk.folder.remove("task.yaml");
+    assert_eq!(desk.run("apply --stop-first --auto-approve").code, 0);
+    // As by a delivery that had seen the task.
+    desk.database.run(
+        "INSERT INTO dialogues (task_id, task, channel, peer, manager, waiting_since, due_at)
+        SELECT task_id, task, channel, '1002', manager, now(), now() FROM dialogues",
+    );
+    let states = "SELECT string_agg(state || ' ' || state_by, ', ' ORDER BY peer) FROM dialogues";
+    assert_eq!(desk.database.value(states), "closed tester, open nuncio");
+    let close = || desk.runtime.block_on(desk.store.close_orphaned_dialogues()).unwrap();
+    assert_eq!(close(), 1);
+    assert_eq!(desk.database.value(states), "closed tester, closed nuncio");
+    // Whoever takes one over keeps it.
+    assert_eq!(desk.run("dialogue take 1").code, 0);
+    let kept = "with-operator tester, closed nuncio".to_owned();
+    assert_eq!((close(), desk.database.value(states)), (0, kept));
 }

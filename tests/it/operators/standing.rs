@@ -114,7 +114,7 @@ fn a_dialogue_says_in_its_first_line_why_nothing_happens() {
         ),
         (
             "UPDATE dialogues SET reminder_at = NULL, state = 'blocked'",
-            "is blocked at its spending limit ($0.00 of $0.50 is spent); go on with: nuncio dialogue unblock",
+            "is blocked at its spending limit ($0.00 of $0.50 is spent); its task `sales-talk` is completed.",
         ),
         (
             "UPDATE dialogues SET state = 'closed', state_by = 'ai', state_reason = 'bye'",
