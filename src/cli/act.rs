@@ -97,6 +97,12 @@ async fn carry_out(
             let until = resume_at.map(|at| at.format(" until %Y-%m-%d %H:%M UTC").to_string());
             let (from, to, until) = (from.shown(), to.shown(), until.unwrap_or_default());
             output.note(&format!("task `{name}`: {from} → {to}{until}"));
+            if order.act == Act::Stop && manifest_is_gone(common, name) {
+                output.hint(
+                    "its manifest is gone: a `nuncio watch` of the folder deletes it now and closes its dialogues, \
+                     as the next `nuncio apply` does",
+                );
+            }
             Ok(ExitStatus::Success)
         }
         Acted::Already(phase) => {

@@ -17,10 +17,13 @@ impl From<ConsequencesDocument> for Consequences {
     }
 }
 
-/// One sentence for each that is there; who remains is always told.
+/// One sentence for each that is there; who remains is told wherever there was anybody.
 pub(super) fn sentences(of: Consequences) -> Vec<String> {
     let Consequences { remaining, written, passed_over, dialogues, unanswered } = of;
-    let mut all = vec![format!("{} not reached yet", contacts(remaining))];
+    let mut all = Vec::new();
+    if remaining + written + passed_over > 0 {
+        all.push(format!("{} not reached yet", contacts(remaining)));
+    }
     if written > 0 {
         all.push(format!(
             "{} written to, or in doubt: carried over, and not written to again",

@@ -79,11 +79,11 @@ fn steps(task: &ActualTask, details: &TaskDetails, file: &str) -> Vec<String> {
     if task.phase != Phase::Completed {
         steps.push(format!("stop: {} → completed", task.phase.shown()));
     }
-    steps.push(format!(
-        "delete: {} that {} not reached yet leave the old task",
-        contacts(details.people.remaining),
-        if details.people.remaining == 1 { "was" } else { "were" }
-    ));
+    steps.push(match details.people.remaining {
+        0 => "delete the old task".to_owned(),
+        1 => "delete: 1 contact that was not reached yet leaves the old task".to_owned(),
+        n => format!("delete: {n} contacts that were not reached yet leave the old task"),
+    });
     steps.push(format!("create: from {file}, with a new id"));
     steps
 }

@@ -140,7 +140,8 @@ pub(super) fn of_held(held: &HeldDocument) -> Part<'_> {
 const FITS: &str = "a String takes all text";
 
 fn consequences(of: Option<&ConsequencesDocument>) -> String {
-    of.map(|of| format!("{}.\n\n", sentences((*of).into()).join("; "))).unwrap_or_default()
+    let sentences = of.map(|of| sentences((*of).into())).unwrap_or_default();
+    if sentences.is_empty() { String::new() } else { format!("{}.\n\n", sentences.join("; ")) }
 }
 
 fn remedies(all: &[String]) -> String {

@@ -100,6 +100,8 @@ fn whoever_deletes_a_task_is_told_how_many_dialogues_end() {
     desk.folder.write("task.yaml", &vk_task("sales-talk", "vk", "[900]", ""));
     assert_eq!(desk.run("apply --auto-approve").code, 0);
     assert_eq!(desk.run("stop sales-talk").code, 0);
+    let stopped = desk.run("stop sales-talk");
+    assert!(!stopped.stderr.contains("hint"), "its manifest is there: {stopped:?}");
     desk.folder.remove("task.yaml");
     let deleted = desk.run("delete sales-talk");
     assert_eq!(deleted.code, 0, "{deleted:?}");
@@ -121,6 +123,16 @@ fn whoever_deletes_a_task_is_told_how_many_dialogues_end() {
     }
     let audience = &desk.json("plan")["changes"][0]["after"]["outgoing"]["targetAudience"];
     assert_eq!(audience["written_before"], 1, "{audience}");
+}
+
+#[test]
+fn whoever_stops_a_task_without_a_manifest_is_told_what_comes_then() {
+    let desk = Desk::new();
+    desk.folder.remove("task.yaml");
+    let stopped = desk.run("stop sales-talk");
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    let told = "hint: its manifest is gone: a `nuncio watch` of the folder deletes it now and closes its dialogues";
+    assert!(stopped.stderr.contains(told), "{stopped:?}");
 }
 
 #[test]
