@@ -15,7 +15,7 @@ use crate::{
     },
     store::{
         AiRest, ChannelBlock, ChannelHealth, ChannelOverview, DialogueTotals, Guard, Purpose,
-        TaskOverview, WatchOverview,
+        StoredCondition, TaskOverview, WatchOverview,
     },
 };
 
@@ -230,7 +230,13 @@ pub(super) fn never_applied(name: &str, sync: &Condition) -> String {
 /// What keeps the manifest from being applied, beside whether the task sends; nothing where nothing does.
 pub(super) fn sync_lines(look: &Look, task: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(last) = look.last_sync(task) {
+    // What has been applied since nobody has compared.
+    let applied = look.tasks.iter().find(|there| there.name.as_str() == task);
+    let is_current = |last: &&StoredCondition| {
+        let seen = last.condition.generation;
+        seen.is_none() || applied.is_none_or(|there| seen == Some(there.generation))
+    };
+    if let Some(last) = look.last_sync(task).filter(is_current) {
         let Condition { status, message, place, .. } = &last.condition;
         let what = match status {
             ConditionStatus::Rejected => Some("Its manifest asks for what a rule forbids"),

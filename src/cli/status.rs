@@ -82,7 +82,11 @@ fn show(look: &Look, name: Option<&TaskName>, folder: &Path, output: Output) {
         output.data(&table(look, &look.tasks));
     }
     if name.is_none() && !look.held.is_empty() {
-        output.data(&format!("\nNot applied:\n{}", held_lines(&look.held)));
+        let by = match look.living_watches().next() {
+            Some(_) => "",
+            None => ", as the last `nuncio watch` saw it",
+        };
+        output.data(&format!("\nNot applied{by}:\n{}", held_lines(&look.held)));
     }
     let watches = look.watches.iter();
     // One that is gone matters only while none is there, which is said first where all tasks are shown.

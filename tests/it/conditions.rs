@@ -123,10 +123,18 @@ fn the_generation_that_was_compared_is_told_from_the_present_one() {
         let seen = generations();
         (seen.0 > first && seen.0 == seen.1, seen)
     });
+    bench.folder.write("a.yaml", &vk_task("one", "vk-two", "[1]", ""));
+    bench.wait_for("one", "sync", "Rejected ForbiddenEdit tasks.d/a.yaml:7:13");
     watch.kill();
+    let told = || bench.run(&["status", "one"]).stdout.contains("asks for what a rule forbids");
+    assert!(told());
     assert_eq!(bench.run(&["pause", "one"]).code, 0);
     let (now, observed) = generations();
     assert!(now > observed, "{now} {observed}");
+    // What the watch has seen is of another generation.
+    assert!(!told());
+    let all = bench.run(&["status"]).stdout;
+    assert!(all.contains("Not applied, as the last `nuncio watch` saw it:"), "{all}");
 }
 
 #[test]
