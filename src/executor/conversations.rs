@@ -3,10 +3,7 @@
 //! It works on the lanes that the loop of openings holds, under their fences. A wake-up carries no data;
 //! every pass looks at everything.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -21,7 +18,7 @@ use super::{
     answering::Answering,
     asking::Asking,
     drivers::Held,
-    rounds::{Rounds, in_time, say_last_words},
+    rounds::{Refusals, Rounds, in_time, say_last_words},
 };
 use crate::{
     domain::{
@@ -30,7 +27,7 @@ use crate::{
         id::{DialogueId, MessageId},
         resource::{AiSpec, Reminder},
     },
-    store::{DialoguesAhead, FinishedReply, HeldTurn, ReplyPermit, Store, StoreError},
+    store::{DialoguesAhead, FinishedReply, HeldTurn, Kept, ReplyPermit, Store, StoreError},
 };
 
 /// Answers in the making at a time: an AI takes seconds, and a backlog after an outage must not be a flood.
@@ -59,6 +56,7 @@ pub struct Conversations {
     /// Messages whose call runs, or is not recorded yet.
     calling: HashMap<Id, ReplyPermit>,
     ended: Vec<FinishedReply>,
+    refusals: Refusals,
     /// Before what could not be taken is tried again.
     patience: Duration,
     next_unseen: Instant,
@@ -82,6 +80,7 @@ impl Conversations {
             calls: JoinSet::new(),
             calling: HashMap::new(),
             ended: Vec::new(),
+            refusals: Refusals::default(),
             patience: LOCKED_PAUSE,
             next_unseen: Instant::now() + UNSEEN,
         }
@@ -226,11 +225,9 @@ impl Conversations {
             self.take_answer(joined).await?;
         }
         if !self.ended.is_empty() {
-            let refused = self.store.record_replies(&self.ended).await?;
-            let (kept, recorded): (Vec<_>, Vec<_>) =
-                self.ended.drain(..).partition(|ended| refused.contains(&ended.message));
-            self.ended = kept;
-            let recorded: HashSet<MessageId> = recorded.into_iter().map(|f| f.message).collect();
+            let Kept { recorded, refused, why } = self.store.record_replies(&self.ended).await?;
+            self.refusals.tell("replies", refused.len(), why);
+            self.ended.retain(|ended| refused.contains(&ended.message));
             self.calling.retain(|_, permit| !recorded.contains(&permit.message));
         }
         Ok(())

@@ -17,7 +17,7 @@ use super::{
     drivers::{Connector, Held},
     lanes::{Identity, Lanes},
     message::compose,
-    rounds::{Rounds, say_last_words},
+    rounds::{Refusals, Rounds, say_last_words},
 };
 use crate::{
     channels::OpeningCall,
@@ -68,6 +68,7 @@ pub struct Executor {
     /// Calls that ended and are not recorded yet.
     ended: Vec<(Call, Said)>,
     next_housekeeping: Instant,
+    refusals: Refusals,
 }
 
 impl Executor {
@@ -79,6 +80,7 @@ impl Executor {
             calling: HashMap::new(),
             ended: Vec::new(),
             next_housekeeping: Instant::now(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -181,14 +183,15 @@ impl Executor {
                 })
             })
             .collect();
-        let Kept { attempts, refused } = self.store.record_outcomes(&finished).await?;
+        let Kept { recorded, refused, why } = self.store.record_outcomes(&finished).await?;
+        self.refusals.tell("openings", refused.len(), why);
         let (kept, ended): (Vec<_>, Vec<_>) =
             self.ended.drain(..).partition(|(call, _)| refused.contains(&call.attempt));
         // As long as it stands here, nobody takes it for a permit that was not used.
         self.ended = kept;
         // What has no lane any more is settled by whoever has it.
         for (call, said) in ended {
-            report(&call, &said.outcome, attempts.contains(&call.attempt));
+            report(&call, &said.outcome, recorded.contains(&call.attempt));
         }
         Ok(())
     }

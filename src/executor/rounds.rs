@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::store::{StoreError, Wakeups};
 
@@ -77,6 +77,28 @@ impl Rounds {
                 }
             }
             None => std::future::pending().await,
+        }
+    }
+}
+
+/// Outcomes that the database refuses to keep.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    are_told: bool,
+}
+
+impl Refusals {
+    /// Says once that there are some, and once that there are none any more.
+    pub(super) fn tell(&mut self, of: &str, n: usize, why: Option<StoreError>) {
+        let were_told = std::mem::replace(&mut self.are_told, why.is_some());
+        match why {
+            Some(why) if !were_told => error!(
+                n,
+                "outcomes of {of} cannot be recorded, and their channels wait: {:#}",
+                anyhow::Error::from(why)
+            ),
+            None if were_told => info!("outcomes of {of} are recorded again"),
+            _ => {}
         }
     }
 }

@@ -71,11 +71,24 @@ pub(super) fn storable(text: &str) -> String {
 }
 
 /// What was recorded of many outcomes.
-#[derive(Clone, Debug, Default)]
-pub struct Kept {
-    pub attempts: Vec<AttemptId>,
+#[derive(Debug)]
+pub struct Kept<Id> {
+    pub recorded: Vec<Id>,
     /// What the database refuses to keep in any form: it stays under way, and is to be recorded again.
-    pub refused: Vec<AttemptId>,
+    pub refused: Vec<Id>,
+    /// Why the last of them is.
+    pub why: Option<StoreError>,
+}
+
+impl<Id> Kept<Id> {
+    pub(super) fn all(recorded: Vec<Id>) -> Self {
+        Self { recorded, refused: Vec::new(), why: None }
+    }
+
+    pub(super) fn refuse(&mut self, one: Id, why: StoreError) {
+        self.refused.push(one);
+        self.why = Some(why);
+    }
 }
 
 /// What is kept in the place of an outcome that the database refuses: that nobody knows it.
@@ -90,12 +103,15 @@ impl Store {
     /// Records many outcomes. One whose lane has another fence by now changes nothing: whoever holds
     /// the lane has settled the attempt already. One that the database refuses is in doubt, and holds up no
     /// other.
-    pub async fn record_outcomes(&self, finished: &[Finished]) -> Result<Kept, StoreError> {
+    pub async fn record_outcomes(
+        &self,
+        finished: &[Finished],
+    ) -> Result<Kept<AttemptId>, StoreError> {
         match self.record_outcomes_together(finished).await {
             Err(StoreError::Failed(_)) => {}
-            recorded => return Ok(Kept { attempts: recorded?, refused: Vec::new() }),
+            recorded => return Ok(Kept::all(recorded?)),
         }
-        let mut kept = Kept::default();
+        let mut kept = Kept::all(Vec::new());
         for one in finished {
             let Err(error) = self.record_alone(one, &mut kept).await else { continue };
             if !matches!(error, StoreError::Failed(_)) {
@@ -104,16 +120,20 @@ impl Store {
             let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
             let doubtful = Finished { text: None, outcome, ..one.clone() };
             match self.record_alone(&doubtful, &mut kept).await {
-                Err(StoreError::Failed(_)) => kept.refused.push(one.attempt),
+                Err(error @ StoreError::Failed(_)) => kept.refuse(one.attempt, error),
                 recorded => recorded?,
             }
         }
         Ok(kept)
     }
 
-    async fn record_alone(&self, one: &Finished, kept: &mut Kept) -> Result<(), StoreError> {
+    async fn record_alone(
+        &self,
+        one: &Finished,
+        kept: &mut Kept<AttemptId>,
+    ) -> Result<(), StoreError> {
         let recorded = self.record_outcomes_together(slice::from_ref(one)).await?;
-        kept.attempts.extend(recorded);
+        kept.recorded.extend(recorded);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::{slice, time::Duration};
 
 use super::{
     aliases::{Told, Who, learn},
-    attempts::{BACKOFF_FIRST_S, BACKOFF_MAX_S, in_doubt_for_want_of_record, storable},
+    attempts::{BACKOFF_FIRST_S, BACKOFF_MAX_S, Kept, in_doubt_for_want_of_record, storable},
     connect::Store,
     encoding::parsed,
     error::StoreError,
@@ -171,33 +171,33 @@ impl Store {
 
     /// Records outcomes. What was settled or permitted anew since changes nothing; until then the outcome is
     /// true, whoever holds the lane by now. A refusal that is the person's or the text's own, and a doubt, are
-    /// left to an operator. One that the database refuses is in doubt, and holds up no other; gives those that it
-    /// refuses to keep in any form, which are to be recorded again.
+    /// left to an operator. One that the database refuses is in doubt, and holds up no other.
     pub async fn record_replies(
         &self,
         finished: &[FinishedReply],
-    ) -> Result<Vec<MessageId>, StoreError> {
+    ) -> Result<Kept<MessageId>, StoreError> {
         match self.record_replies_together(finished).await {
             Err(StoreError::Failed(_)) => {}
-            recorded => return recorded.map(|()| Vec::new()),
-        }
-        let mut refused = Vec::new();
-        for one in finished {
-            let error = match self.record_replies_together(slice::from_ref(one)).await {
-                Err(error @ StoreError::Failed(_)) => error,
-                recorded => {
-                    recorded?;
-                    continue;
-                }
-            };
-            let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
-            let doubtful = FinishedReply { outcome, ..one.clone() };
-            match self.record_replies_together(&[doubtful]).await {
-                Err(StoreError::Failed(_)) => refused.push(one.message),
-                recorded => recorded?,
+            recorded => {
+                recorded?;
+                return Ok(Kept::all(finished.iter().map(|one| one.message).collect()));
             }
         }
-        Ok(refused)
+        let mut kept = Kept::all(Vec::new());
+        for one in finished {
+            let mut recorded = self.record_replies_together(slice::from_ref(one)).await;
+            if let Err(error @ StoreError::Failed(_)) = &recorded {
+                let outcome = in_doubt_for_want_of_record(&one.outcome, error);
+                let doubtful = FinishedReply { outcome, ..one.clone() };
+                recorded = self.record_replies_together(&[doubtful]).await;
+            }
+            match recorded {
+                Ok(()) => kept.recorded.push(one.message),
+                Err(error @ StoreError::Failed(_)) => kept.refuse(one.message, error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(kept)
     }
 
     async fn record_replies_together(&self, finished: &[FinishedReply]) -> Result<(), StoreError> {

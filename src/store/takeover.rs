@@ -203,60 +203,76 @@ pub(super) async fn close_all(
 }
 
 impl Store {
-    /// Closes dialogues that began while their task was being deleted.
+    /// Closes dialogues that began while their task was being deleted. What an operator has taken since stays theirs.
     pub async fn close_orphaned_dialogues(&self) -> Result<u64, StoreError> {
+        let mut transaction = self.pool.begin().await?;
         let orphaned = sqlx::query_scalar!(
-            "SELECT DISTINCT t.id FROM tasks t JOIN dialogues d ON d.task_id = t.id
-            WHERE t.deleted_at > now() - interval '1 day' AND d.state IN ('open', 'with-operator', 'blocked')
-                -- An operator may have taken one since.
+            "SELECT d.id FROM tasks t JOIN dialogues d ON d.task_id = t.id
+            WHERE t.deleted_at > now() - interval '1 day' AND d.state IN ('open', 'blocked')
+                -- Whoever began one had seen the task, and may have taken a while.
+                AND d.created_at > t.deleted_at - interval '5 minutes'
                 AND NOT EXISTS (SELECT FROM dialogue_events e WHERE e.dialogue_id = d.id
-                    AND e.event = 'closed' AND e.detail->>'reason' = $1)",
+                    AND e.event = 'closed' AND e.detail->>'reason' = $1)
+            ORDER BY d.id FOR UPDATE OF d",
             TASK_DELETED
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *transaction)
         .await?;
-        if orphaned.is_empty() {
-            return Ok(0);
-        }
-        close_with_tasks(&mut *self.pool.acquire().await?, &orphaned, "nuncio").await
+        close_for_task(&mut transaction, &orphaned, "nuncio").await?;
+        transaction.commit().await?;
+        Ok(orphaned.len() as u64)
     }
 }
 
 const TASK_DELETED: &str = "its task was deleted";
 
-/// Closes the dialogues of tasks that end, and counts them. What succeeded stays so, and what an operator has said
-/// leaves. In one statement for all of them: everybody locks dialogues in the order of their ids.
+/// Closes the dialogues of tasks that end, and counts them. Those that succeeded stay so. All tasks at once, as
+/// everybody locks dialogues in the order of their ids.
 pub(super) async fn close_with_tasks(
     connection: &mut PgConnection,
     tasks: &[Uuid],
     by: &str,
 ) -> Result<u64, StoreError> {
-    let closed = sqlx::query!(
-        "WITH ending AS (
-            SELECT d.id FROM dialogues d
-            WHERE d.task_id = ANY ($1) AND d.state IN ('open', 'with-operator', 'blocked')
-                AND NOT EXISTS (SELECT FROM dialogue_events e WHERE e.dialogue_id = d.id
-                    AND e.event = 'closed' AND e.detail->>'reason' = $3)
-            ORDER BY d.id FOR UPDATE OF d
-        ), closed AS (
-            UPDATE dialogues d SET state = 'closed', state_by = $2, state_reason = $3,
+    let ending = sqlx::query_scalar!(
+        "SELECT id FROM dialogues
+        WHERE task_id = ANY ($1) AND state IN ('open', 'with-operator', 'blocked') ORDER BY id FOR UPDATE",
+        tasks
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    close_for_task(connection, &ending, by).await?;
+    Ok(ending.len() as u64)
+}
+
+/// Closes dialogues that are locked by this transaction. What an operator has said leaves.
+async fn close_for_task(
+    connection: &mut PgConnection,
+    dialogues: &[i64],
+    by: &str,
+) -> Result<(), StoreError> {
+    if dialogues.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "WITH closed AS (
+            UPDATE dialogues SET state = 'closed', state_by = $2, state_reason = $3,
                 state_at = clock_timestamp(), turn = turn + 1, failures = 0, due_at = NULL,
                 reminder_at = NULL, reminder_text = NULL
-            FROM ending WHERE d.id = ending.id
+            WHERE id = ANY ($1)
         ), discarded AS (
-            UPDATE messages m SET state = CASE WHEN doubtful THEN 'in-doubt' ELSE 'discarded' END,
+            UPDATE messages SET state = CASE WHEN doubtful THEN 'in-doubt' ELSE 'discarded' END,
                 reason = $3, ready_at = NULL
-            FROM ending WHERE m.dialogue_id = ending.id AND m.state = 'waiting' AND m.author <> 'operator'
+            WHERE dialogue_id = ANY ($1) AND state = 'waiting' AND author <> 'operator'
         )
         INSERT INTO dialogue_events (dialogue_id, event, by, detail)
-        SELECT id, 'closed', $2, jsonb_build_object('reason', $3::text) FROM ending",
-        tasks,
+        SELECT id, 'closed', $2, jsonb_build_object('reason', $3::text) FROM unnest($1::bigint[]) id",
+        dialogues,
         by,
         TASK_DELETED
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    Ok(closed.rows_affected())
+    Ok(())
 }
 
 /// Whoever was to be answered, and was not in the end, waits: since the first message after our last one that

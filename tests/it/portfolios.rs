@@ -73,7 +73,7 @@ impl Office {
             })
             .collect();
         let recorded = self.store.record_outcomes(&finished).await.unwrap();
-        assert_eq!(recorded.attempts.len(), finished.len());
+        assert_eq!(recorded.recorded.len(), finished.len());
         permits
     }
 }
