@@ -113,28 +113,19 @@ impl Store {
         }
         let mut kept = Kept::all(Vec::new());
         for one in finished {
-            let Err(error) = self.record_alone(one, &mut kept).await else { continue };
-            if !matches!(error, StoreError::Failed(_)) {
-                return Err(error);
+            let mut recorded = self.record_outcomes_together(slice::from_ref(one)).await;
+            if let Err(error @ StoreError::Failed(_)) = &recorded {
+                let outcome = in_doubt_for_want_of_record(&one.outcome, error);
+                let doubtful = Finished { text: None, outcome, ..one.clone() };
+                recorded = self.record_outcomes_together(&[doubtful]).await;
             }
-            let outcome = in_doubt_for_want_of_record(&one.outcome, &error);
-            let doubtful = Finished { text: None, outcome, ..one.clone() };
-            match self.record_alone(&doubtful, &mut kept).await {
+            match recorded {
+                Ok(attempts) => kept.recorded.extend(attempts),
                 Err(error @ StoreError::Failed(_)) => kept.refuse(one.attempt, error),
-                recorded => recorded?,
+                Err(error) => return Err(error),
             }
         }
         Ok(kept)
-    }
-
-    async fn record_alone(
-        &self,
-        one: &Finished,
-        kept: &mut Kept<AttemptId>,
-    ) -> Result<(), StoreError> {
-        let recorded = self.record_outcomes_together(slice::from_ref(one)).await?;
-        kept.recorded.extend(recorded);
-        Ok(())
     }
 
     async fn record_outcomes_together(

@@ -5,7 +5,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::{connect::Store, error::StoreError, examination::Examination};
 
 /// `disk_full`. A limit of the role that asks is none of the server.
-const DISK_FULL: &str = "53100";
+pub(super) const DISK_FULL: &str = "53100";
 const TEMP_FILE_LIMIT: &str = "53400";
 
 impl Store {

@@ -13,7 +13,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use super::{account::Account, installation::Installation};
+use super::{super::room::DISK_FULL, account::Account, installation::Installation};
 
 /// A cold start with recovery after a crash takes seconds; longer means that something is wrong.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -226,7 +226,6 @@ async fn wait_for_lock(
 
 /// Starting up, or leaving.
 const CANNOT_CONNECT_NOW: &str = "57P03";
-const DISK_FULL: &str = "53100";
 
 /// Whether the server answers; one that refuses to is no less there, and starting another would not help.
 async fn answers(options: &PgConnectOptions) -> Result<bool, EmbeddedError> {
