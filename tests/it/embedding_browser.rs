@@ -26,6 +26,11 @@ fn strict(chat: &str) -> String {
     )
 }
 
+/// Works for three seconds as soon as somebody asks it for something.
+const BUSY: &str = "<script>addEventListener('message', () => {
+    for (const until = Date.now() + 3000; Date.now() < until;) {}
+    }, { once: true })</script>";
+
 const HOSTILE: &str = "<style>* { all: unset !important; display: none !important; opacity: .1 !important;
     transform: rotate(5deg) !important; --accent: red !important; letter-spacing: 9px !important }
     html, body, div { display: block !important }
@@ -78,6 +83,7 @@ fn stage() -> Stage {
             page("/other", "", &button),
             page("/bare", "", ""),
             page("/hostile", "", &format!("{HOSTILE}{button}")),
+            page("/busy", "", &format!("{BUSY}{button}")),
             page("/rtl", "dir=rtl", &button),
             page("/two", "", &two),
             page("/frame", "", &frame("/embed/frame")),

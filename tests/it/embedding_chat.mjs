@@ -20,6 +20,8 @@ const write = async (page, text) => {
   await input.press("Enter");
 };
 const sent = (page, text) => shows(frameOf(page), text).then(() => isSettled(frameOf(page)));
+// The chat may keep nothing at all, not even a cookie.
+const NOTHING = { content_settings: { exceptions: { cookies: { [`${chat},*`]: { setting: 2 } } } } };
 const isPost = (route) => route.request().method() === "POST";
 
 // One visitor's whole visit, in a browser that denies frames what `preferences` say.
@@ -134,14 +136,27 @@ async function visit(name, preferences) {
   return { context, all: await texts(frame) };
 }
 
+// The site keeps everything for its frame, and is too busy with its own to answer: the frame waits for it.
+async function visitABusySite() {
+  const context = await browser({}, NOTHING);
+  const page = await open(context, `${shop}/`);
+  await openChat(page);
+  await context.route("**/messages", (route) => (isPost(route) ? route.abort() : route.fallback()));
+  await write(page, "On a busy site");
+  await frameOf(page).locator(".pending").getByText("On a busy site").waitFor(PATIENCE);
+  await page.goto(`${shop}/busy`);
+  await frameOf(page).locator(".pending").getByText("On a busy site").waitFor(PATIENCE);
+  await context.close();
+}
+
 await perform(async () => {
   const [denied] = await Promise.all([
     // As it comes: frames of others keep nothing, but a cookie of their own for each site around them.
     visit("denied", { block_third_party_cookies: true, cookie_controls_mode: 1 }),
     // Frames of others keep everything, apart for each site around them.
     visit("allowed", { block_third_party_cookies: false, cookie_controls_mode: 0 }),
-    // The chat may keep nothing at all, not even a cookie.
-    visit("nothing", { content_settings: { exceptions: { cookies: { [`${chat},*`]: { setting: 2 } } } } }),
+    visit("nothing", NOTHING),
+    visitABusySite(),
   ]);
 
   // Somebody else sees nothing of it.

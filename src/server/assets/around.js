@@ -6,8 +6,9 @@ const given = new URLSearchParams(location.hash.slice(1));
 const named = given.get("site") ?? "";
 const site = window !== parent && URL.canParse(named) && new URL(named).origin === named ? named : undefined;
 const { channel } = document.body.dataset;
-// A site answers at once, or is gone.
-const SITE_DEADLINE_MS = 1000;
+// A busy site answers late. Without its answer the visitor would be a stranger, and their unsent words not there:
+// only a site that knows of no frames is not waited for any longer.
+const SITE_DEADLINE_MS = 10_000;
 
 if (given.get("dir") === "rtl") document.documentElement.dir = "rtl";
 if (given.has("light")) document.documentElement.classList.add("light");

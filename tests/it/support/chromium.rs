@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Seek as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -62,6 +62,8 @@ pub(crate) fn run_in_browser(
 ) -> bool {
     let Some(folder) = installed(&[script]) else { return false };
     let profile = tempfile::tempdir().unwrap();
+    // In a file: nobody reads it while it is written.
+    let mut failure = tempfile::tempfile().unwrap();
     let mut running = Command::new("node")
         .args([script.0, CHROMIUM])
         .arg(profile.path())
@@ -69,6 +71,7 @@ pub(crate) fn run_in_browser(
         .current_dir(&folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(failure.try_clone().unwrap())
         .spawn()
         .unwrap();
     let mut stdin = running.stdin.take().unwrap();
@@ -84,7 +87,10 @@ pub(crate) fn run_in_browser(
         }
     }
     let status = running.wait().unwrap();
-    assert!(status.success(), "{}", seen.join("\n"));
+    if !status.success() {
+        failure.rewind().unwrap();
+        panic!("{}\n{}", seen.join("\n"), std::io::read_to_string(failure).unwrap());
+    }
     assert_eq!(seen.last().map(String::as_str), Some("all is well"));
     true
 }
