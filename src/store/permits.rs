@@ -95,11 +95,14 @@ impl Store {
                 SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
                 FROM turn WHERE NOT is_full AND channel NOT IN (SELECT channel FROM due_retry)
             ), audience AS (
-                SELECT a.task_id, a.cursor_position, wanted.n_wanted, wanted.task, wanted.by_ai
+                SELECT a.task_id, a.cursor_position, seen.last_position AS seen_position,
+                    wanted.n_wanted, wanted.task, wanted.by_ai
                 FROM audiences a JOIN (
                     SELECT task_id, min(task) AS task, count(*) AS n_wanted, bool_or(by_ai) AS by_ai
                     FROM fresh_turn GROUP BY task_id
                 ) wanted USING (task_id)
+                -- As this statement sees it: contacts that came since it began stand behind, unseen.
+                JOIN audiences seen USING (task_id)
                 WHERE a.cursor_position < a.last_position
                 FOR UPDATE OF a SKIP LOCKED
             ), next AS MATERIALIZED (
@@ -139,11 +142,12 @@ impl Store {
                 SELECT * FROM passed WHERE eligible AND NOT waits AND n <= n_wanted
             ), moved AS (
                 -- Up to the last contact that is granted; over all of the window if there were not
-                -- enough, and to the end if the window was not full: nothing stands behind it.
+                -- enough, and to the end that is seen if the window was not full: nothing stands behind it.
                 UPDATE audiences a SET waiting = greatest(0, a.waiting - coalesce(p.n_passed, 0)),
                     cursor_position = CASE
                         WHEN coalesce(p.n_eligible, 0) < audience.n_wanted AND NOT coalesce(p.waits, false)
-                            AND coalesce(p.n_rows, 0) < audience.n_wanted + $3 THEN a.last_position
+                            AND coalesce(p.n_rows, 0) < audience.n_wanted + $3
+                            THEN greatest(a.cursor_position, audience.seen_position)
                         ELSE coalesce(p.cursor_position, a.cursor_position) END
                 FROM audience LEFT JOIN (
                     SELECT task_id, bool_or(waits) AS waits, count(*) AS n_rows,

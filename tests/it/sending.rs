@@ -646,3 +646,47 @@ fn lanes_that_waited_longest_are_granted_first() {
         "the longest waits are from 51 on"
     );
 }
+
+#[test]
+fn whoever_comes_while_a_permit_is_decided_is_not_passed_over() {
+    let stage = Stage::new(&["vk-a"], false);
+    stage.apply("a.yaml", &running("grows", "vk-a", "[1, 2]"));
+    // Both were written to before, so the cursor passes to the end. The permit waits after it has begun to look.
+    stage.database.run(
+        "INSERT INTO ledger (task, address, opening, channel)
+        SELECT 'grows', n::text, n, 'vk-a' FROM generate_series(1, 2) n;
+        UPDATE audiences SET waiting = 0;
+        CREATE OR REPLACE FUNCTION hours_open(from_s integer, to_s integer, zone text, at timestamptz)
+        RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(7); RETURN true; END'",
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let granted = runtime.block_on(async {
+        let store = stage.database.store().await;
+        let executor = ExecutorId(uuid::Uuid::new_v4());
+        let _presence = store.register_executor(executor, "test", 1).await.unwrap();
+        drop(store.sweep_lanes(executor).await.unwrap());
+        let mut other = stage.database.connection().await;
+        sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut other).await.unwrap();
+        let (early, grown) = tokio::join!(
+            store.grant_permits(executor),
+            sqlx::raw_sql(
+                "DO 'BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = ''advisory'' AND NOT granted
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+                LOOP PERFORM pg_sleep(0.01); END LOOP; END';
+                BEGIN;
+                SELECT FROM audiences FOR UPDATE;
+                INSERT INTO contacts (task_id, position, address) SELECT task_id, 3, '3' FROM audiences;
+                UPDATE audiences SET last_position = 3, total = 3, waiting = waiting + 1;
+                COMMIT;
+                SELECT pg_advisory_unlock(7)"
+            )
+            .execute(&mut other)
+        );
+        grown.unwrap();
+        assert!(early.unwrap().is_empty());
+        store.grant_permits(executor).await.unwrap()
+    });
+    let people: Vec<&str> = granted.iter().map(|permit| permit.address.as_str()).collect();
+    assert_eq!(people, ["3"]);
+    assert_eq!(stage.database.value("SELECT waiting FROM audiences"), "0");
+}
