@@ -249,12 +249,13 @@ fn check_task(task: &ReadDocument, index: &Index) -> Vec<Diagnostic> {
     let suitable = check_channels(task, format, index, &mut found);
     if format == Some(Format::IncomingAndOutgoing) {
         check_opening(task, &suitable, &mut found);
+        let span = task.span("outgoing.targetAudience");
         if let Some(audience) = &task.audience
             && let AudienceSource::Inline(lines) = &audience.source
             && lines.is_empty()
+            && !task.findings.has_errors_in(span)
         {
             let message = "the audience is empty: the task will write to nobody".to_owned();
-            let span = task.span("outgoing.targetAudience");
             found.push(warning(task, Code::AudienceEmpty, span, message));
         }
     }

@@ -44,6 +44,16 @@ impl Findings {
         self.error_with(code, span, message, hint);
     }
 
+    /// What is wrong in it was taken out of it.
+    pub(super) fn has_errors_in(&self, span: Span) -> bool {
+        let Span { line, column, end_line, end_column } = span;
+        self.list.iter().any(|found| {
+            let place = (found.place.line, found.place.column);
+            found.severity == Severity::Error
+                && ((line, column)..=(end_line, end_column)).contains(&place)
+        })
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.list.iter().any(|found| found.severity == Severity::Error)
     }

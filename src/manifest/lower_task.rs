@@ -169,21 +169,21 @@ fn opening_of(document: &OpeningDocument) -> Option<Opening> {
 /// The lines that say something, each with its line in the manifest.
 fn inline_lines(node: &Node) -> Vec<InlineLine> {
     let mut lines = Vec::new();
-    let mut take = |(line, column, length), text: &str| {
+    let mut take = |span: Span, text: &str| {
         if let Some(text) = meaningful(text) {
-            lines.push(InlineLine { line, column, length, text: text.to_owned() });
+            let Span { line, column, .. } = span;
+            lines.push(InlineLine { line, column, length: span.length(), text: text.to_owned() });
         }
     };
     match &node.value {
         Value::List(items) => {
             for item in items {
-                let Span { line, column, .. } = item.span;
-                take((line, column, item.span.length()), item.text().unwrap_or_default());
+                take(item.span, item.text().unwrap_or_default());
             }
         }
         Value::Scalar(scalar) => {
-            for (line, text) in (node.span.line..).zip(scalar.text.lines()) {
-                take((line, 1, u32::MAX), text);
+            for (number, text) in (1..).zip(scalar.text.lines()) {
+                take(node.line(number), text);
             }
         }
         Value::Map(_) => {}

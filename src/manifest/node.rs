@@ -47,8 +47,10 @@ pub enum Style {
     /// Unquoted: the only style that may mean something else than text.
     Plain,
     Quoted,
-    /// `|` or `>`.
-    Block,
+    /// `|`: its lines are those of the text.
+    Literal,
+    /// `>`.
+    Folded,
 }
 
 #[derive(Clone, Debug)]
@@ -114,6 +116,18 @@ fn number(text: &str) -> Option<Meaning<'_>> {
 }
 
 impl Node {
+    /// Where a line of a text stands, counted from 1: the whole text where lines are folded or escaped.
+    pub fn line(&self, number: usize) -> Span {
+        match &self.value {
+            Value::Scalar(Scalar { style: Style::Literal, .. }) => {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                let line = self.span.line.saturating_add(number).saturating_sub(1);
+                Span { line, end_line: line, end_column: u32::MAX, ..self.span }
+            }
+            _ => self.span,
+        }
+    }
+
     /// The value of a key of a map.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|(_, node)| node)

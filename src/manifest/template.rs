@@ -6,7 +6,7 @@ use minijinja::{Environment, UndefinedBehavior};
 
 use super::{
     diagnostic::{Code, suggestion},
-    node::{Node, Span, Style, Value},
+    node::{Node, Value},
 };
 
 pub(super) use super::yaml::Problem;
@@ -29,7 +29,7 @@ pub(super) fn check(node: &Node, path: &str, columns: Option<&BTreeSet<String>>)
         let line = error.line().unwrap_or(1);
         let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let message = format!("`{path}`: line {line} of the text is not a template: {what}");
-        let span = line_of(node, scalar.style, line);
+        let span = node.line(line);
         vec![Problem { code: Code::BadTemplate, span, message, hint: None }]
     };
     let template = match environment.template_from_str(text) {
@@ -55,12 +55,7 @@ pub(super) fn check(node: &Node, path: &str, columns: Option<&BTreeSet<String>>)
                 suggestion(name, &known)
             };
             let message = format!("`{path}`: the audience has no column `{name}`");
-            Problem {
-                code: Code::UnknownVariable,
-                span: line_of(node, scalar.style, line),
-                message,
-                hint,
-            }
+            Problem { code: Code::UnknownVariable, span: node.line(line), message, hint }
         })
         .collect();
     if !unknown.is_empty() {
@@ -77,15 +72,4 @@ fn mentions(line: &str, name: &str) -> bool {
             .strip_prefix(name)
             .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
     })
-}
-
-/// The place of a line of a text; that of the text where lines were folded.
-fn line_of(node: &Node, style: Style, line: usize) -> Span {
-    match (style, u32::try_from(line)) {
-        (Style::Block, Ok(line)) => {
-            let line = (node.span.line + line).saturating_sub(1);
-            Span { line, column: 1, end_line: line, end_column: u32::MAX }
-        }
-        _ => node.span,
-    }
 }

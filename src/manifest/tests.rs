@@ -102,6 +102,33 @@ fn invalid_samples_tell_what_is_wrong() {
 }
 
 #[test]
+fn addresses_are_told_where_they_stand() {
+    let sample = fs::read_to_string(samples("invalid").join("task-bad_addresses.yaml")).unwrap();
+    let (before, rest) = sample.split_once("    targetAudience: ").unwrap();
+    let (_, after) = rest.split_once('\n').unwrap();
+    for (audience, expected) in [
+        ("[1, abc]", vec!["17:25+3 bad-address"]),
+        ("\n    - 1\n    - 'abc'", vec!["19:7+5 bad-address"]),
+        ("|\n      # two\n      1\n      abc", vec!["20:7+MAX bad-address"]),
+        ("|\n\n      1\n\n        abc\n", vec!["21:7+MAX bad-address"]),
+        // Folded and escaped lines are where their text begins.
+        (">\n      1\n\n      abc\n", vec!["18:7+1 bad-address"]),
+        ("\"1\\nabc\"", vec!["17:21+8 bad-address"]),
+        // Not empty, but wrong.
+        ("[[abc]]", vec!["17:22+5 wrong-type"]),
+    ] {
+        let folder =
+            folder_of(&[("a.yaml", &format!("{before}    targetAudience: {audience}\n{after}"))]);
+        let found = told(folder.path()).0.diagnostics;
+        let places = found.iter().map(|Diagnostic { code, place, length, .. }| {
+            let length = if *length == u32::MAX { "MAX".to_owned() } else { length.to_string() };
+            format!("{}:{}+{length} {code}", place.line, place.column)
+        });
+        assert_eq!(places.collect::<Vec<_>>(), expected, "{audience}");
+    }
+}
+
+#[test]
 fn the_committed_schema_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/manifest.schema.json");
     let current = format!("{:#}\n", manifest_schema());

@@ -116,7 +116,8 @@ impl Builder {
                 let style = match style {
                     ScalarStyle::Plain => Style::Plain,
                     ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
-                    ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+                    ScalarStyle::Literal => Style::Literal,
+                    ScalarStyle::Folded => Style::Folded,
                 };
                 let style = match tag {
                     None => style,
@@ -126,8 +127,8 @@ impl Builder {
                 };
                 // The scanner begins a block at its first line that is not blank.
                 let blank = text.chars().take_while(|c| *c == '\n').count();
-                let blank =
-                    if style == Style::Block { u32::try_from(blank).unwrap_or(0) } else { 0 };
+                let is_block = matches!(style, Style::Literal | Style::Folded);
+                let blank = if is_block { u32::try_from(blank).unwrap_or(0) } else { 0 };
                 let span = Span { line: span.line.saturating_sub(blank).max(1), ..span };
                 self.count(span)?;
                 if text.contains('\0') {
