@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
+use nuncio::{
+    domain::id::DialogueId,
+    store::{DialogueAct, Owed},
+};
+
 use super::{PATIENCE, Stage};
 use crate::support::wait_until;
 
@@ -201,8 +206,17 @@ fn fifty_messages_at_once_over_processes_that_are_killed_stay_within_the_limit()
         });
         wait_until("an answer is begun", PATIENCE, || {
             let now = stage.database.value("SELECT count(*) FROM ai_calls");
-            let blocked = state_or_nothing(&stage, "one") == "blocked";
-            (blocked || now != answers, now)
+            let state = state_or_nothing(&stage, "one");
+            // Of what came all at once the AI says more than it may in one answer.
+            if state == "with-operator" {
+                let back = DialogueAct::GiveBack(Owed::Answered);
+                let store = &stage.store;
+                stage
+                    .runtime
+                    .block_on(store.act_on_dialogue(DialogueId(1), back, "anna", None))
+                    .unwrap();
+            }
+            (state == "blocked" || now != answers, format!("{now} {state}"))
         });
         watches[round].take().unwrap().kill();
         watches[round] = Some(stage.watch());

@@ -10,7 +10,7 @@ use nuncio::{
     store::{DialogueAct, DialogueActed, FinishedReply, ReplyPermit, Store, Sweep},
 };
 
-use super::{executor, messenger::Messenger};
+use super::{PATIENCE, executor, messenger::Messenger};
 
 const STATES: &str = "SELECT string_agg(state, ' ' ORDER BY id) FROM messages WHERE author = 'ai'";
 
@@ -41,6 +41,13 @@ fn a_reply_that_was_permitted_to_a_process_which_froze_does_not_leave_when_it_wa
     stage.runtime.block_on(async {
         let store = &stage.store;
         let (id, _presence) = executor(store).await;
+        // What the frozen process was writing otherwise may keep the lane from others a little longer.
+        let taken = async {
+            while !sweep(store, id).await.iter().any(|lane| lane == "whats") {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, taken).await.unwrap();
         stage.let_calls_end().await;
         assert_eq!(store.settle_abandoned_replies(id, &[]).await.unwrap(), 1);
         let taken = store.act_on_dialogue(dialogue, DialogueAct::Take, "anna", None).await.unwrap();
