@@ -85,6 +85,8 @@ pub async fn apply(
             }
         }
     }
+    // Dialogues before lanes, as whoever records replies.
+    application.writing.close_dialogues().await?;
     // Channels last: their lanes stay locked until the commit, and a large audience takes seconds.
     for change in plan.changes.iter().filter(is_resource) {
         application.change(change).await?;

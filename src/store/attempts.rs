@@ -287,6 +287,21 @@ impl Store {
         )
         .fetch_all(&mut *transaction)
         .await?;
+        // In a statement of its own: whoever answered while the call ran has a dialogue since, with the opening as it
+        // was known then.
+        let ids: Vec<i64> = recorded.iter().map(|attempt| attempt.id).collect();
+        sqlx::query!(
+            "UPDATE messages m SET text = coalesce(a.text, m.text),
+                provider_message_id = coalesce(m.provider_message_id, a.provider_message_id),
+                state = CASE WHEN a.outcome = 'sent' THEN coalesce(a.delivery, 'sent')
+                    WHEN a.outcome = 'in-doubt' THEN 'in-doubt' ELSE 'failed' END
+            FROM attempts a
+            WHERE a.id = ANY ($1) AND a.address <> '' AND m.key = a.key AND m.channel = a.channel
+                AND m.author = 'opening' AND m.state IN ('in-doubt', 'failed')",
+            &ids
+        )
+        .execute(&mut *transaction)
+        .await?;
         for attempt in &recorded {
             // The provider told of the message before it answered the call.
             if let Some(delivery) = &attempt.delivery {

@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{connect::Store, encoding::parsed, error::StoreError};
+use super::{
+    connect::Store,
+    encoding::{count, parsed},
+    error::StoreError,
+};
 use crate::domain::{
     address::Address,
     dialogue::Author,
@@ -188,23 +192,58 @@ impl Store {
 
     /// Ends the retries of contacts that were removed or suppressed meanwhile: one that certainly was not
     /// written to leaves the ledger, one in doubt stays so, for an operator. Says how many.
+    ///
+    /// A call may end while its task is recreated: the new incarnation has its contact then, and has passed it over, or
+    /// does not count it as waiting, because the ledger named it.
     pub async fn settle_orphans(&self) -> Result<u64, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // First the cursors of the heirs, then the look: what a permit of theirs decides is seen. Those that somebody
+        // holds have to wait for the next time.
+        let heirs = sqlx::query_scalar!(
+            "SELECT a.task_id FROM audiences a JOIN tasks t ON t.id = a.task_id AND t.deleted_at IS NULL
+            WHERE EXISTS (SELECT FROM retries r JOIN tasks o ON o.id = r.task_id
+                WHERE o.deleted_at IS NOT NULL AND o.name = t.name)
+            ORDER BY a.task_id FOR UPDATE OF a SKIP LOCKED"
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
         let settled = sqlx::query!(
             "WITH orphan AS (
                 DELETE FROM retries r USING tasks t
                 WHERE t.id = r.task_id AND NOT EXISTS (SELECT FROM due_retries d WHERE d.opening = r.opening)
-                RETURNING r.opening, r.task_id, t.name AS task, r.address, r.channel, r.in_doubt
+                    AND (t.deleted_at IS NULL OR NOT EXISTS (SELECT FROM tasks h JOIN audiences a ON a.task_id = h.id
+                        WHERE h.name = t.name AND h.deleted_at IS NULL AND h.id <> ALL ($1)))
+                RETURNING r.opening, r.task_id, t.name AS task, r.address, r.channel, r.in_doubt, r.key
             ), doubtful AS (
                 UPDATE task_channels tc SET n_in_doubt = n_in_doubt + o.n
                 FROM (SELECT task_id, channel, count(*) AS n FROM orphan WHERE in_doubt
                     GROUP BY task_id, channel) o
                 WHERE tc.task_id = o.task_id AND tc.channel = o.channel
+            ), unwritten AS (
+                DELETE FROM ledger l USING orphan o
+                WHERE l.task = o.task AND l.address = o.address AND l.opening = o.opening AND NOT o.in_doubt
+                RETURNING l.task, l.address, o.task_id, o.key
+            ), heir AS (
+                SELECT c.task_id, c.position, c.address, u.key, c.position <= a.cursor_position AS is_passed
+                FROM unwritten u
+                JOIN tasks t ON t.name = u.task AND t.deleted_at IS NULL AND t.id <> u.task_id
+                JOIN audiences a ON a.task_id = t.id
+                JOIN contacts c ON c.task_id = t.id AND c.address = u.address
+            ), inherited AS (
+                INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
+                SELECT nextval('opening_ids'), task_id, position, address, key, 0, clock_timestamp(), false
+                FROM heir WHERE is_passed
+            ), awaited AS (
+                UPDATE audiences a SET waiting = waiting + heir.n
+                FROM (SELECT task_id, count(*) AS n FROM heir WHERE NOT is_passed GROUP BY task_id) heir
+                WHERE a.task_id = heir.task_id
             )
-            DELETE FROM ledger l USING orphan o
-            WHERE l.task = o.task AND l.address = o.address AND l.opening = o.opening AND NOT o.in_doubt"
+            SELECT count(*) AS \"n!\" FROM unwritten",
+            &heirs
         )
-        .execute(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
-        Ok(settled.rows_affected())
+        transaction.commit().await?;
+        Ok(count(settled.n))
     }
 }

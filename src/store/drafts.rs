@@ -109,7 +109,28 @@ impl Store {
         )
         .execute(&self.pool)
         .await?;
+        self.move_late_drafts().await?;
         Ok(queued.rows_affected())
+    }
+
+    /// Whoever wrote first while their draft was being noted has a dialogue of which the draft does not know.
+    async fn move_late_drafts(&self) -> Result<(), StoreError> {
+        let late = sqlx::query!(
+            r#"SELECT d.task, d.address, max(x.id) AS "dialogue!"
+            FROM drafts d JOIN dialogues x ON x.peer = d.address AND x.task = d.task
+            WHERE d.state = 'due' AND d.dialogue_id IS NULL GROUP BY d.task, d.address"#
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for draft in late {
+            let mut transaction = self.pool.begin().await?;
+            sqlx::query!("SELECT id FROM dialogues WHERE id = $1 FOR UPDATE", draft.dialogue)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            move_draft(&mut transaction, draft.dialogue, &draft.task, &draft.address).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
     }
 
     /// Takes up to so many drafts that are to be written, the next ones first; of an AI that rested, a
@@ -132,6 +153,7 @@ impl Store {
                         OR EXISTS (SELECT FROM retries r
                             WHERE r.task_id = d.task_id AND r.address = d.address AND NOT r.in_doubt))
                     AND NOT is_suppressed(d.address, d.task)
+                    AND NOT EXISTS (SELECT FROM dialogues x WHERE x.peer = d.address AND x.task = d.task)
                     AND NOT EXISTS (SELECT FROM lanes h
                         WHERE h.channel = d.held_channel AND h.fence = d.held_fence)
                 ORDER BY d.id, lane.channel
@@ -238,6 +260,7 @@ impl Store {
                 WHERE d.id = $1 AND t.id = d.task_id AND l.channel = d.held_channel AND l.fence = $2
                     AND d.held_fence = $2 AND d.turn = $3 AND d.state = 'due'
                     AND d.spent + $5 <= spending_limit(t.fields)
+                    AND NOT EXISTS (SELECT FROM dialogues x WHERE x.peer = d.address AND x.task = d.task)
                 RETURNING d.id, d.task
             ), summed AS (
                 INSERT INTO spending (day, task, ai, model, n_calls, spent)

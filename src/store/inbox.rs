@@ -297,6 +297,11 @@ async fn take_message(
     person: &Known,
 ) -> Result<Taking, StoreError> {
     let Delivery::Message { id, text } = what else { return Ok(Taking::Repeated) };
+    let stop = asks_to_stop(text);
+    if stop.is_some() {
+        // All of them are closed: in the order in which everybody locks dialogues.
+        takeover::lock_all(connection, &person.addresses).await?;
+    }
     let Some(dialogue) = find_or_open(connection, channel, person).await? else {
         return Ok(Taking::Unrouted);
     };
@@ -317,7 +322,7 @@ async fn take_message(
         return Ok(Taking::Repeated);
     }
     // Before any AI is asked, and whoever speaks in the dialogue.
-    if let Some(language) = asks_to_stop(text) {
+    if let Some(language) = stop {
         // To whom a system gave a name of its own, that name is somebody else's on another channel.
         let address = sqlx::query_scalar!(
             r#"SELECT address_on($1, $2) AS "address!""#,
@@ -426,7 +431,8 @@ pub(super) async fn find_or_open(
                 CASE WHEN a.outcome = 'sent' THEN coalesce(a.delivery, 'sent') ELSE 'in-doubt' END, a.key
             FROM attempts a JOIN tasks t ON t.id = a.task_id
             WHERE a.channel = $2 AND a.key = opening_key($3, $4) AND a.task = $3 AND a.address = $4
-            ORDER BY a.id DESC LIMIT 1",
+            -- Whoever records its outcome tells the message of it afterwards.
+            ORDER BY a.id DESC LIMIT 1 FOR SHARE OF a",
             opened.id,
             channel.as_str(),
             opened.task,

@@ -119,11 +119,13 @@ impl Store {
                         / greatest(1, (SELECT count(*) FROM alive)))::bigint AS lanes,
                     (SELECT count(*) FROM lanes WHERE owner = $1) AS held
             ), taken AS (
-                SELECT channel FROM lanes
-                WHERE owner IS NULL OR owner NOT IN (SELECT id FROM alive)
-                ORDER BY channel
+                -- Whoever took one since this statement began is not among those that it sees alive.
+                SELECT l.channel FROM lanes l
+                JOIN lanes seen ON seen.channel = l.channel AND seen.fence = l.fence
+                WHERE l.owner IS NULL OR l.owner NOT IN (SELECT id FROM alive)
+                ORDER BY l.channel
                 LIMIT greatest(0, (SELECT lanes - held FROM share))
-                FOR UPDATE SKIP LOCKED
+                FOR UPDATE OF l SKIP LOCKED
             ), surplus AS (
                 SELECT channel FROM lanes l
                 WHERE owner = $1 AND in_flight IS NULL

@@ -81,6 +81,7 @@ impl Store {
                             AND s.task IN ('', turn.task))
                         AND NOT is_forgotten(r.address)
                         AND NOT is_suppressed_by_alias(r.address, turn.task)
+                        AND NOT is_written_by_alias(r.address, turn.task)
                         AND CASE WHEN turn.by_ai THEN EXISTS (SELECT FROM drafts d
                             WHERE d.task = turn.task AND d.address = r.address AND d.text IS NOT NULL)
                             ELSE true END
@@ -89,20 +90,25 @@ impl Store {
                     FOR UPDATE OF r SKIP LOCKED
                 ) r
             ), retry AS (
-                -- Two lanes of one task may have found the same unbound retry.
-                SELECT DISTINCT ON (opening) * FROM due_retry ORDER BY opening, channel
+                -- Two lanes of one task may have found the same unbound retry, or the same person.
+                SELECT DISTINCT ON (opening) * FROM due_retry
+                WHERE NOT EXISTS (SELECT FROM aliases own
+                    JOIN aliases other ON other.person = own.person AND other.address <> own.address
+                    JOIN due_retry earlier ON earlier.address = other.address AND earlier.opening < due_retry.opening
+                    WHERE own.address = due_retry.address)
+                ORDER BY opening, channel
             ), fresh_turn AS (
                 SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
                 FROM turn WHERE NOT is_full AND channel NOT IN (SELECT channel FROM due_retry)
             ), audience AS (
-                SELECT a.task_id, a.cursor_position, seen.last_position AS seen_position,
-                    wanted.n_wanted, wanted.task, wanted.by_ai
+                SELECT a.task_id, a.cursor_position, wanted.n_wanted, wanted.task, wanted.by_ai
                 FROM audiences a JOIN (
                     SELECT task_id, min(task) AS task, count(*) AS n_wanted, bool_or(by_ai) AS by_ai
                     FROM fresh_turn GROUP BY task_id
                 ) wanted USING (task_id)
-                -- As this statement sees it: contacts that came since it began stand behind, unseen.
-                JOIN audiences seen USING (task_id)
+                -- One that was changed since this statement began is left for the next: contacts, and whom the
+                -- ledger names, are seen as they were then.
+                JOIN audiences seen ON seen.task_id = a.task_id AND seen.xmin = a.xmin
                 WHERE a.cursor_position < a.last_position
                 FOR UPDATE OF a SKIP LOCKED
             ), next AS MATERIALIZED (
@@ -130,24 +136,32 @@ impl Store {
                 ) c
             ), judged AS (
                 SELECT next.*, sendable AND coalesce(draft = 'written', true) AS eligible,
-                    coalesce(draft NOT IN ('written', 'failed'), false) AS undrafted
+                    -- The AI has still to write, or the person may be written to in this statement under another
+                    -- of their addresses, which only the next one sees.
+                    coalesce(draft NOT IN ('written', 'failed'), false)
+                        OR sendable AND EXISTS (SELECT FROM aliases own
+                            JOIN aliases other ON other.person = own.person AND other.address <> own.address
+                            WHERE own.address = next.address AND (
+                                EXISTS (SELECT FROM due_retry WHERE due_retry.address = other.address)
+                                OR EXISTS (SELECT FROM next earlier
+                                    WHERE earlier.task_id = next.task_id AND earlier.address = other.address
+                                        AND earlier.position < next.position AND earlier.sendable))) AS untimely
                 FROM next
             ), passed AS (
-                -- Nobody is passed over whose opening the AI has still to write.
+                -- Nobody is passed over who is only not to be written to yet.
                 SELECT * FROM (
-                    SELECT judged.*, sum(eligible::int) OVER so_far AS n, bool_or(undrafted) OVER so_far AS waits
+                    SELECT judged.*, sum(eligible::int) OVER so_far AS n, bool_or(untimely) OVER so_far AS waits
                     FROM judged WINDOW so_far AS (PARTITION BY task_id ORDER BY position)
                 ) judged
             ), fresh AS (
                 SELECT * FROM passed WHERE eligible AND NOT waits AND n <= n_wanted
             ), moved AS (
                 -- Up to the last contact that is granted; over all of the window if there were not
-                -- enough, and to the end that is seen if the window was not full: nothing stands behind it.
+                -- enough, and to the end if the window was not full: nothing stands behind it.
                 UPDATE audiences a SET waiting = greatest(0, a.waiting - coalesce(p.n_passed, 0)),
                     cursor_position = CASE
                         WHEN coalesce(p.n_eligible, 0) < audience.n_wanted AND NOT coalesce(p.waits, false)
-                            AND coalesce(p.n_rows, 0) < audience.n_wanted + $3
-                            THEN greatest(a.cursor_position, audience.seen_position)
+                            AND coalesce(p.n_rows, 0) < audience.n_wanted + $3 THEN a.last_position
                         ELSE coalesce(p.cursor_position, a.cursor_position) END
                 FROM audience LEFT JOIN (
                     SELECT task_id, bool_or(waits) AS waits, count(*) AS n_rows,

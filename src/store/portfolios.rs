@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::error::StoreError;
+use super::{connect::Store, error::StoreError};
 use crate::domain::channel::ChannelSpec;
 
 /// How much of a portfolio's limit is used.
@@ -36,9 +36,14 @@ pub(super) async fn join_portfolio(
     if let (Some(name), Some(limit)) = (name, limit) {
         sqlx::query!(
             "INSERT INTO portfolios (name, messaging_limit) VALUES ($1, $2)
-            ON CONFLICT (name) DO UPDATE SET messaging_limit = excluded.messaging_limit, full_until = NULL",
+            ON CONFLICT (name) DO UPDATE SET messaging_limit = excluded.messaging_limit, full_until = NULL,
+                -- A permit that has begun before sees by it what it cannot count.
+                granted = portfolios.granted + (SELECT count(*) FROM attempts a
+                    WHERE a.channel = $3 AND a.granted_at > now() - interval '24 hours'
+                        AND a.portfolio IS DISTINCT FROM $1)",
             name,
-            i32::try_from(limit).unwrap_or(i32::MAX)
+            i32::try_from(limit).unwrap_or(i32::MAX),
+            channel
         )
         .execute(&mut *connection)
         .await?;
@@ -54,4 +59,20 @@ pub(super) async fn join_portfolio(
         .await?;
     }
     Ok(())
+}
+
+impl Store {
+    /// Looks again whether portfolios that count as full are: of what was certainly not sent, a permit that was being
+    /// decided may not have known.
+    pub async fn recount_portfolios(&self) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE portfolios p SET full_until = NULL FROM (
+                SELECT name FROM portfolios WHERE full_until > now() FOR UPDATE SKIP LOCKED
+            ) full_one
+            WHERE p.name = full_one.name AND portfolio_count(p.name, p.messaging_limit) < p.messaging_limit"
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
 }

@@ -162,9 +162,10 @@ impl Store {
         }
         if is_news {
             // Whoever shows the dialogue looks again; so do we, for the next message of it.
-            let mut connection = self.pool.acquire().await?;
-            owe_answers(&mut connection, &owed).await?;
-            Self::notify_dialogues(&mut connection).await?;
+            let mut transaction = self.pool.begin().await?;
+            owe_answers(&mut transaction, &owed).await?;
+            Self::notify_dialogues(&mut transaction).await?;
+            transaction.commit().await?;
         }
         Ok(permits)
     }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    connect::Store, encoding::parsed, error::StoreError, inbox::kept, takeover::hand_to_operator,
+    connect::Store,
+    encoding::parsed,
+    error::StoreError,
+    inbox::kept,
+    takeover::{hand_to_operator, lock_dialogue},
 };
 use crate::domain::{
     dialogue::DialogueState,
@@ -67,9 +71,10 @@ impl Store {
         let Words { parts, by, repeat } = *words;
         let parts: Vec<String> = parts.iter().map(|part| kept(part)).collect();
         let mut transaction = self.pool.begin().await?;
+        lock_dialogue(&mut transaction, dialogue).await?;
         let Some(row) = sqlx::query!(
             r#"SELECT d.state, is_suppressed_on(d.channel, d.peer, d.task) AS "suppressed!"
-            FROM dialogues d WHERE d.id = $1 FOR UPDATE"#,
+            FROM dialogues d WHERE d.id = $1"#,
             dialogue.0
         )
         .fetch_optional(&mut *transaction)

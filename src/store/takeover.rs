@@ -63,12 +63,13 @@ impl Store {
     ) -> Result<DialogueActed, StoreError> {
         use DialogueState::{Blocked, Closed, Open, WithOperator};
         let mut transaction = self.pool.begin().await?;
+        lock_dialogue(&mut transaction, dialogue).await?;
         let Some(row) = sqlx::query!(
             r#"SELECT d.state, d.state_by, d.waiting_since, t.phase = 'completed' AS "completed!",
                 t.deleted_at IS NOT NULL AS "deleted!",
                 is_suppressed_on(d.channel, d.peer, d.task) AS "suppressed!",
                 spending_limit(t.fields) AS "limit!"
-            FROM dialogues d JOIN tasks t ON t.id = d.task_id WHERE d.id = $1 FOR UPDATE OF d"#,
+            FROM dialogues d JOIN tasks t ON t.id = d.task_id WHERE d.id = $1"#,
             dialogue.0
         )
         .fetch_optional(&mut *transaction)
@@ -137,6 +138,17 @@ impl Store {
     }
 }
 
+/// In a statement of its own: what is read of the person and the task after it is not older than the lock.
+pub(super) async fn lock_dialogue(
+    connection: &mut PgConnection,
+    dialogue: DialogueId,
+) -> Result<(), StoreError> {
+    sqlx::query!("SELECT id FROM dialogues WHERE id = $1 FOR UPDATE", dialogue.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(())
+}
+
 /// The AI is silent from now on, and an answer in the making is void.
 pub(super) async fn hand_to_operator(
     connection: &mut PgConnection,
@@ -164,6 +176,17 @@ pub(super) async fn hand_undelivered(
         hand_to_operator(&mut *connection, dialogue, "nuncio", &reason).await?;
     }
     owe_answers(connection, &[dialogue]).await
+}
+
+/// Locks every dialogue with a person.
+pub(super) async fn lock_all(
+    connection: &mut PgConnection,
+    peers: &[String],
+) -> Result<(), StoreError> {
+    sqlx::query!("SELECT id FROM dialogues WHERE peer = ANY ($1) ORDER BY id FOR UPDATE", peers)
+        .fetch_all(connection)
+        .await?;
+    Ok(())
 }
 
 /// Closes every dialogue with a person, on whatever channel: nothing is said in any of them any more. In one
@@ -281,6 +304,10 @@ pub(super) async fn owe_answers(
     connection: &mut PgConnection,
     dialogues: &[i64],
 ) -> Result<(), StoreError> {
+    // First: what an operator said while this waited for the dialogue is seen then.
+    sqlx::query!("SELECT id FROM dialogues WHERE id = ANY ($1) ORDER BY id FOR UPDATE", dialogues)
+        .fetch_all(&mut *connection)
+        .await?;
     sqlx::query!(
         "UPDATE dialogues d SET waiting_since = (
             SELECT min(p.at) FROM messages p WHERE p.dialogue_id = d.id AND p.author = 'person'

@@ -469,3 +469,30 @@ fn a_call_that_is_settled_after_the_dialogue_began_is_settled_there() {
     assert_eq!(reason, "the person wrote first");
     assert_eq!(stage.database.value("SELECT verdict FROM turns"), "audience-exhausted");
 }
+
+#[test]
+fn whoever_writes_while_their_draft_is_noted_is_neither_greeted_nor_paid_for() {
+    let stage = Stage::new(Duration::ZERO);
+    stage.task("[1]");
+    stage.with_store(async |store| {
+        let executor = ExecutorId(uuid::Uuid::new_v4());
+        let _presence = store.register_executor(executor, "test", 1).await.unwrap();
+        drop(store.sweep_lanes(executor).await.unwrap());
+        let what = Delivery::Message { id: "m1".to_owned(), text: "Hi".to_owned() };
+        let received = [Received::of(address("1"), None, what)];
+        let channel: ChannelName = "vk".parse().unwrap();
+        let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
+        let _ = store.receive(&parcel).await.unwrap();
+        // It saw no dialogue, and neither did the dialogue see it.
+        aside(|| {
+            stage.database.run(
+                "INSERT INTO drafts (task, address, task_id, position)
+                SELECT t.name, c.address, t.id, c.position FROM tasks t JOIN contacts c ON c.task_id = t.id",
+            );
+        });
+        assert!(store.lease_drafts(executor, 1).await.unwrap().is_empty());
+        store.queue_drafts(executor).await.unwrap();
+    });
+    let reason = stage.database.value("SELECT reason FROM drafts");
+    assert_eq!(reason, "the person wrote first");
+}

@@ -36,6 +36,7 @@ mod hosting_api;
 mod import;
 mod instagram;
 mod known_words;
+mod late_looks;
 mod lifecycle;
 mod mishaps;
 mod operators;
