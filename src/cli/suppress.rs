@@ -174,12 +174,15 @@ pub(super) async fn undo(
     let is_undone = was_opted_out || was_forgotten;
     database.store.wake_others().await?;
     if is_undone {
-        output.note("The person is not suppressed any more.");
+        output.note(
+            "The person is not suppressed any more. Tasks that have passed them over meanwhile write to them \
+             within two minutes.",
+        );
     }
     if was_forgotten {
         output.hint(
-            "what was sent to them is not remembered: a task that has not passed them yet writes its opening, also \
-             if they had it before; one that has does so only if it is recreated",
+            "what was sent to them is not remembered: a task that has them in its audience writes its opening, also \
+             if they had it before",
         );
     }
     if !lists.is_empty() {

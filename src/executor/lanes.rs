@@ -13,13 +13,15 @@ use super::drivers::{Connector, Drivers, Held};
 use crate::{
     channels::Driver,
     domain::id::{ChannelName, ExecutorId, Fence},
-    store::{Presence, Store, StoreError, Sweep},
+    store::{Presence, Reviewed, Store, StoreError, Sweep},
 };
 
 /// Four of them fit into a lease, so that one that is lost or late costs nothing.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Lanes that could not be connected are tried again: a missing secret may have come.
 const RECONNECT: Duration = Duration::from_secs(15);
+/// Meanwhile nothing is granted; the next heartbeat goes on with it.
+const REVIEW_AT_ONCE: Duration = Duration::from_millis(200);
 
 /// Who an executor is, for the people who look at the database.
 #[derive(Clone, Debug)]
@@ -180,18 +182,36 @@ impl Lanes {
         Ok(true)
     }
 
+    /// Says whether nobody is left to be looked at.
+    async fn review_passed_over(&self) -> Result<bool, StoreError> {
+        let until = Instant::now() + REVIEW_AT_ONCE;
+        loop {
+            let Reviewed { again, is_over } = self.store.review_passed_over().await?;
+            if again > 0 {
+                info!(again, "contacts that are not suppressed any more have their turn again");
+            }
+            if is_over || Instant::now() >= until {
+                return Ok(is_over);
+            }
+        }
+    }
+
     async fn reconnect(&mut self) -> Result<(), StoreError> {
         // What fails half-way is done again by the next pass.
         self.next_reconnect = Instant::now();
         // Whatever woke us may have removed contacts or suppressed people.
         self.store.settle_orphans().await?;
         self.store.close_orphaned_dialogues().await?;
+        self.store.recount_portfolios().await?;
+        let is_over = self.review_passed_over().await?;
         let names: Vec<ChannelName> = self.fences.keys().cloned().collect();
         let channels = self.store.read_channels(&names).await?;
         let news = self.drivers.reconnect(&self.connector, channels, &self.let_go_at);
         self.held.send_replace(Held { executor: Some(self.id), drivers: self.drivers.all() });
         self.store.set_unconnectable(self.id, &news).await?;
-        self.next_reconnect = Instant::now() + RECONNECT;
+        if is_over {
+            self.next_reconnect = Instant::now() + RECONNECT;
+        }
         Ok(())
     }
 }

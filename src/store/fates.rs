@@ -86,6 +86,7 @@ impl FateReader<'_> {
                 CASE
                     WHEN a.id IS NOT NULL AND a.outcome IS NULL THEN 'the call is under way'
                     WHEN a.outcome = 'sent' THEN NULL
+                    WHEN r.opening IS NOT NULL AND s.why IS NULL AND a.id IS NULL THEN 'its turn comes again'
                     WHEN r.opening IS NOT NULL AND s.why IS NULL
                         THEN concat_ws(': ', 'it will be tried again', a.reason)
                     WHEN d.reason IS NOT NULL AND l.task IS NULL THEN d.reason

@@ -119,8 +119,9 @@ impl Store {
                 UNION
                 -- Before migration 0028 a name that a system gave was taken for the same person everywhere.
                 SELECT address FROM opt_outs WHERE address = $6 AND channel = $5 AND undone_at IS NULL
-            ), freed AS (
+            ), let_go AS (
                 DELETE FROM suppressions WHERE address IN (SELECT address FROM known) AND list = $2
+                RETURNING address
             ), undone AS (
                 UPDATE opt_outs SET undone_at = clock_timestamp(), undone_by = $3, undone_reason = $4
                 WHERE address IN (SELECT address FROM known) AND undone_at IS NULL
@@ -129,6 +130,9 @@ impl Store {
                 UPDATE forgotten SET undone_at = clock_timestamp(), undone_by = $3, undone_reason = $4
                 WHERE hash IN (SELECT person_hash(address) FROM known) AND undone_at IS NULL
                 RETURNING hash
+            ), noted AS (
+                UPDATE installation SET unsuppressed_at = clock_timestamp()
+                WHERE EXISTS (SELECT FROM let_go) OR EXISTS (SELECT FROM remembered)
             )
             SELECT EXISTS (SELECT FROM undone) AS "was_opted_out!",
                 EXISTS (SELECT FROM remembered) AS "was_forgotten!",

@@ -8,6 +8,7 @@ use super::{
     connect::Store,
     encoding::{digest_from_bytes, fields_from_json, fields_to_json, live_from_json, parsed},
     error::StoreError,
+    passed_over::note_unsuppressed,
     portfolios::join_portfolio,
     writing::{Recorded, Writing, expect_one},
 };
@@ -205,12 +206,22 @@ impl Writing {
                     None => vec![String::new()],
                     Some(tasks) => tasks.iter().map(ToString::to_string).collect(),
                 };
-                sqlx::query!("DELETE FROM suppressions WHERE list = $1", key.name)
-                    .execute(&mut *self.transaction)
-                    .await?;
+                let left = sqlx::query!(
+                    "DELETE FROM suppressions
+                    WHERE list = $3 AND NOT (address = ANY ($1) AND task = ANY ($2))",
+                    &addresses,
+                    &tasks,
+                    key.name
+                )
+                .execute(&mut *self.transaction)
+                .await?;
+                if left.rows_affected() > 0 {
+                    note_unsuppressed(&mut self.transaction).await?;
+                }
                 sqlx::query!(
                     "INSERT INTO suppressions (address, task, list)
-                    SELECT a, t, $3 FROM unnest($1::text[]) a CROSS JOIN unnest($2::text[]) t",
+                    SELECT a, t, $3 FROM unnest($1::text[]) a CROSS JOIN unnest($2::text[]) t
+                    ON CONFLICT DO NOTHING",
                     &addresses,
                     &tasks,
                     key.name
@@ -302,13 +313,16 @@ impl Writing {
         .await?;
         expect_one(deleted.rows_affected(), || key.to_string())?;
         // A lane keeps its counts and its pause: the account is the same if the channel comes back.
-        sqlx::query!(
+        let left = sqlx::query!(
             "DELETE FROM suppressions WHERE list = $1 AND $2 = 'SuppressionList'",
             key.name,
             key.kind.as_str()
         )
         .execute(&mut *self.transaction)
         .await?;
+        if left.rows_affected() > 0 {
+            note_unsuppressed(&mut self.transaction).await?;
+        }
         self.record_resource(key, Action::Delete, None);
         Ok(())
     }

@@ -10,7 +10,7 @@ use nuncio::{
         kind::{ChannelKind, MessengerType},
         stop::StopLanguage,
     },
-    store::{OptOut, OptOutBy, Parcel, Raw, Store},
+    store::{OptOut, OptOutBy, Parcel, Raw, Reviewed, Store},
 };
 use serde_json::json;
 
@@ -136,6 +136,62 @@ fn a_list_of_a_manifest_holds_whatever_an_operator_undoes() {
     let told = stage.told(&["unsuppress", "7", "--reason", "asked"], 3);
     assert!(told.stderr.contains("known"), "{}", told.stderr);
     assert_eq!(stage.written_to(), everybody(&["8"]));
+}
+
+/// As if all had been long ago that was let go.
+const LONG_AGO: &str =
+    "UPDATE installation SET unsuppressed_at = unsuppressed_at - interval '2 minutes';
+    UPDATE audiences SET reviewed_until = reviewed_until - interval '1 hour'";
+
+#[test]
+fn whoever_was_passed_over_has_their_turn_again_once_they_are_let_go() {
+    let stage = Stage::new();
+    let list = |entries: &str| {
+        let list = format!(
+            "apiVersion: nuncio/v1\nkind: SuppressionList\nmetadata: {{name: known}}\nspec: {{entries: {entries}}}\n"
+        );
+        stage.folder.write("list.yaml", &list);
+    };
+    list("[3, 4]");
+    stage.apply("one", "[1, 2, 3, 4, 5]");
+    stage.ends(&["suppress", "2"], 0);
+    stage.ends(&["suppress", "5"], 0);
+    assert_eq!(stage.written_to(), everybody(&["1"]));
+    stage.ends(&["unsuppress", "2", "--reason", "asked"], 0);
+    list("[4]");
+    stage.ends(&["apply", "--auto-approve"], 0);
+    // Whoever grants may not have seen it yet.
+    let reviewed = |stage: &Stage| stage.with_store(async |store| store.review_passed_over().await);
+    assert_eq!(reviewed(&stage).unwrap(), Reviewed { again: 0, is_over: true });
+    stage.database.run(LONG_AGO);
+    assert_eq!(reviewed(&stage).unwrap(), Reviewed { again: 2, is_over: false });
+    assert_eq!(reviewed(&stage).unwrap(), Reviewed { again: 0, is_over: true });
+    let told = stage.told(&["audience", "one", "--state", "remaining"], 0).stdout;
+    assert_eq!(told.matches("its turn comes again").count(), 2, "{told}");
+    assert_eq!(stage.written_to(), everybody(&["1", "2", "3"]));
+    assert_eq!(stage.providers.deliveries().len(), 3);
+    // Who was written to is not written to again.
+    list("[]");
+    stage.ends(&["apply", "--auto-approve"], 0);
+    stage.database.run(LONG_AGO);
+    assert_eq!(reviewed(&stage).unwrap(), Reviewed { again: 1, is_over: false });
+    // Somebody says STOP before their turn comes.
+    stage.ends(&["suppress", "4"], 0);
+    assert_eq!(stage.written_to(), everybody(&["1", "2", "3"]));
+    stage.ends(&["unsuppress", "4", "--reason", "asked"], 0);
+    stage.database.run(LONG_AGO);
+    let watch = stage.program(&["watch"]).start();
+    wait_until("a heartbeat has looked", PATIENCE, || {
+        let last = stage.providers.deliveries().pop().map(|entry| entry.address);
+        (last.as_deref() == Some("4"), last)
+    });
+    watch.kill();
+    assert_eq!(stage.providers.deliveries().len(), 4);
+    // A task that is completed moves no more.
+    stage.database.run("UPDATE tasks SET phase = 'completed'");
+    stage.ends(&["unsuppress", "5", "--reason", "asked"], 0);
+    stage.database.run(LONG_AGO);
+    assert_eq!(reviewed(&stage).unwrap(), Reviewed { again: 0, is_over: true });
 }
 
 #[test]
@@ -286,7 +342,7 @@ fn who_was_forgotten_is_not_written_to_though_an_audience_names_them_anew() {
         "SELECT (due_at IS NOT NULL)::text || ' ' || (waiting_since IS NOT NULL) FROM dialogues";
     stage.writes("1");
     assert_eq!(stage.database.value(answers), "false true");
-    // Whoever asks for it may be written to again, by a task that has not passed them yet.
+    // Whoever asks for it may be written to again.
     let undone = stage.told(&["unsuppress", PERSON, "--reason", "asked for it by mail"], 0);
     assert!(undone.stderr.contains("not remembered"), "{}", undone.stderr);
     stage.writes("2");

@@ -1,0 +1,93 @@
+//! Contacts that a cursor passed over while they were suppressed: their turn comes again when they are let go.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::{connect::Store, encoding::count, error::StoreError, lanes::interval};
+
+/// Whoever grants permits, or keeps a list, may not have seen an end that is younger: no statement of theirs takes so
+/// long.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Where people are let go all the time, a review begins after this all the same.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(600);
+
+/// Contacts that one statement looks at: far below its deadline.
+const WINDOW: i64 = 50_000;
+
+/// What one look at those who were passed over did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reviewed {
+    /// Contacts whose turn comes again.
+    pub again: u64,
+    /// Nothing more is to be looked at now.
+    pub is_over: bool,
+}
+
+/// Notes, within somebody's transaction, that there are people who are not suppressed any more.
+pub(super) async fn note_unsuppressed(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE installation SET unsuppressed_at = clock_timestamp()")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Looks, in a part of one audience, for contacts that were passed over and may be written to now.
+    ///
+    /// They come again as retries do: a permit looks once more at all that forbids them. Nobody comes again to whom
+    /// something was sent or tried, or for whom the AI could write nothing.
+    pub async fn review_passed_over(&self) -> Result<Reviewed, StoreError> {
+        let row = sqlx::query!(
+            r#"WITH due AS (
+                SELECT a.task_id, t.name AS task, a.review_position, a.cursor_position
+                FROM installation i
+                JOIN audiences a ON i.unsuppressed_at IS NOT NULL AND (a.review_position > 0
+                    OR a.reviewed_until < i.unsuppressed_at AND (i.unsuppressed_at < now() - $1::interval
+                        OR a.reviewed_until < i.unsuppressed_at - $2::interval))
+                JOIN tasks t ON t.id = a.task_id AND t.deleted_at IS NULL AND t.phase <> 'completed'
+                -- Not one that was changed since this statement began: who was written to is seen as it was then.
+                JOIN audiences seen ON seen.task_id = a.task_id AND seen.xmin = a.xmin
+                LIMIT 1 FOR UPDATE OF a SKIP LOCKED
+            ), part AS MATERIALIZED (
+                SELECT due.task_id, due.task, c.position, c.address
+                FROM due CROSS JOIN LATERAL (
+                    SELECT contacts.position, contacts.address FROM contacts
+                    WHERE contacts.task_id = due.task_id AND contacts.position > due.review_position
+                        AND contacts.position <= due.cursor_position
+                    ORDER BY contacts.position LIMIT $3
+                ) c
+            ), again AS (
+                INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
+                SELECT nextval('opening_ids'), task_id, position, address, opening_key(task, address), 0,
+                    clock_timestamp(), false
+                FROM part
+                WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.task = part.task AND l.address = part.address)
+                    AND NOT EXISTS (SELECT FROM attempts a
+                        WHERE a.task_id = part.task_id AND a.address = part.address)
+                    AND NOT EXISTS (SELECT FROM retries r
+                        WHERE r.task_id = part.task_id AND r.address = part.address)
+                    AND NOT EXISTS (SELECT FROM drafts d
+                        WHERE d.task = part.task AND d.address = part.address AND d.state = 'failed')
+                    AND NOT is_suppressed(part.address, part.task)
+                    AND NOT is_written_by_alias(part.address, part.task)
+                RETURNING 1
+            ), moved AS (
+                UPDATE audiences a SET
+                    review_position = CASE WHEN looked.n = $3 THEN looked.last ELSE 0 END,
+                    reviewed_until = CASE WHEN due.review_position > 0 THEN a.reviewed_until
+                        ELSE now() - $1::interval END
+                FROM due CROSS JOIN (SELECT count(*) AS n, max(position) AS last FROM part) looked
+                WHERE a.task_id = due.task_id
+            )
+            SELECT (SELECT count(*) FROM again) AS "again!", (SELECT count(*) FROM due) AS "due!""#,
+            interval(SETTLED),
+            interval(AT_LEAST_EVERY),
+            WINDOW
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Reviewed { again: count(row.again), is_over: row.due == 0 })
+    }
+}
