@@ -4,8 +4,8 @@ use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Nobody answers: try again later.
-    #[error("the database does not answer")]
+    /// Nobody answers, or not now: try again later.
+    #[error("{}", if hindrance(.0).is_some() { "the database cannot do it now" } else { "the database does not answer" })]
     Away(#[source] sqlx::Error),
     /// A statement never came back.
     #[error("the database does not answer any more")]
@@ -74,6 +74,7 @@ impl StoreError {
 
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Away(error) if hindrance(error).is_some() => hindrance(error),
             Self::Away(_) | Self::Silent => {
                 Some("is the server running, and NUNCIO_DATABASE_URL right?")
             }
@@ -91,5 +92,22 @@ impl StoreError {
             }
             Self::TooOld(_) | Self::WrongPurpose(_) | Self::Unreadable(_) | Self::Failed(_) => None,
         }
+    }
+}
+
+/// What is in the way of a server that answers, and the way out.
+fn hindrance(error: &sqlx::Error) -> Option<&'static str> {
+    let code = error.as_database_error()?.code()?;
+    match &*code {
+        "53100" => Some("make room on the disk of the database"),
+        "53300" => {
+            Some("raise `max_connections` of the server, or end programs that hold connections")
+        }
+        "25006" => Some("it is a standby: connect to the server that it follows"),
+        "57014" | "55P03" => Some("try again: something else on the database took too long"),
+        _ if code.starts_with("40") => {
+            Some("try again: something else on the database was in the way")
+        }
+        _ => None,
     }
 }

@@ -8,6 +8,8 @@ use std::{
     process::Command,
 };
 
+use nuncio::store::StoreError;
+
 use crate::support::{Ended, Folder, Program, TestDatabase, vk_task};
 
 fn validate(folder: &Folder) -> Ended {
@@ -134,6 +136,30 @@ fn a_folder_that_may_not_be_read_is_an_error() {
     let ended = Program::new(folder.root(), &["validate"]).run();
     fs::set_permissions(folder.tasks(), fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(ended.code, 1, "{}", ended.stderr);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_database_that_answers_is_told() {
+    let database = TestDatabase::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = database.connection().await;
+        for (code, message, way_out) in [
+            ("40P01", "cannot do it now", "was in the way"),
+            ("57014", "cannot do it now", "took too long"),
+            ("53100", "cannot do it now", "room on the disk"),
+            ("53300", "cannot do it now", "max_connections"),
+            ("25006", "cannot do it now", "standby"),
+            ("57P01", "does not answer", "is the server running"),
+        ] {
+            let raise =
+                format!("DO 'BEGIN RAISE EXCEPTION ''no'' USING ERRCODE = ''{code}''; END'");
+            let raised = sqlx::raw_sql(sqlx::AssertSqlSafe(raise)).execute(&mut connection).await;
+            let error = StoreError::from(raised.unwrap_err());
+            assert!(error.to_string().contains(message), "{code}: {error}");
+            assert!(error.hint().unwrap().contains(way_out), "{code}: {:?}", error.hint());
+        }
+    });
 }
 
 #[test]
