@@ -174,10 +174,8 @@ pub(super) async fn undo(
     let is_undone = was_opted_out || was_forgotten;
     database.store.wake_others().await?;
     if is_undone {
-        output.note(
-            "The person is not suppressed any more. Tasks that have passed them over meanwhile write to them \
-             within two minutes.",
-        );
+        output.note("The person is not suppressed any more.");
+        output.note("Tasks that passed them over meanwhile write to them within two minutes.");
     }
     if was_forgotten {
         output.hint(
