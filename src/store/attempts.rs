@@ -297,7 +297,10 @@ impl Store {
                     WHEN a.outcome = 'in-doubt' THEN 'in-doubt' ELSE 'failed' END
             FROM attempts a
             WHERE a.id = ANY ($1) AND a.address <> '' AND m.key = a.key AND m.channel = a.channel
-                AND m.author = 'opening' AND m.state IN ('in-doubt', 'failed')",
+                AND m.author = 'opening' AND m.state IN ('in-doubt', 'failed')
+                -- An earlier incarnation's, which has the same key, stays what it was.
+                AND m.at >= (SELECT min(b.granted_at) FROM attempts b
+                    WHERE b.task_id = a.task_id AND b.address = a.address AND b.opening = a.opening)",
             &ids
         )
         .execute(&mut *transaction)

@@ -208,11 +208,16 @@ impl Store {
         .fetch_all(&mut *transaction)
         .await?;
         let settled = sqlx::query!(
-            "WITH orphan AS (
-                DELETE FROM retries r USING tasks t
-                WHERE t.id = r.task_id AND NOT EXISTS (SELECT FROM due_retries d WHERE d.opening = r.opening)
+            "WITH found AS (
+                -- Not what somebody is taking, or taking away.
+                SELECT r.opening FROM retries r JOIN tasks t ON t.id = r.task_id
+                WHERE NOT EXISTS (SELECT FROM due_retries d WHERE d.opening = r.opening)
                     AND (t.deleted_at IS NULL OR NOT EXISTS (SELECT FROM tasks h JOIN audiences a ON a.task_id = h.id
                         WHERE h.name = t.name AND h.deleted_at IS NULL AND h.id <> ALL ($1)))
+                FOR UPDATE OF r SKIP LOCKED
+            ), orphan AS (
+                DELETE FROM retries r USING found, tasks t
+                WHERE r.opening = found.opening AND t.id = r.task_id
                 RETURNING r.opening, r.task_id, t.name AS task, r.address, r.channel, r.in_doubt, r.key
             ), doubtful AS (
                 UPDATE task_channels tc SET n_in_doubt = n_in_doubt + o.n

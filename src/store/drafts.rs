@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{
     answers::{BACKOFF_FIRST_S, BACKOFF_MAX_S, Committed},
     connect::Store,
-    encoding::{fields_from_json, parsed, variables_from_json},
+    encoding::{count, fields_from_json, parsed, variables_from_json},
     error::StoreError,
     inbox::kept,
     lanes::interval,
@@ -60,8 +60,8 @@ impl Store {
     /// Notes who is to be written to next by the tasks of this executor's lanes whose opening the AI writes.
     /// Says how many are new.
     pub async fn queue_drafts(&self, executor: ExecutorId) -> Result<u64, StoreError> {
-        let queued = sqlx::query!(
-            "WITH task AS (
+        let queued = sqlx::query_scalar!(
+            r#"WITH task AS (
                 SELECT task_id, task, cursor_position, least($4, $2 * count(*)) AS n_ahead
                 FROM drafting GROUP BY task_id, task, cursor_position
                 HAVING bool_or(owner = $1)
@@ -79,8 +79,12 @@ impl Store {
                 ) next WHERE n <= n_ahead
                 UNION ALL
                 SELECT task.task_id, task.task, r.position, r.address
-                FROM task JOIN retries r ON r.task_id = task.task_id AND NOT r.in_doubt
-                WHERE NOT is_suppressed(r.address, task.task)
+                FROM task CROSS JOIN LATERAL (
+                    SELECT retries.position, retries.address FROM retries
+                    WHERE retries.task_id = task.task_id AND NOT retries.in_doubt
+                        AND NOT is_suppressed(retries.address, task.task)
+                    ORDER BY retries.opening LIMIT task.n_ahead
+                ) r
             ), fresh AS (
                 SELECT DISTINCT ON (task, address) wanted.*, (
                     SELECT max(d.id) FROM dialogues d WHERE d.peer = wanted.address AND d.task = wanted.task
@@ -89,28 +93,38 @@ impl Store {
                 WHERE NOT EXISTS (SELECT FROM drafts d WHERE d.task = wanted.task AND d.address = wanted.address
                     AND d.task_id = wanted.task_id AND d.position = wanted.position AND d.state <> 'void')
                 ORDER BY task, address, position
+            ), noted AS (
+                INSERT INTO drafts (task_id, task, position, address, dialogue_id, state, due_at, reason)
+                SELECT task_id, task, position, address, dialogue_id,
+                    CASE WHEN dialogue_id IS NULL THEN 'due' ELSE 'failed' END,
+                    CASE WHEN dialogue_id IS NULL THEN clock_timestamp() END,
+                    CASE WHEN dialogue_id IS NOT NULL THEN 'the person wrote first' END
+                FROM fresh
+                ON CONFLICT ON CONSTRAINT one_draft_a_person DO UPDATE SET task_id = excluded.task_id,
+                    position = excluded.position, dialogue_id = excluded.dialogue_id, state = excluded.state,
+                    due_at = excluded.due_at, reason = excluded.reason, text = NULL, turn = drafts.turn + 1,
+                    failures = 0, held_channel = NULL, held_fence = NULL
+                WHERE drafts.task_id <> excluded.task_id OR drafts.position <> excluded.position
+                    OR drafts.state = 'void'
+                RETURNING task_id, task, address, state
+            ), cancelled AS (
+                DELETE FROM retries r USING noted n
+                WHERE n.state = 'failed' AND r.task_id = n.task_id AND r.address = n.address AND NOT r.in_doubt
+                RETURNING n.task, n.address, r.opening
+            ), unwritten AS (
+                DELETE FROM ledger l USING cancelled c
+                WHERE l.task = c.task AND l.address = c.address AND l.opening = c.opening
             )
-            INSERT INTO drafts (task_id, task, position, address, dialogue_id, state, due_at, reason)
-            SELECT task_id, task, position, address, dialogue_id,
-                CASE WHEN dialogue_id IS NULL THEN 'due' ELSE 'failed' END,
-                CASE WHEN dialogue_id IS NULL THEN clock_timestamp() END,
-                CASE WHEN dialogue_id IS NOT NULL THEN 'the person wrote first' END
-            FROM fresh
-            ON CONFLICT ON CONSTRAINT one_draft_a_person DO UPDATE SET task_id = excluded.task_id,
-                position = excluded.position, dialogue_id = excluded.dialogue_id, state = excluded.state,
-                due_at = excluded.due_at, reason = excluded.reason, text = NULL, turn = drafts.turn + 1,
-                failures = 0, held_channel = NULL, held_fence = NULL
-            WHERE drafts.task_id <> excluded.task_id OR drafts.position <> excluded.position
-                OR drafts.state = 'void'",
+            SELECT count(*) AS "n!" FROM noted"#,
             executor.0,
             AHEAD_PER_CHANNEL,
             SKIPPED_MAX,
             AHEAD_MAX
         )
-        .execute(&self.pool)
+        .fetch_one(&self.pool)
         .await?;
         self.move_late_drafts().await?;
-        Ok(queued.rows_affected())
+        Ok(count(queued))
     }
 
     /// Whoever wrote first while their draft was being noted has a dialogue of which the draft does not know.
@@ -387,7 +401,15 @@ pub(super) async fn move_draft(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "WITH draft AS (
-            SELECT id, spent FROM drafts WHERE task = $2 AND address = $3 AND dialogue_id IS NULL FOR UPDATE
+            SELECT id, task_id, state, spent FROM drafts
+            WHERE task = $2 AND address = $3 AND dialogue_id IS NULL FOR UPDATE
+        ), cancelled AS (
+            DELETE FROM retries r USING draft
+            WHERE draft.state IN ('due', 'written') AND r.task_id = draft.task_id AND r.address = $3 AND NOT r.in_doubt
+            RETURNING r.opening
+        ), unwritten AS (
+            DELETE FROM ledger l USING cancelled c
+            WHERE l.task = $2 AND l.address = $3 AND l.opening = c.opening
         ), moved AS (
             UPDATE drafts d SET dialogue_id = $1, spent = 0,
                 state = CASE WHEN d.state IN ('due', 'written') THEN 'failed' ELSE d.state END,

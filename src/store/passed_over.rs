@@ -14,7 +14,10 @@ const SETTLED: Duration = Duration::from_secs(60);
 const AT_LEAST_EVERY: Duration = Duration::from_secs(600);
 
 /// Contacts that one statement looks at: far below its deadline.
-const WINDOW: i64 = 50_000;
+const WINDOW: i64 = 2000;
+
+/// So many of a task wait at once: every retry that waits costs each permit of each of its lanes a look.
+const WAITING_MAX: i64 = 200;
 
 /// What one look at those who were passed over did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl Store {
     /// Looks, in a part of one audience, for contacts that were passed over and may be written to now.
     ///
     /// They come again as retries do: a permit looks once more at all that forbids them. Nobody comes again to whom
-    /// something was sent or tried, or for whom the AI could write nothing.
+    /// something was sent or tried, who has a dialogue, or for whom the AI could write nothing.
     pub async fn review_passed_over(&self) -> Result<Reviewed, StoreError> {
         let row = sqlx::query!(
             r#"WITH due AS (
@@ -46,6 +49,8 @@ impl Store {
                 JOIN audiences a ON i.unsuppressed_at IS NOT NULL AND (a.review_position > 0
                     OR a.reviewed_until < i.unsuppressed_at AND (i.unsuppressed_at < now() - $1::interval
                         OR a.reviewed_until < i.unsuppressed_at - $2::interval))
+                    AND (SELECT count(*) FROM (
+                        SELECT FROM retries r WHERE r.task_id = a.task_id LIMIT $4) waiting) < $4
                 JOIN tasks t ON t.id = a.task_id AND t.deleted_at IS NULL AND t.phase <> 'completed'
                 -- Not one that was changed since this statement began: who was written to is seen as it was then.
                 JOIN audiences seen ON seen.task_id = a.task_id AND seen.xmin = a.xmin
@@ -58,11 +63,8 @@ impl Store {
                         AND contacts.position <= due.cursor_position
                     ORDER BY contacts.position LIMIT $3
                 ) c
-            ), again AS (
-                INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
-                SELECT nextval('opening_ids'), task_id, position, address, opening_key(task, address), 0,
-                    clock_timestamp(), false
-                FROM part
+            ), chosen AS MATERIALIZED (
+                SELECT * FROM part
                 WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.task = part.task AND l.address = part.address)
                     AND NOT EXISTS (SELECT FROM attempts a
                         WHERE a.task_id = part.task_id AND a.address = part.address)
@@ -70,21 +72,31 @@ impl Store {
                         WHERE r.task_id = part.task_id AND r.address = part.address)
                     AND NOT EXISTS (SELECT FROM drafts d
                         WHERE d.task = part.task AND d.address = part.address AND d.state = 'failed')
+                    AND NOT EXISTS (SELECT FROM dialogues d WHERE d.peer = part.address AND d.task = part.task)
                     AND NOT is_suppressed(part.address, part.task)
                     AND NOT is_written_by_alias(part.address, part.task)
+                ORDER BY position LIMIT $4
+            ), again AS (
+                INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
+                SELECT nextval('opening_ids'), task_id, position, address, opening_key(task, address), 0,
+                    clock_timestamp(), false
+                FROM chosen
                 RETURNING 1
             ), moved AS (
                 UPDATE audiences a SET
-                    review_position = CASE WHEN looked.n = $3 THEN looked.last ELSE 0 END,
+                    review_position = CASE WHEN taken.n = $4 THEN taken.last WHEN looked.n = $3 THEN looked.last
+                        ELSE 0 END,
                     reviewed_until = CASE WHEN due.review_position > 0 THEN a.reviewed_until
                         ELSE now() - $1::interval END
                 FROM due CROSS JOIN (SELECT count(*) AS n, max(position) AS last FROM part) looked
+                    CROSS JOIN (SELECT count(*) AS n, max(position) AS last FROM chosen) taken
                 WHERE a.task_id = due.task_id
             )
             SELECT (SELECT count(*) FROM again) AS "again!", (SELECT count(*) FROM due) AS "due!""#,
             interval(SETTLED),
             interval(AT_LEAST_EVERY),
-            WINDOW
+            WINDOW,
+            WAITING_MAX
         )
         .fetch_one(&self.pool)
         .await?;

@@ -68,9 +68,10 @@ impl Store {
                 WHERE portfolio IS NULL OR place <= n_free
                 ORDER BY last_opening_at NULLS FIRST, channel LIMIT $2
             ), due_retry AS (
-                SELECT turn.channel, r.*
+                SELECT turn.channel, turn.task_id, r.*
                 FROM turn CROSS JOIN LATERAL (
                     SELECT r.opening, r.position, r.address, r.key, r.tries, c.variables,
+                        (SELECT o.person FROM aliases o WHERE o.address = r.address) AS person,
                         r.in_doubt AND r.counted_on = utc_day(now()) AS is_counted
                     FROM retries r
                     JOIN contacts c ON c.task_id = r.task_id AND c.position = r.position
@@ -81,7 +82,7 @@ impl Store {
                             AND s.task IN ('', turn.task))
                         AND NOT is_forgotten(r.address)
                         AND NOT is_suppressed_by_alias(r.address, turn.task)
-                        AND NOT is_written_by_alias(r.address, turn.task)
+                        AND NOT is_written_elsewhere(r.address, turn.task, r.opening)
                         AND CASE WHEN turn.by_ai THEN EXISTS (SELECT FROM drafts d
                             WHERE d.task = turn.task AND d.address = r.address AND d.text IS NOT NULL)
                             ELSE true END
@@ -91,11 +92,10 @@ impl Store {
                 ) r
             ), retry AS (
                 -- Two lanes of one task may have found the same unbound retry, or the same person.
-                SELECT DISTINCT ON (opening) * FROM due_retry
-                WHERE NOT EXISTS (SELECT FROM aliases own
-                    JOIN aliases other ON other.person = own.person AND other.address <> own.address
-                    JOIN due_retry earlier ON earlier.address = other.address AND earlier.opening < due_retry.opening
-                    WHERE own.address = due_retry.address)
+                SELECT DISTINCT ON (opening) * FROM (
+                    SELECT due_retry.*, min(opening) OVER (PARTITION BY task_id, person) AS first FROM due_retry
+                ) due_retry
+                WHERE person IS NULL OR opening = first
                 ORDER BY opening, channel
             ), fresh_turn AS (
                 SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
@@ -117,7 +117,7 @@ impl Store {
                     CASE WHEN audience.by_ai AND c.sendable THEN coalesce((SELECT d.state FROM drafts d
                         WHERE d.task = audience.task AND d.address = c.address), 'due') END AS draft
                 FROM audience CROSS JOIN LATERAL (
-                    SELECT c.position, c.address, c.variables, l.task IS NULL AS unwritten,
+                    SELECT c.position, c.address, c.variables, o.person, l.task IS NULL AS unwritten,
                         l.task IS NULL AND NOT EXISTS (SELECT FROM suppressions s
                             WHERE s.address = c.address AND s.task IN ('', audience.task))
                         -- Written out, so that nothing is hashed where nobody was forgotten.
@@ -125,11 +125,12 @@ impl Store {
                             AND EXISTS (SELECT FROM installation i JOIN forgotten f
                                 ON f.hash = keyed_hash(c.address, i.person_key_inner, i.person_key_outer)
                                 AND f.undone_at IS NULL))
-                        AND NOT (EXISTS (SELECT FROM aliases o WHERE o.address = c.address)
+                        AND NOT (o.person IS NOT NULL
                             AND (is_suppressed_by_alias(c.address, audience.task)
                                 OR is_written_by_alias(c.address, audience.task))) AS sendable
                     FROM contacts c
                     LEFT JOIN ledger l ON l.task = audience.task AND l.address = c.address
+                    LEFT JOIN aliases o ON o.address = c.address
                     WHERE c.task_id = audience.task_id AND c.position > audience.cursor_position
                     ORDER BY c.position
                     LIMIT audience.n_wanted + $3
@@ -139,13 +140,10 @@ impl Store {
                     -- The AI has still to write, or the person may be written to in this statement under another
                     -- of their addresses, which only the next one sees.
                     coalesce(draft NOT IN ('written', 'failed'), false)
-                        OR sendable AND EXISTS (SELECT FROM aliases own
-                            JOIN aliases other ON other.person = own.person AND other.address <> own.address
-                            WHERE own.address = next.address AND (
-                                EXISTS (SELECT FROM due_retry WHERE due_retry.address = other.address)
-                                OR EXISTS (SELECT FROM next earlier
-                                    WHERE earlier.task_id = next.task_id AND earlier.address = other.address
-                                        AND earlier.position < next.position AND earlier.sendable))) AS untimely
+                        OR sendable AND person IS NOT NULL AND (
+                            position > min(position) FILTER (WHERE sendable) OVER (PARTITION BY task_id, person)
+                            OR (task_id, person) IN (SELECT due_retry.task_id, due_retry.person FROM due_retry
+                                WHERE due_retry.person IS NOT NULL)) AS untimely
                 FROM next
             ), passed AS (
                 -- Nobody is passed over who is only not to be written to yet.

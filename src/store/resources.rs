@@ -207,8 +207,9 @@ impl Writing {
                     Some(tasks) => tasks.iter().map(ToString::to_string).collect(),
                 };
                 let left = sqlx::query!(
-                    "DELETE FROM suppressions
-                    WHERE list = $3 AND NOT (address = ANY ($1) AND task = ANY ($2))",
+                    "DELETE FROM suppressions s WHERE s.list = $3 AND NOT EXISTS (
+                        SELECT FROM unnest($1::text[]) a CROSS JOIN unnest($2::text[]) t
+                        WHERE a = s.address AND t = s.task)",
                     &addresses,
                     &tasks,
                     key.name

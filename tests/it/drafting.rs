@@ -491,8 +491,17 @@ fn whoever_writes_while_their_draft_is_noted_is_neither_greeted_nor_paid_for() {
             );
         });
         assert!(store.lease_drafts(executor, 1).await.unwrap().is_empty());
+        // Nothing waits for an opening that will never be written.
+        aside(|| {
+            stage.database.run(
+                "INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
+                SELECT 1, task_id, position, address, 1, 0, now(), false FROM contacts;
+                UPDATE audiences SET cursor_position = last_position, waiting = 0",
+            );
+        });
         store.queue_drafts(executor).await.unwrap();
     });
     let reason = stage.database.value("SELECT reason FROM drafts");
     assert_eq!(reason, "the person wrote first");
+    assert_eq!(stage.database.value("SELECT verdict FROM turns"), "audience-exhausted");
 }

@@ -147,10 +147,13 @@ fn two_lanes_that_are_due_together_do_not_write_to_two_addresses_of_one_person()
         "INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
         SELECT nextval('opening_ids'), task_id, position, address, position, 0, now(), false FROM contacts
         WHERE address IN ";
-    for (what, again, cursor) in [
-        ("both have their turn", None, 0),
-        ("one comes again", Some("('1')"), 1),
-        ("both come again", Some("('1', '2')"), 2),
+    // They were one person only after both had been tried.
+    const TRIED: &str = "INSERT INTO ledger (task, address, opening, channel) SELECT 'talk', address, opening, 'vk-a' FROM retries";
+    for (what, again, cursor, were_tried) in [
+        ("both have their turn", None, 0, false),
+        ("one comes again", Some("('1')"), 1, false),
+        ("both come again", Some("('1', '2')"), 2, false),
+        ("both are tried again", Some("('1', '2')"), 2, true),
     ] {
         let stage = Stage::new("vk-a, vk-b", "[1, 2, 3]");
         stage.database.run(ALIASES);
@@ -158,9 +161,13 @@ fn two_lanes_that_are_due_together_do_not_write_to_two_addresses_of_one_person()
         if let Some(people) = again {
             stage.database.run(&format!("{AGAIN}{people}"));
         }
+        if were_tried {
+            stage.database.run(TRIED);
+        }
         let mut people = Vec::new();
         for _ in 0..4 {
             people.extend(stage.send(OutcomeClass::Sent));
+            stage.runtime.block_on(stage.store.settle_orphans()).unwrap();
         }
         people.sort();
         assert_eq!(people, ["1", "3"], "{what}");
@@ -213,6 +220,12 @@ fn an_opening_that_was_answered_before_its_call_ended_is_told_what_became_of_it(
         });
         let told = "SELECT state || ' ' || text FROM messages WHERE author = 'opening'";
         assert_eq!(stage.database.value(told), expected, "{class}");
+        if class == OutcomeClass::RecipientPermanent {
+            // Nobody was reached, so another incarnation tries; what was then stays what it was.
+            apply(&stage.folder, &stage.database, "vk-b", "[1]", &["--recreate", "talk"]);
+            assert_eq!(stage.send(OutcomeClass::Sent), ["1"]);
+            assert_eq!(stage.database.value(told), expected, "{class}");
+        }
     }
 }
 

@@ -195,6 +195,37 @@ fn whoever_was_passed_over_has_their_turn_again_once_they_are_let_go() {
 }
 
 #[test]
+fn many_who_are_let_go_come_again_a_few_at_a_time_and_whoever_has_a_dialogue_does_not() {
+    let stage = Stage::new();
+    let audience: Vec<String> = (1..=500).map(|n| n.to_string()).collect();
+    stage.apply("one", &format!("[{}, {PERSON}]", audience.join(", ")));
+    stage.writes("1");
+    stage.database.run(
+        "UPDATE audiences SET cursor_position = last_position, waiting = 0;
+        UPDATE installation SET unsuppressed_at = now()",
+    );
+    stage.database.run(LONG_AGO);
+    let reviewed = |stage: &Stage| {
+        let reviewed = stage.with_store(async |store| store.review_passed_over().await).unwrap();
+        (reviewed.again, reviewed.is_over)
+    };
+    for again in [200, 200, 100] {
+        assert_eq!(reviewed(&stage), (again, false));
+        if again == 200 {
+            assert_eq!(reviewed(&stage), (0, true), "so many wait already");
+        }
+        stage.database.run(
+            "INSERT INTO ledger (task, address, opening, channel)
+            SELECT 'one', address, opening, 'vk' FROM retries;
+            DELETE FROM retries",
+        );
+    }
+    assert_eq!(reviewed(&stage), (0, true));
+    let left = "SELECT string_agg(address, ' ') FROM contacts WHERE address NOT IN (SELECT address FROM ledger)";
+    assert_eq!(stage.database.value(left), PERSON);
+}
+
+#[test]
 fn the_first_stop_stands_with_where_it_was_said() {
     let stage = Stage::new();
     stage.apply("one", "[7, 8]");
