@@ -20,9 +20,11 @@ use crate::domain::{
 /// One statement's worth. With ten times as many, a thousand lanes that are due together wait for each
 /// other's calls, and their gaps grow (see benches/sending.rs); fewer cost throughput.
 const PERMITS_MAX: i64 = 100;
-/// How many contacts that may not be written to (suppressed, or written to by an earlier incarnation)
-/// one statement passes over for a task; more of them take further statements.
-const SKIPPED_MAX: i64 = 500;
+/// How many contacts that may not be written to (suppressed, or written to by an earlier incarnation) one statement
+/// passes over for a task: few, as most have none and each costs several looks; many, where there were more than that
+/// the last time.
+const SKIPPED_FEW: i32 = 20;
+const SKIPPED_MAX: i32 = 500;
 
 impl Store {
     /// Grants the permit of every lane of this executor that is due, and commits the intents.
@@ -101,7 +103,8 @@ impl Store {
                 SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
                 FROM turn WHERE NOT is_full AND channel NOT IN (SELECT channel FROM due_retry)
             ), audience AS (
-                SELECT a.task_id, a.cursor_position, wanted.n_wanted, wanted.task, wanted.by_ai
+                SELECT a.task_id, a.cursor_position, coalesce(a.skips, $5) AS skips,
+                    wanted.n_wanted, wanted.task, wanted.by_ai
                 FROM audiences a JOIN (
                     SELECT task_id, min(task) AS task, count(*) AS n_wanted, bool_or(by_ai) AS by_ai
                     FROM fresh_turn GROUP BY task_id
@@ -133,7 +136,7 @@ impl Store {
                     LEFT JOIN aliases o ON o.address = c.address
                     WHERE c.task_id = audience.task_id AND c.position > audience.cursor_position
                     ORDER BY c.position
-                    LIMIT audience.n_wanted + $3
+                    LIMIT audience.n_wanted + audience.skips
                 ) c
             ), judged AS (
                 SELECT next.*, sendable AND coalesce(draft = 'written', true) AS eligible,
@@ -159,8 +162,10 @@ impl Store {
                 UPDATE audiences a SET waiting = greatest(0, a.waiting - coalesce(p.n_passed, 0)),
                     cursor_position = CASE
                         WHEN coalesce(p.n_eligible, 0) < audience.n_wanted AND NOT coalesce(p.waits, false)
-                            AND coalesce(p.n_rows, 0) < audience.n_wanted + $3 THEN a.last_position
-                        ELSE coalesce(p.cursor_position, a.cursor_position) END
+                            AND coalesce(p.n_rows, 0) < audience.n_wanted + audience.skips THEN a.last_position
+                        ELSE coalesce(p.cursor_position, a.cursor_position) END,
+                    skips = CASE WHEN p.n_eligible < audience.n_wanted AND NOT p.waits
+                        AND p.n_rows = audience.n_wanted + audience.skips THEN $3::int END
                 FROM audience LEFT JOIN (
                     SELECT task_id, bool_or(waits) AS waits, count(*) AS n_rows,
                         count(*) FILTER (WHERE eligible) AS n_eligible,
@@ -239,7 +244,8 @@ impl Store {
             executor.0,
             PERMITS_MAX,
             SKIPPED_MAX,
-            LEASE_MARGIN.as_secs_f64()
+            LEASE_MARGIN.as_secs_f64(),
+            SKIPPED_FEW
         )
         .fetch_all(&self.pool)
         .await?;

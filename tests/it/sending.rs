@@ -646,3 +646,34 @@ fn lanes_that_waited_longest_are_granted_first() {
         "the longest waits are from 51 on"
     );
 }
+
+#[test]
+fn a_long_run_of_people_who_may_not_be_written_to_is_passed_over_in_few_looks() {
+    let stage = Stage::new(&["vk-a"], false);
+    let audience: Vec<String> = (1..=1500).map(|n| n.to_string()).collect();
+    stage.apply("a.yaml", &running("again", "vk-a", &format!("[{}]", audience.join(", "))));
+    stage.database.run(
+        "INSERT INTO ledger (task, address, opening, channel)
+        SELECT 'again', n::text, n, 'vk-a' FROM generate_series(2, 1499) n;
+        UPDATE audiences SET waiting = 2",
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let granted: Vec<Vec<String>> = runtime.block_on(async {
+        let store = stage.database.store().await;
+        let executor = ExecutorId(uuid::Uuid::new_v4());
+        let _presence = store.register_executor(executor, "test", 1).await.unwrap();
+        drop(store.sweep_lanes(executor).await.unwrap());
+        let mut granted = Vec::new();
+        for _ in 0..5 {
+            let permits = store.grant_permits(executor).await.unwrap();
+            granted.push(permits.iter().map(|permit| permit.address.to_string()).collect());
+            let free = "UPDATE lanes SET in_flight = NULL, in_flight_granted_at = NULL, last_opening_at = NULL";
+            let mut connection = stage.database.connection().await;
+            sqlx::raw_sql(free).execute(&mut connection).await.unwrap();
+        }
+        granted
+    });
+    assert_eq!(granted, [vec!["1"], vec![], vec![], vec![], vec!["1500"]]);
+    let left = "SELECT waiting || ' ' || (last_position - cursor_position) FROM audiences";
+    assert_eq!(stage.database.value(left), "0 0");
+}

@@ -49,3 +49,6 @@ BEGIN
             AND d.state = 'used' AND d.dialogue_id IS NULL;
     END IF;
 END $$;
+
+-- How many contacts a permit passes over, where it has just met more of them than it usually does.
+ALTER TABLE audiences ADD COLUMN skips integer;
