@@ -170,7 +170,8 @@ impl Store {
                     news.class, news.after_s, news.reason, news.message_id, news.stops, news.again, news.text
                 FROM lanes l JOIN news ON l.channel = news.channel AND l.fence = news.fence
                     AND l.in_flight = news.attempt
-                ORDER BY l.channel
+                -- In the order in which an apply locks them, whatever the collation of the database.
+                ORDER BY l.channel COLLATE "C"
                 FOR UPDATE OF l
             ), done AS (
                 UPDATE attempts a SET finished_at = clock_timestamp(), outcome = lane.class,
