@@ -21,7 +21,7 @@ use crate::domain::{
 pub(super) const BACKOFF_FIRST_S: f64 = 5.0;
 pub(super) const BACKOFF_MAX_S: f64 = 900.0;
 /// About a day of a provider that is away; then the opening fails, and says so.
-const TRIES_MAX: i32 = 100;
+pub(super) const TRIES_MAX: i32 = 100;
 
 /// Characters of a provider's id or reason that are kept.
 const PROVIDER_WORDS_MAX: usize = 500;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{connect::Store, encoding::count, error::StoreError, lanes::interval};
+use super::{
+    attempts::TRIES_MAX, connect::Store, encoding::count, error::StoreError, lanes::interval,
+};
+use crate::domain::attempt::OutcomeClass;
 
 /// Whoever grants permits, or keeps a list, may not have seen an end that is younger: no statement of theirs takes so
 /// long.
@@ -40,8 +43,12 @@ impl Store {
     /// Looks, in a part of one audience, for contacts that were passed over and may be written to now.
     ///
     /// They come again as retries do: a permit looks once more at all that forbids them. Nobody comes again to whom
-    /// something was sent or tried, who has a dialogue, or for whom the AI could write nothing.
+    /// something may have been sent, who was refused for good, who has a dialogue, or for whom the AI could write
+    /// nothing.
     pub async fn review_passed_over(&self) -> Result<Reviewed, StoreError> {
+        // Whoever was suppressed while they waited for such a one waits no more.
+        let again = OutcomeClass::ALL.iter().filter(|class| class.is_tried_again());
+        let again: Vec<String> = again.map(ToString::to_string).collect();
         let row = sqlx::query!(
             r#"WITH due AS (
                 SELECT a.task_id, t.name AS task, a.review_position, a.cursor_position
@@ -67,7 +74,8 @@ impl Store {
                 SELECT * FROM part
                 WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.task = part.task AND l.address = part.address)
                     AND NOT EXISTS (SELECT FROM attempts a
-                        WHERE a.task_id = part.task_id AND a.address = part.address)
+                        WHERE a.task_id = part.task_id AND a.address = part.address
+                            AND (a.outcome = ANY ($5) AND a.tries < $6) IS NOT TRUE)
                     AND NOT EXISTS (SELECT FROM retries r
                         WHERE r.task_id = part.task_id AND r.address = part.address)
                     AND NOT EXISTS (SELECT FROM drafts d
@@ -96,7 +104,9 @@ impl Store {
             interval(SETTLED),
             interval(AT_LEAST_EVERY),
             WINDOW,
-            WAITING_MAX
+            WAITING_MAX,
+            &again,
+            TRIES_MAX
         )
         .fetch_one(&self.pool)
         .await?;

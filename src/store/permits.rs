@@ -84,7 +84,7 @@ impl Store {
                             AND s.task IN ('', turn.task))
                         AND NOT is_forgotten(r.address)
                         AND NOT is_suppressed_by_alias(r.address, turn.task)
-                        AND NOT is_written_elsewhere(r.address, turn.task, r.opening)
+                        AND NOT is_written_elsewhere(r.address, turn.task, r.opening, r.in_doubt)
                         AND CASE WHEN turn.by_ai THEN EXISTS (SELECT FROM drafts d
                             WHERE d.task = turn.task AND d.address = r.address AND d.text IS NOT NULL)
                             ELSE true END

@@ -1,12 +1,13 @@
--- Whether the task has written to the person under another address, or is to try that one first.
-CREATE FUNCTION is_written_elsewhere(address text, task text, opening bigint) RETURNS boolean
+-- Whether the task has written to the person under another address, or is to try that one first. What may have
+-- arrived goes before what certainly has not.
+CREATE FUNCTION is_written_elsewhere(address text, task text, opening bigint, in_doubt boolean) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN EXISTS (
     SELECT FROM aliases own JOIN aliases other ON other.person = own.person AND other.address <> own.address
     JOIN ledger l ON l.task = is_written_elsewhere.task AND l.address = other.address
     WHERE own.address = is_written_elsewhere.address
         AND NOT EXISTS (SELECT FROM retries r WHERE r.opening = l.opening AND NOT r.in_doubt
-            AND r.opening > is_written_elsewhere.opening));
+            AND (is_written_elsewhere.in_doubt OR r.opening > is_written_elsewhere.opening)));
 
 -- As in migration 0022, and a person who was written to under another address is not tried again.
 CREATE OR REPLACE VIEW due_retries AS
@@ -17,7 +18,7 @@ WHERE EXISTS (SELECT FROM contacts c WHERE c.task_id = r.task_id AND c.position 
     AND NOT EXISTS (SELECT FROM suppressions s WHERE s.address = r.address AND s.task IN ('', t.name))
     AND NOT is_forgotten(r.address)
     AND NOT is_suppressed_by_alias(r.address, t.name)
-    AND NOT is_written_elsewhere(r.address, t.name, r.opening);
+    AND NOT is_written_elsewhere(r.address, t.name, r.opening, r.in_doubt);
 
 -- As in migration 0019, and no draft fails between the two statements.
 CREATE OR REPLACE FUNCTION void_drafts(of_task uuid, only_failed boolean) RETURNS void
