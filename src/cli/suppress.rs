@@ -175,7 +175,9 @@ pub(super) async fn undo(
     database.store.wake_others().await?;
     if is_undone {
         output.note("The person is not suppressed any more.");
-        output.note("Tasks that passed them over meanwhile write to them in a few minutes.");
+        if lists.is_empty() {
+            output.note("Tasks that passed them over meanwhile write to them in a few minutes.");
+        }
     }
     if was_forgotten {
         output.hint(

@@ -13,10 +13,11 @@ use super::{
     inbox::kept,
     lanes::interval,
     spending::{Reservation, Reserved},
+    takeover::lock_dialogue,
 };
 use crate::domain::{
     fields::Fields,
-    id::{AiCallId, ChannelName, DraftId, ExecutorId, Fence},
+    id::{AiCallId, ChannelName, DialogueId, DraftId, ExecutorId, Fence},
     money::MicroUsd,
 };
 
@@ -138,9 +139,7 @@ impl Store {
         .await?;
         for draft in late {
             let mut transaction = self.pool.begin().await?;
-            sqlx::query!("SELECT id FROM dialogues WHERE id = $1 FOR UPDATE", draft.dialogue)
-                .fetch_optional(&mut *transaction)
-                .await?;
+            lock_dialogue(&mut transaction, DialogueId(draft.dialogue)).await?;
             move_draft(&mut transaction, draft.dialogue, &draft.task, &draft.address).await?;
             transaction.commit().await?;
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::room::DISK_FULL;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Nobody answers, or not now: try again later.
@@ -99,7 +101,7 @@ impl StoreError {
 fn hindrance(error: &sqlx::Error) -> Option<&'static str> {
     let code = error.as_database_error()?.code()?;
     match &*code {
-        "53100" => Some("make room on the disk of the database"),
+        DISK_FULL => Some("make room on the disk of the database"),
         "53300" => {
             Some("raise `max_connections` of the server, or end programs that hold connections")
         }

@@ -51,6 +51,7 @@ mod resources;
 mod resting;
 mod revisions;
 mod room;
+mod routing;
 mod saying;
 mod spending;
 mod takeover;

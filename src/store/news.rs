@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{
     aliases::Known,
     error::StoreError,
-    inbox::{Taking, find_or_open, kept},
+    inbox::{Taking, kept},
+    routing::find_or_open,
     takeover,
 };
 use crate::domain::{

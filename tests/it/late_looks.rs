@@ -3,16 +3,16 @@
 use nuncio::{
     domain::{
         address::Address,
-        attempt::{Outcome, OutcomeClass, Permit},
+        attempt::{OutcomeClass, Permit},
         dialogue::{Delivery, Received},
         id::{ChannelName, DialogueId, ExecutorId},
     },
-    store::{Finished, Parcel, Presence, Repeat, Said, Store, Words},
+    store::{Parcel, Presence, Repeat, Said, Store, Words},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::support::{Folder, Program, TestDatabase, channel, vk_task};
+use crate::support::{Folder, Program, TestDatabase, channel, end_calls, vk_task};
 
 /// Ends once somebody waits for this session.
 const SOMEBODY_WAITS: &str = "DO 'BEGIN
@@ -68,24 +68,7 @@ impl Stage {
     }
 
     async fn record(&self, permits: &[Permit], class: OutcomeClass) {
-        let finished: Vec<Finished> = permits
-            .iter()
-            .map(|permit| Finished {
-                attempt: permit.attempt,
-                channel: permit.channel.clone(),
-                fence: permit.fence,
-                text: Some("Hello Anna".to_owned()),
-                // No lane rests after a failure.
-                outcome: Outcome {
-                    after: Some(std::time::Duration::ZERO),
-                    ..Outcome::of(class, "")
-                },
-            })
-            .collect();
-        assert_eq!(
-            self.store.record_outcomes(&finished).await.unwrap().recorded.len(),
-            finished.len()
-        );
+        end_calls(&self.store, permits, class, Some("Hello Anna")).await;
     }
 
     async fn writes(&self, peer: &str) {

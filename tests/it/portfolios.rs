@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use nuncio::{
     domain::{
-        attempt::{Outcome, OutcomeClass, Permit},
+        attempt::{OutcomeClass, Permit},
         id::ExecutorId,
     },
-    store::{Finished, Presence, Store, Sweep},
+    store::{Presence, Store, Sweep},
 };
 use uuid::Uuid;
 
-use crate::support::{Folder, Program, TestDatabase, channel, vk_task, wait_until};
+use crate::support::{Folder, Program, TestDatabase, channel, end_calls, vk_task, wait_until};
 
 const LIMIT: usize = 7;
 
@@ -61,19 +61,7 @@ impl Office {
     /// One look: what is permitted ends as it is told to.
     async fn send(&self, class: OutcomeClass) -> Vec<Permit> {
         let permits = self.store.grant_permits(self.executor).await.unwrap();
-        let finished: Vec<Finished> = permits
-            .iter()
-            .map(|permit| Finished {
-                attempt: permit.attempt,
-                channel: permit.channel.clone(),
-                fence: permit.fence,
-                text: None,
-                // No lane rests after a failure.
-                outcome: Outcome { after: Some(Duration::ZERO), ..Outcome::of(class, "") },
-            })
-            .collect();
-        let recorded = self.store.record_outcomes(&finished).await.unwrap();
-        assert_eq!(recorded.recorded.len(), finished.len());
+        end_calls(&self.store, &permits, class, None).await;
         permits
     }
 }
@@ -285,4 +273,22 @@ fn readings(database: &TestDatabase) -> (i64, i64) {
         database.value(&sum).parse().unwrap()
     };
     (of("seq_tup_read"), of("idx_tup_fetch"))
+}
+
+#[test]
+fn a_portfolio_that_counts_as_full_is_looked_at_again() {
+    let database = filled();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let is_full = "SELECT full_until IS NOT NULL FROM portfolios";
+    runtime.block_on(async {
+        let office = Office::open(&database).await;
+        office.sweep().await;
+        office.send(OutcomeClass::Sent).await;
+        office.store.recount_portfolios().await.unwrap();
+    });
+    assert_eq!(database.value(is_full), "true");
+    // As where a permit was being decided while one of its openings turned out not to have been sent.
+    database.run("UPDATE attempts SET outcome = 'not-sent' WHERE id = (SELECT min(id) FROM attempts WHERE portfolio = 'shop')");
+    runtime.block_on(async { database.store().await.recount_portfolios().await.unwrap() });
+    assert_eq!(database.value(is_full), "false");
 }

@@ -135,6 +135,7 @@ fn a_list_of_a_manifest_holds_whatever_an_operator_undoes() {
     stage.ends(&["suppress", "7"], 0);
     let told = stage.told(&["unsuppress", "7", "--reason", "asked"], 3);
     assert!(told.stderr.contains("known"), "{}", told.stderr);
+    assert!(!told.stderr.contains("write to them"), "{}", told.stderr);
     assert_eq!(stage.written_to(), everybody(&["8"]));
 }
 

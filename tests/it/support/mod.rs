@@ -1,6 +1,7 @@
 //! What the tests share: a database each, folders of manifests, the program, the providers.
 
 mod bench;
+mod calls;
 mod chromium;
 mod database;
 mod folder;
@@ -13,6 +14,7 @@ mod repository;
 mod site;
 
 pub(crate) use bench::Bench;
+pub(crate) use calls::end_calls;
 pub(crate) use chromium::run_in_browser;
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, incoming_task, vk_task};
