@@ -42,8 +42,12 @@ fn standard_output_is_data_alone() {
     json(&["forecast"], 0);
     json(&["forecast", "nobody"], 1);
     // Whatever is no data is on stderr, and a saved plan changes nothing of that.
+    // A forecast says minutes: one may begin between two plans.
+    let before = bench.run(EVERYTHING).stdout;
     let saved = bench.run(&[EVERYTHING, &["--out", "plan.json"]].concat());
-    assert_eq!(saved.stdout, bench.run(EVERYTHING).stdout);
+    if saved.stdout != before {
+        assert_eq!(saved.stdout, bench.run(EVERYTHING).stdout);
+    }
     assert!(saved.stderr.contains("Saved."), "{}", saved.stderr);
     bench.folder.write("broken.yaml", "kind: [");
     json(&["plan"], 1);
@@ -89,7 +93,10 @@ fn a_plan_says_the_same_without_colour() {
     let plain = bench.run(EVERYTHING).stdout;
     let colored = bench.run(&[EVERYTHING, &["--color", "always"]].concat()).stdout;
     assert_ne!(plain, colored);
-    assert_eq!(plain, colorless(&colored));
+    if plain != colorless(&colored) {
+        // A forecast says minutes: one may have begun between the two.
+        assert_eq!(bench.run(EVERYTHING).stdout, colorless(&colored));
+    }
     for told in [
         "  + Task `running`",
         "  ~ Task `updated`",
