@@ -101,31 +101,6 @@ impl Stage {
                 awaited.push(format!("{strangers} strangers on {channel}"));
             }
         }
-        for (what, query) in [
-            (
-                "openings",
-                "SELECT count(*) FROM turns WHERE running AND verdict <> 'audience-exhausted'",
-            ),
-            ("calls", "SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL"),
-            (
-                "answers",
-                "SELECT count(*) FROM dialogues WHERE due_at IS NOT NULL OR held_fence IS NOT NULL",
-            ),
-            ("replies", "SELECT count(*) FROM messages WHERE state IN ('waiting', 'sending')"),
-            (
-                "statuses",
-                "SELECT count(*) FROM messages WHERE channel IN ('waba-main', 'whatsapp-boris', 'insta-shop')
-                    AND author <> 'person' AND state <> 'read'",
-            ),
-        ] {
-            match self.number(query) {
-                0 => {}
-                n => awaited.push(format!("{n} {what}")),
-            }
-        }
-        if self.number("SELECT count(*) FROM tasks") == 0 {
-            awaited.push("an apply".to_owned());
-        }
         let journal = self.journal();
         let talk = |entry: &&Entry| is_said(entry) || entry.is_delivery();
         let talks = by_person(journal.iter().filter(talk));
@@ -155,6 +130,36 @@ impl Stage {
             if self.number(&known) < lines {
                 awaited.push(format!("{address} is not heard yet"));
             }
+        }
+        // Then: what is heard is to be answered from the moment in which it is known.
+        for (what, query) in [
+            (
+                "openings",
+                "SELECT count(*) FROM turns WHERE running AND verdict <> 'audience-exhausted'",
+            ),
+            ("calls", "SELECT count(*) FROM lanes WHERE in_flight IS NOT NULL"),
+            (
+                "answers",
+                "SELECT count(*) FROM dialogues WHERE due_at IS NOT NULL OR held_fence IS NOT NULL",
+            ),
+            ("replies", "SELECT count(*) FROM messages WHERE state IN ('waiting', 'sending')"),
+            (
+                "statuses",
+                "SELECT count(*) FROM messages WHERE channel IN ('waba-main', 'whatsapp-boris', 'insta-shop')
+                    AND author <> 'person' AND state <> 'read'",
+            ),
+        ] {
+            match self.number(query) {
+                0 => {}
+                n => awaited.push(format!("{n} {what}")),
+            }
+        }
+        if self.number("SELECT count(*) FROM tasks") == 0 {
+            awaited.push("an apply".to_owned());
+        }
+        // And whoever was written to since the journal was read has not answered yet.
+        if self.journal().len() > journal.len() {
+            awaited.push("the end of what happens".to_owned());
         }
         awaited
     }
