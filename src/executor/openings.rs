@@ -16,16 +16,16 @@ use tracing::{debug, info, warn};
 use super::{
     drivers::{Connector, Held},
     lanes::{Identity, Lanes},
-    message::compose,
+    message::{Unsayable, compose},
     rounds::{Refusals, Rounds, say_last_words},
 };
 use crate::{
     channels::OpeningCall,
     domain::{
-        attempt::{Outcome, OutcomeClass, Permit},
+        attempt::{Message, Outcome, OutcomeClass, Permit},
         id::{AttemptId, ChannelName, TaskName},
     },
-    store::{Finished, Kept, Store, StoreError},
+    store::{Finished, Intended, Kept, Store, StoreError},
 };
 
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -44,29 +44,16 @@ struct Call {
     channel: ChannelName,
 }
 
-/// What a call said, as far as it came to words, and how it ended.
-#[derive(Clone, Debug)]
-struct Said {
-    text: Option<String>,
-    outcome: Outcome,
-}
-
-impl Said {
-    fn nothing(outcome: Outcome) -> Self {
-        Self { text: None, outcome }
-    }
-}
-
 /// The sender of openings.
 #[derive(Debug)]
 pub struct Executor {
     store: Store,
     lanes: Lanes,
-    calls: JoinSet<Said>,
+    calls: JoinSet<Outcome>,
     /// Attempts whose call runs.
     calling: HashMap<tokio::task::Id, Call>,
     /// Calls that ended and are not recorded yet.
-    ended: Vec<(Call, Said)>,
+    ended: Vec<(Call, Outcome)>,
     next_housekeeping: Instant,
     refusals: Refusals,
 }
@@ -152,7 +139,6 @@ impl Executor {
                 attempt: attempt.attempt,
                 channel: attempt.channel,
                 fence: attempt.fence,
-                text: None,
                 outcome: without_rest(Outcome::of(class, reason)),
             });
         }
@@ -173,13 +159,12 @@ impl Executor {
         let finished: Vec<Finished> = self
             .ended
             .iter()
-            .filter_map(|(call, said)| {
+            .filter_map(|(call, outcome)| {
                 Some(Finished {
                     attempt: call.attempt,
                     channel: call.channel.clone(),
                     fence: self.lanes.fence(&call.channel)?,
-                    text: said.text.clone(),
-                    outcome: said.outcome.clone(),
+                    outcome: outcome.clone(),
                 })
             })
             .collect();
@@ -190,8 +175,8 @@ impl Executor {
         // As long as it stands here, nobody takes it for a permit that was not used.
         self.ended = kept;
         // What has no lane any more is settled by whoever has it.
-        for (call, said) in ended {
-            report(&call, &said.outcome, recorded.contains(&call.attempt));
+        for (call, outcome) in ended {
+            report(&call, &outcome, recorded.contains(&call.attempt));
         }
         Ok(())
     }
@@ -204,13 +189,52 @@ impl Executor {
         let asked_at = Instant::now();
         let permits = self.store.grant_permits(self.lanes.id()).await?;
         let granted = permits.len();
-        for permit in permits {
-            self.call(permit, asked_at);
+        for (permit, message) in self.intend(permits).await? {
+            self.call(permit, message, asked_at);
         }
         Ok(granted)
     }
 
-    fn call(&mut self, permit: Permit, asked_at: Instant) {
+    /// Keeps what each permit is about to say, and gives it; or the outcome of what is not to be said.
+    async fn intend(
+        &self,
+        permits: Vec<Permit>,
+    ) -> Result<Vec<(Permit, Result<Message, Outcome>)>, StoreError> {
+        let mut composed = Vec::with_capacity(permits.len());
+        let mut intended = Vec::with_capacity(permits.len());
+        for permit in permits {
+            let message = compose(&permit);
+            if let Ok(message) = &message {
+                intended.push(Intended {
+                    attempt: permit.attempt,
+                    channel: permit.channel.clone(),
+                    fence: permit.fence,
+                    text: message.to_string(),
+                });
+            }
+            composed.push((permit, message));
+        }
+        let kept = match &intended[..] {
+            [] => Vec::new(),
+            intended => self.store.intend(intended).await?,
+        };
+        let allowed = |(permit, message): (Permit, Result<Message, Unsayable>)| {
+            let message = match message {
+                Ok(message) if kept.contains(&permit.attempt) => Ok(message),
+                Ok(_) => Err(without_rest(Outcome::of(
+                    OutcomeClass::NotSent,
+                    "the permit was taken back before the call",
+                ))),
+                Err(unsayable) => {
+                    Err(Outcome::of(OutcomeClass::MessagePermanent, unsayable.to_string()))
+                }
+            };
+            (permit, message)
+        };
+        Ok(composed.into_iter().map(allowed).collect())
+    }
+
+    fn call(&mut self, permit: Permit, message: Result<Message, Outcome>, asked_at: Instant) {
         let driver = self.lanes.driver(&permit.channel);
         let known = Call {
             attempt: permit.attempt,
@@ -220,43 +244,36 @@ impl Executor {
         debug!(task = %permit.task, channel = %permit.channel, attempt = %permit.attempt, "permit");
         let call = self.calls.spawn(async move {
             let Permit { attempt, address, key, valid_for, .. } = &permit;
-            match (driver, compose(&permit)) {
-                (None, _) => Said::nothing(Outcome::of(
-                    OutcomeClass::NotSent,
-                    "the channel is not connected",
-                )),
-                (_, Err(unsayable)) => Said::nothing(Outcome::of(
-                    OutcomeClass::MessagePermanent,
-                    unsayable.to_string(),
-                )),
+            match (driver, message) {
+                (_, Err(outcome)) => outcome,
+                (None, _) => Outcome::of(OutcomeClass::NotSent, "the channel is not connected"),
                 // Our own clock may only make us stop earlier: a process that was frozen since the
                 // grant must not call outside the lease or the hours.
-                _ if asked_at.elapsed() > *valid_for => Said::nothing(without_rest(Outcome::of(
+                _ if asked_at.elapsed() > *valid_for => without_rest(Outcome::of(
                     OutcomeClass::NotSent,
                     "the permit ran out before the call",
-                ))),
+                )),
                 (Some(driver), Ok(message)) => {
                     let call =
                         OpeningCall { address, message: &message, key: *key, attempt: *attempt };
-                    let outcome = driver.open(&call).await;
-                    Said { text: Some(message.to_string()), outcome }
+                    driver.open(&call).await
                 }
             }
         });
         self.calling.insert(call.id(), known);
     }
 
-    fn take(&mut self, joined: Result<(tokio::task::Id, Said), JoinError>) {
-        let (call, said) = match joined {
+    fn take(&mut self, joined: Result<(tokio::task::Id, Outcome), JoinError>) {
+        let (call, outcome) = match joined {
             Ok(ended) => ended,
             // A driver that panicked: nobody knows what it had done before.
             Err(error) => {
                 let outcome = Outcome::of(OutcomeClass::InDoubt, "the driver failed in the call");
-                (error.id(), Said::nothing(outcome))
+                (error.id(), outcome)
             }
         };
         if let Some(call) = self.calling.remove(&call) {
-            self.ended.push((call, said));
+            self.ended.push((call, outcome));
         }
     }
 

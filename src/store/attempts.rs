@@ -26,6 +26,15 @@ pub(super) const TRIES_MAX: i32 = 100;
 /// Characters of a provider's id or reason that are kept.
 const PROVIDER_WORDS_MAX: usize = 500;
 
+/// What an attempt is about to say.
+#[derive(Clone, Debug)]
+pub struct Intended {
+    pub attempt: AttemptId,
+    pub channel: ChannelName,
+    pub fence: Fence,
+    pub text: String,
+}
+
 /// An attempt that has ended.
 #[derive(Clone, Debug)]
 pub struct Finished {
@@ -33,8 +42,6 @@ pub struct Finished {
     pub channel: ChannelName,
     /// The fence under which the lane is held now.
     pub fence: Fence,
-    /// What was said, where it came to a call.
-    pub text: Option<String>,
     pub outcome: Outcome,
 }
 
@@ -100,6 +107,31 @@ pub(super) fn in_doubt_for_want_of_record(outcome: &Outcome, error: &StoreError)
 }
 
 impl Store {
+    /// Keeps what is about to be said, before it is: whoever answers it, or settles the attempt of a process
+    /// that is gone, has the words. What is not in the answer is not to be said any more: the lane has another
+    /// fence by now, or the person was forgotten.
+    pub async fn intend(&self, intended: &[Intended]) -> Result<Vec<AttemptId>, StoreError> {
+        let attempts: Vec<i64> = intended.iter().map(|i| i.attempt.0).collect();
+        let channels: Vec<&str> = intended.iter().map(|i| i.channel.as_str()).collect();
+        let fences: Vec<i64> = intended.iter().map(|i| i.fence.0).collect();
+        let texts: Vec<String> = intended.iter().map(|i| kept(&i.text)).collect();
+        let ids = sqlx::query_scalar!(
+            "UPDATE attempts a SET text = i.text
+            FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS i (attempt, channel, fence, text)
+            JOIN lanes l ON l.channel = i.channel AND l.fence = i.fence AND l.in_flight = i.attempt
+            WHERE a.id = l.in_flight AND a.granted_at = l.in_flight_granted_at
+                AND a.outcome IS NULL AND a.address <> ''
+            RETURNING a.id",
+            &attempts,
+            &channels as &[&str],
+            &fences,
+            &texts
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().map(AttemptId).collect())
+    }
+
     /// Records many outcomes. One whose lane has another fence by now changes nothing: whoever holds
     /// the lane has settled the attempt already. One that the database refuses is in doubt, and holds up no
     /// other.
@@ -116,7 +148,7 @@ impl Store {
             let mut recorded = self.record_outcomes_together(slice::from_ref(one)).await;
             if let Err(error @ StoreError::Failed(_)) = &recorded {
                 let outcome = in_doubt_for_want_of_record(&one.outcome, error);
-                let doubtful = Finished { text: None, outcome, ..one.clone() };
+                let doubtful = Finished { outcome, ..one.clone() };
                 recorded = self.record_outcomes_together(&[doubtful]).await;
             }
             match recorded {
@@ -143,8 +175,6 @@ impl Store {
             .iter()
             .map(|f| f.outcome.provider_message_id.as_deref().map(storable))
             .collect();
-        let texts: Vec<Option<String>> =
-            finished.iter().map(|f| f.text.as_deref().map(kept)).collect();
         let stops: Vec<bool> = finished.iter().map(|f| f.outcome.class.stops_channel()).collect();
         let again: Vec<bool> = finished.iter().map(|f| f.outcome.class.is_tried_again()).collect();
         let told: Vec<Told<'_>> = finished
@@ -163,11 +193,11 @@ impl Store {
         let recorded = sqlx::query!(
             r#"WITH news AS (
                 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::float8[],
-                    $6::text[], $7::text[], $8::bool[], $9::bool[], $13::text[])
-                AS n (attempt, channel, fence, class, after_s, reason, message_id, stops, again, text)
+                    $6::text[], $7::text[], $8::bool[], $9::bool[])
+                AS n (attempt, channel, fence, class, after_s, reason, message_id, stops, again)
             ), lane AS (
                 SELECT l.channel, l.in_flight_granted_at, l.failures, l.drops_repeats, l.day, news.attempt,
-                    news.class, news.after_s, news.reason, news.message_id, news.stops, news.again, news.text
+                    news.class, news.after_s, news.reason, news.message_id, news.stops, news.again
                 FROM lanes l JOIN news ON l.channel = news.channel AND l.fence = news.fence
                     AND l.in_flight = news.attempt
                 -- In the order in which an apply locks them, whatever the collation of the database.
@@ -180,8 +210,7 @@ impl Store {
                     reason = CASE WHEN a.address <> '' THEN coalesce(nullif(lane.reason, ''), a.reason)
                         WHEN lane.class = 'in-doubt' THEN 'resolved as dropped: the person was forgotten' END,
                     provider_message_id = CASE WHEN a.address <> ''
-                        THEN coalesce(lane.message_id, a.provider_message_id) END,
-                    text = CASE WHEN a.address <> '' THEN lane.text END
+                        THEN coalesce(lane.message_id, a.provider_message_id) END
                 FROM lane
                 WHERE a.id = lane.attempt AND a.granted_at = lane.in_flight_granted_at
                     AND a.outcome IS NULL
@@ -268,8 +297,9 @@ impl Store {
                 SELECT nextval('opening_ids'), task_id, position, address, key, 0, clock_timestamp(), false
                 FROM heir WHERE is_passed
             ), awaited AS (
-                UPDATE audiences a SET waiting = waiting + 1
-                FROM heir WHERE a.task_id = heir.task_id AND NOT is_passed
+                UPDATE audiences a SET waiting = waiting + h.n
+                FROM (SELECT task_id, count(*) AS n FROM heir WHERE NOT is_passed GROUP BY task_id) h
+                WHERE a.task_id = h.task_id
             )
             SELECT id AS "id!", channel AS "channel!", delivery, reason FROM done"#,
             &attempts,
@@ -283,8 +313,7 @@ impl Store {
             &again,
             TRIES_MAX,
             BACKOFF_FIRST_S,
-            BACKOFF_MAX_S,
-            &texts as &[Option<String>]
+            BACKOFF_MAX_S
         )
         .fetch_all(&mut *transaction)
         .await?;

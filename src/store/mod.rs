@@ -69,7 +69,7 @@ mod writing;
 
 pub use acts::{Acted, Order, Ownership};
 pub use answers::{Answer, Committed, DialogueContext, DialogueNote, Utterance};
-pub use attempts::{Abandoned, Finished, Kept};
+pub use attempts::{Abandoned, Finished, Intended, Kept};
 pub use audience::{AudienceWriter, StoredContact};
 pub use callback_list::{Callbacks, ListedCallback, SilentReceiver};
 pub use callbacks::{CallbackEnd, DueCallback};

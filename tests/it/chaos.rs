@@ -1,7 +1,7 @@
 //! Executors that are killed, frozen and doubled; the providers' journal is the judge.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -140,7 +140,15 @@ impl Arena {
         assert_eq!(remaining, waiting, "the count of remaining is off; retries: {n_retries}");
         let counted = self.count("SELECT sum(n_sent + n_in_doubt) FROM task_channels");
         assert_eq!(counted, sent + doubt, "the counters are off");
-        let delivered = self.providers.deliveries().len();
+        let deliveries = self.providers.deliveries();
+        let worded =
+            "SELECT string_agg(DISTINCT address, ' ') FROM attempts WHERE text IS NOT NULL";
+        let worded = self.database.value(worded);
+        let worded: HashSet<&str> = worded.split(' ').collect();
+        let unknown: Vec<_> =
+            deliveries.iter().filter(|e| !worded.contains(e.address.as_str())).collect();
+        assert!(unknown.is_empty(), "nobody knows what was said in {unknown:?}");
+        let delivered = deliveries.len();
         assert!(
             (sent..=sent + doubt + n_retries).contains(&delivered),
             "{delivered} delivered, {sent} sent, {doubt} in doubt, {n_retries} to be repeated"

@@ -12,7 +12,7 @@ use nuncio::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::support::{Folder, Program, TestDatabase, channel, end_calls, vk_task};
+use crate::support::{Folder, Program, TestDatabase, begin_calls, channel, end_calls, vk_task};
 
 /// Ends once somebody waits for this session.
 const SOMEBODY_WAITS: &str = "DO 'BEGIN
@@ -68,7 +68,7 @@ impl Stage {
     }
 
     async fn record(&self, permits: &[Permit], class: OutcomeClass) {
-        end_calls(&self.store, permits, class, Some("Hello Anna")).await;
+        end_calls(&self.store, permits, class).await;
     }
 
     async fn writes(&self, peer: &str) {
@@ -193,18 +193,21 @@ fn whose_call_failed_while_their_task_was_recreated_is_written_to_by_the_new_one
 
 #[test]
 fn an_opening_that_was_answered_before_its_call_ended_is_told_what_became_of_it() {
+    let told = "SELECT state || ' ' || text FROM messages WHERE author = 'opening'";
     for (class, expected) in [
         (OutcomeClass::Sent, "sent Hello Anna"),
         (OutcomeClass::InDoubt, "in-doubt Hello Anna"),
         (OutcomeClass::RecipientPermanent, "failed Hello Anna"),
     ] {
         let stage = Stage::new("vk-a", "[1]");
-        stage.runtime.block_on(async {
+        let permits = stage.runtime.block_on(async {
             let permits = stage.grant().await;
+            begin_calls(&stage.store, &permits, "Hello Anna").await;
             stage.writes("1").await;
-            stage.record(&permits, class).await;
+            permits
         });
-        let told = "SELECT state || ' ' || text FROM messages WHERE author = 'opening'";
+        assert_eq!(stage.database.value(told), "in-doubt Hello Anna");
+        stage.runtime.block_on(stage.record(&permits, class));
         assert_eq!(stage.database.value(told), expected, "{class}");
         if class == OutcomeClass::RecipientPermanent {
             // Nobody was reached, so another incarnation tries; what was then stays what it was.
@@ -212,6 +215,29 @@ fn an_opening_that_was_answered_before_its_call_ended_is_told_what_became_of_it(
             assert_eq!(stage.send(OutcomeClass::Sent), ["1"]);
             assert_eq!(stage.database.value(told), expected, "{class}");
         }
+    }
+}
+
+#[test]
+fn a_call_is_made_only_with_words_that_were_kept() {
+    const TAKEN: &str = "UPDATE lanes SET fence = fence + 1";
+    const SETTLED: &str = "UPDATE attempts SET outcome = 'in-doubt', finished_at = now()";
+    const FORGOTTEN: &str = "UPDATE attempts SET address = ''";
+    for (what, then, n_calls) in [
+        ("nothing happens", None, 1),
+        ("the lane is taken", Some(TAKEN), 0),
+        ("the attempt is settled", Some(SETTLED), 0),
+        ("the person is forgotten", Some(FORGOTTEN), 0),
+    ] {
+        let stage = Stage::new("vk-a", "[1]");
+        let permits = stage.runtime.block_on(stage.grant());
+        if let Some(statement) = then {
+            stage.database.run(statement);
+        }
+        let may = stage.runtime.block_on(begin_calls(&stage.store, &permits, "Hello Anna"));
+        assert_eq!(may.len(), n_calls, "{what}");
+        let kept = stage.database.value("SELECT count(*) FROM attempts WHERE text = 'Hello Anna'");
+        assert_eq!(kept, n_calls.to_string(), "{what}");
     }
 }
 

@@ -61,7 +61,7 @@ impl Office {
     /// One look: what is permitted ends as it is told to.
     async fn send(&self, class: OutcomeClass) -> Vec<Permit> {
         let permits = self.store.grant_permits(self.executor).await.unwrap();
-        end_calls(&self.store, &permits, class, None).await;
+        end_calls(&self.store, &permits, class).await;
         permits
     }
 }

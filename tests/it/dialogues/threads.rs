@@ -49,7 +49,6 @@ fn an_answer_to_an_opening_belongs_to_the_task_that_wrote_it() {
                 attempt: permit.attempt,
                 channel: permit.channel.clone(),
                 fence: permit.fence,
-                text: Some("Hello!".to_owned()),
                 outcome: Outcome::sent(Some(text.to_owned())),
             };
             store.record_outcomes(&[finished]).await.unwrap();

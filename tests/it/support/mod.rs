@@ -14,7 +14,7 @@ mod repository;
 mod site;
 
 pub(crate) use bench::Bench;
-pub(crate) use calls::end_calls;
+pub(crate) use calls::{begin_calls, end_calls};
 pub(crate) use chromium::run_in_browser;
 pub(crate) use database::TestDatabase;
 pub(crate) use folder::{Folder, TEAM, channel, incoming_task, vk_task};
