@@ -94,7 +94,7 @@ impl FateReader<'_> {
                         THEN coalesce(a.reason, a.outcome)
                     WHEN l.task IS NOT NULL THEN 'by an earlier incarnation of the task'
                     WHEN s.why IS NOT NULL THEN s.why
-                    WHEN c.position <= au.cursor_position THEN 'it was suppressed when its turn came'
+                    WHEN c.position <= au.cursor_position THEN 'it was not to be written to when its turn came'
                 END AS reason
             FROM (
                 SELECT * FROM contacts WHERE task_id = $1 AND position > $3 ORDER BY position LIMIT $4

@@ -1,4 +1,5 @@
-//! Contacts that a cursor passed over while they were suppressed: their turn comes again when they are let go.
+//! Contacts that a cursor passed over, because they were suppressed or another address of theirs stood in the ledger:
+//! their turn comes again when that is over.
 
 use std::time::Duration;
 
@@ -52,16 +53,23 @@ impl Store {
         let row = sqlx::query!(
             r#"WITH due AS (
                 SELECT a.task_id, t.name AS task, a.review_position, a.cursor_position
-                FROM installation i
-                JOIN audiences a ON i.unsuppressed_at IS NOT NULL AND (a.review_position > 0
-                    OR a.reviewed_until < i.unsuppressed_at AND (i.unsuppressed_at < now() - $1::interval
-                        OR a.reviewed_until < i.unsuppressed_at - $2::interval))
-                    AND (SELECT count(*) FROM (
-                        SELECT FROM retries r WHERE r.task_id = a.task_id LIMIT $4) waiting) < $4
+                FROM installation i CROSS JOIN audiences a
                 JOIN tasks t ON t.id = a.task_id AND t.deleted_at IS NULL AND t.phase <> 'completed'
                 -- Not one that was changed since this statement began: who was written to is seen as it was then.
                 JOIN audiences seen ON seen.task_id = a.task_id AND seen.xmin = a.xmin
+                WHERE (a.review_position > 0
+                    OR a.reviewed_until < i.unsuppressed_at AND (i.unsuppressed_at < now() - $1::interval
+                        OR a.reviewed_until < i.unsuppressed_at - $2::interval)
+                    OR t.name IN (SELECT f.task FROM freed_aliases f WHERE f.at < now() - $1::interval))
+                    AND (SELECT count(*) FROM (
+                        SELECT FROM retries r WHERE r.task_id = a.task_id LIMIT $4) waiting) < $4
                 LIMIT 1 FOR UPDATE OF a SKIP LOCKED
+            ), seen_to AS (
+                -- What is noted while a review is under way begins another.
+                DELETE FROM freed_aliases f
+                WHERE f.at < now() - $1::interval
+                    AND (f.task IN (SELECT due.task FROM due WHERE due.review_position = 0)
+                        OR NOT EXISTS (SELECT FROM tasks t WHERE t.name = f.task AND t.deleted_at IS NULL))
             ), part AS MATERIALIZED (
                 SELECT due.task_id, due.task, c.position, c.address
                 FROM due CROSS JOIN LATERAL (

@@ -7,7 +7,7 @@ use nuncio::{
         dialogue::{Delivery, Received},
         id::{ChannelName, DialogueId, ExecutorId},
     },
-    store::{Parcel, Presence, Repeat, Said, Store, Words},
+    store::{Parcel, Presence, Repeat, Reviewed, Said, Store, Words},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -159,6 +159,36 @@ fn two_lanes_that_are_due_together_do_not_write_to_two_addresses_of_one_person()
         assert_eq!(people, [expected, "3"], "{what}");
         let verdicts = "SELECT string_agg(DISTINCT verdict, ' ') FROM turns";
         assert_eq!(stage.database.value(verdicts), "audience-exhausted", "{what}");
+    }
+}
+
+#[test]
+fn of_two_addresses_of_one_person_the_second_has_its_turn_once_nothing_arrived_at_the_first() {
+    for (what, class, audience, again) in [
+        ("it arrived", OutcomeClass::Sent, "[1, 2]", 0),
+        ("it may have arrived", OutcomeClass::InDoubt, "[1, 2]", 0),
+        ("it is tried again", OutcomeClass::RetryAfter, "[1, 2]", 0),
+        ("it was refused for good", OutcomeClass::RecipientPermanent, "[1, 2]", 1),
+        ("it was removed while it waited", OutcomeClass::RetryAfter, "[2]", 1),
+    ] {
+        let stage = Stage::new("vk-a, vk-b", "[1, 2]");
+        stage.database.run("INSERT INTO aliases (address, person) VALUES ('1', 1), ('2', 1)");
+        let permits = stage.runtime.block_on(stage.grant());
+        assert_eq!(permits.len(), 1, "{what}");
+        // The second is passed over while the call runs.
+        assert!(stage.send(OutcomeClass::Sent).is_empty(), "{what}");
+        stage.runtime.block_on(stage.record(&permits, class));
+        stage.database.run("UPDATE retries SET ready_at = now() + interval '1 hour'");
+        apply(&stage.folder, &stage.database, "vk-a, vk-b", audience, &[]);
+        let reviewed = || stage.runtime.block_on(stage.store.review_passed_over()).unwrap();
+        // Whoever grants may not have seen it yet.
+        assert_eq!(reviewed(), Reviewed { again: 0, is_over: true }, "{what}");
+        stage.database.run("UPDATE freed_aliases SET at = at - interval '2 minutes'");
+        assert_eq!(reviewed(), Reviewed { again, is_over: again == 0 }, "{what}");
+        assert_eq!(stage.database.value("SELECT count(*) FROM freed_aliases"), "0", "{what}");
+        let second: &[&str] = if again == 0 { &[] } else { &["2"] };
+        assert_eq!(stage.send(OutcomeClass::Sent), second, "{what}");
+        assert_eq!(reviewed(), Reviewed { again: 0, is_over: true }, "{what}");
     }
 }
 
