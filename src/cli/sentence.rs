@@ -168,7 +168,7 @@ fn waits_for(channel: &ChannelOverview, now: DateTime<Utc>) -> String {
             format!("waits for its channel `{name}`, which is blocked: {reason}{mend}")
         }
         "audience-exhausted" => {
-            "has reached everybody; new contacts in its audience go on".to_owned()
+            "has come to the end of its audience; new contacts in it go on".to_owned()
         }
         "outside-working-hours" => format!("is outside its working hours{then}"),
         "daily-limit" => format!("has reached its daily limit{then}"),

@@ -74,7 +74,8 @@ impl FateReader<'_> {
                     WHEN a.outcome = 'in-doubt' THEN 'in-doubt'
                     WHEN r.opening IS NOT NULL THEN 'suppressed'
                     WHEN d.reason IS NOT NULL AND l.task IS NULL THEN 'failed'
-                    -- Of an earlier incarnation.
+                    WHEN e.outcome = 'in-doubt' AND e.reason LIKE 'resolved as dropped %' THEN 'failed'
+                    WHEN e.outcome = 'in-doubt' THEN 'in-doubt'
                     WHEN l.task IS NOT NULL AND a.id IS NULL THEN 'written'
                     WHEN l.task IS NULL AND s.why IS NULL AND c.position > au.cursor_position
                         THEN 'remaining'
@@ -92,7 +93,8 @@ impl FateReader<'_> {
                     WHEN d.reason IS NOT NULL AND l.task IS NULL THEN d.reason
                     WHEN a.id IS NOT NULL AND (l.task IS NOT NULL OR c.position <= au.cursor_position)
                         THEN coalesce(a.reason, a.outcome)
-                    WHEN l.task IS NOT NULL THEN 'by an earlier incarnation of the task'
+                    WHEN l.task IS NOT NULL THEN concat_ws(': ', 'by an earlier incarnation of the task',
+                        CASE e.outcome WHEN 'in-doubt' THEN e.reason END)
                     WHEN s.why IS NOT NULL THEN s.why
                     WHEN c.position <= au.cursor_position THEN 'it was not to be written to when its turn came'
                 END AS reason
@@ -111,6 +113,13 @@ impl FateReader<'_> {
                     AND (l.task IS NOT NULL OR c.position <= au.cursor_position)
                 ORDER BY a.id DESC LIMIT 1
             ) a ON true
+            LEFT JOIN LATERAL (
+                -- The last attempt of an earlier incarnation, which has the same key.
+                SELECT e.outcome, e.reason FROM attempts e
+                WHERE l.task IS NOT NULL AND a.id IS NULL AND e.channel = l.channel
+                    AND e.key = opening_key($2, c.address) AND e.opening = l.opening
+                ORDER BY e.id DESC LIMIT 1
+            ) e ON true
             LEFT JOIN (
                 SELECT DISTINCT ON (position) position, opening, channel FROM retries
                 WHERE task_id = $1 ORDER BY position, opening DESC

@@ -249,6 +249,29 @@ fn an_opening_that_was_answered_before_its_call_ended_is_told_what_became_of_it(
 }
 
 #[test]
+fn a_doubt_of_an_earlier_incarnation_is_one_until_it_is_resolved() {
+    for (word, then) in [("sent", "written"), ("drop", "failed")] {
+        let stage = Stage::new("vk-a", "[1]");
+        assert_eq!(stage.send(OutcomeClass::InDoubt), ["1"]);
+        apply(&stage.folder, &stage.database, "vk-b", "[1]", &["--recreate", "talk"]);
+        stage.runtime.block_on(stage.store.settle_orphans()).unwrap();
+        let run = |arguments: &[&str]| {
+            let program = Program::new(stage.folder.root(), arguments).database(&stage.database);
+            program.env("T", "t").run()
+        };
+        let is_told = |state: &str| {
+            let told = run(&["audience", "talk", "--state", state]).stdout;
+            told.contains("by an earlier incarnation of the task")
+        };
+        assert!(is_told("in-doubt"));
+        let attempt = stage.database.value("SELECT id FROM attempts");
+        let resolved = run(&["resolve", &attempt, word]);
+        assert_eq!(resolved.code, 0, "{resolved:?}");
+        assert!(is_told(then) && !is_told("in-doubt"), "{word}");
+    }
+}
+
+#[test]
 fn a_call_is_made_only_with_words_that_were_kept() {
     const TAKEN: &str = "UPDATE lanes SET fence = fence + 1";
     const SETTLED: &str = "UPDATE attempts SET outcome = 'in-doubt', finished_at = now()";
