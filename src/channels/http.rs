@@ -245,7 +245,8 @@ mod tests {
             if steps == 1 { Poll::Pending } else { Poll::Ready(Ok(())) }
         });
         assert!(matches!(before(until, exchange).await, Err(Failure::InDoubt(_))));
-        assert_eq!(steps, 1);
+        // None, where this thread was not let go on before its time was over.
+        assert!(steps <= 1, "{steps}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
-  OFFLINE_MS, PATIENCE, PHONE, browser, given, isAnswered, isForEverybody, isSettled, look, open as openPage, perform, say, shows, texts,
+  OFFLINE_MS, PATIENCE, PHONE, browser, given, isAnswered, isForEverybody, isSettled, look, open as openPage, perform, say, shows, texts, watchTyping,
 } from "./driver.mjs";
 
 const [address] = given;
@@ -23,10 +23,10 @@ const ownTexts = (page) => page.locator("#log .message.visitor .bubble").allText
 await perform(async () => {
   const context = await browser();
   const first = await open(context);
+  const showsTyping = await watchTyping(first);
   await write(first, "Hello");
   await shows(first, "Hello");
-  // Looked for at every frame: it is gone as soon as the answer is there.
-  await first.waitForFunction(() => !document.querySelector("#typing").hidden, null, PATIENCE);
+  await showsTyping();
   await look(first, "typing");
   await isAnswered(first);
   const answer = (await texts(first))[1];
@@ -53,7 +53,7 @@ await perform(async () => {
   const kept = await texts(first);
   await first.getByRole("textbox").fill("A draft");
   await first.reload();
-  await shows(first, "From the other tab");
+  await isAnswered(first);
   assert.deepEqual(await texts(first), kept);
   assert.equal(await first.getByRole("textbox").inputValue(), "A draft");
 
@@ -118,6 +118,7 @@ await perform(async () => {
   assert.equal(await first.locator("#log b").count(), 0);
   await write(first, "Who is this?");
   await shows(second, "Who is this?");
+  await isSettled(first);
   const all = await texts(first);
 
   // Somebody else, on a phone: while they get their answer, the first one gets none.

@@ -7,7 +7,7 @@ use crate::support::{Behaviour, Hosted, run_in_browser};
 const SCRIPT: (&str, &str) = ("browser.mjs", include_str!("browser.mjs"));
 
 /// The AI thinks for a moment, so that its typing is seen.
-const AI_DELAY: Duration = Duration::from_millis(400);
+const AI_DELAY: Duration = Duration::from_secs(1);
 
 /// Two tabs, a reload, ten seconds without a connection, a script as a message, and somebody else: all of them
 /// before the AI. With `SCREENSHOTS`, the beginning of a path, pictures of the page are left there.

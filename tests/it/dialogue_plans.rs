@@ -112,8 +112,7 @@ impl Load {
             store.close().await;
             presence
         });
-        // No heart beats here.
-        database.run("UPDATE executors SET alive_until = now() + interval '1 hour'");
+        database.let_no_lease_end();
         Self { database, executor, _presence: presence, runtime, n_connections: 1 }
     }
 

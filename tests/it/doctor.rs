@@ -212,6 +212,9 @@ fn a_full_disk_is_told_by_whoever_is_asked() {
     };
     let applied = run(&["apply", "--auto-approve"]);
     assert_eq!(applied.code, 0, "{applied:?}");
+    // As somebody who uses the server, which would end soon otherwise, and could not start again.
+    let users = File::open(disk.root.path().join("data/users.lock")).unwrap();
+    users.lock_shared().unwrap();
     disk.fill();
     // A server that has no room for its own small files refuses every connection; another asks for room and has none.
     let refuses = "the private server runs, and refuses connections: ";

@@ -54,6 +54,7 @@ impl Stage {
         let executor = ExecutorId(Uuid::new_v4());
         let presence = store.register_executor(executor, "here", 1).await.unwrap();
         drop(store.sweep_lanes(executor).await.unwrap());
+        database.let_no_lease_end();
         assert_eq!(tell(&store, "700", words("1", "Hello")).await, FRESH);
         assert_eq!(store.grant_permits(executor).await.unwrap().len(), 1);
         sql(&database, "UPDATE dialogues SET due_at = now()").await;

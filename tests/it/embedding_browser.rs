@@ -9,7 +9,7 @@ const CHAT: (&str, &str) = ("embedding_chat.mjs", include_str!("embedding_chat.m
 const SITE: (&str, &str) = ("embedding_site.mjs", include_str!("embedding_site.mjs"));
 
 /// The AI thinks for long enough to close a window meanwhile.
-const AI_DELAY: Duration = Duration::from_millis(700);
+const AI_DELAY: Duration = Duration::from_secs(1);
 
 /// The chat, a site that may embed it, and what else stands on the same port under other names.
 struct Stage {

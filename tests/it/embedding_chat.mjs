@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import {
-  OFFLINE_MS, PATIENCE, browser, given, isAnswered, isSettled, look, open, perform, shows, texts,
+  OFFLINE_MS, PATIENCE, browser, given, isAnswered, isSettled, look, open, perform, shows, texts, watchTyping,
 } from "./driver.mjs";
 
 const [chat, port] = given;
@@ -37,8 +37,9 @@ async function visit(name, preferences) {
   assert.deepEqual(ofChat(), [`${chat}/widget/button.js`]);
   await openChat(first);
   const frame = frameOf(first);
+  const showsTyping = await watchTyping(frame);
   await write(first, "Hello");
-  await frame.locator("#typing").waitFor(PATIENCE);
+  await showsTyping();
   await isAnswered(frame);
   assert.match((await texts(frame))[1], /What matters most to you/);
 
@@ -63,7 +64,7 @@ async function visit(name, preferences) {
   const kept = await texts(frame);
   await frame.getByRole("textbox").fill("A draft");
   await first.reload();
-  await shows(frame, "From the other tab");
+  await isAnswered(frame);
   assert.deepEqual(await texts(frame), kept);
   assert.equal(await frame.getByRole("textbox").inputValue(), "A draft");
   await first.getByRole("link", { name: "Other" }).click();
@@ -110,9 +111,9 @@ async function visit(name, preferences) {
   await isAnswered(frame);
 
   // What comes while the window is closed is counted on the button, there and on the next page.
+  await button(second).click();
   await write(first, "While it is closed");
   await first.keyboard.press("Escape");
-  await button(second).click();
   for (const page of [first, second]) {
     await page.locator("nuncio-chat .badge").getByText("1", { exact: true }).waitFor(PATIENCE);
     assert.match(await button(page).getAttribute("aria-label"), /New messages: 1$/);

@@ -55,6 +55,21 @@ fn an_audience_is_exhausted_within_a_pause_of_the_forecast() {
         (n == "7", n)
     });
     drop(watch);
+    // It lets no call take time, and no program be late; on a busy machine both do.
+    let late_ms: i64 = database
+        .value(&format!(
+            "SELECT ceil(1000 * max(late_s))::int FROM (
+                SELECT sum(extract(epoch FROM finished_at - granted_at) + greatest(0, gap_s - {PAUSE_S})) AS late_s
+                FROM (
+                    SELECT *, coalesce(extract(epoch FROM granted_at - lag(finished_at)
+                        OVER (PARTITION BY channel ORDER BY id)), 0) AS gap_s
+                    FROM attempts
+                ) a
+                GROUP BY channel
+            ) lane"
+        ))
+        .parse()
+        .unwrap();
     let tasks = foreseen["tasks"].as_array().unwrap();
     assert_eq!(tasks.len(), 2);
     for task in tasks {
@@ -65,7 +80,10 @@ fn an_audience_is_exhausted_within_a_pause_of_the_forecast() {
         ));
         let last: DateTime<Utc> = last.parse().unwrap();
         let apart = (last - time(&task["exhausted_at"])).abs();
-        assert!(apart.num_milliseconds() <= PAUSE_S * 1000, "{task:#} was exhausted at {last}");
+        assert!(
+            apart.num_milliseconds() <= PAUSE_S * 1000 + late_ms,
+            "{task:#} was exhausted at {last}"
+        );
     }
 }
 

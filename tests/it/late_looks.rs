@@ -49,8 +49,7 @@ impl Stage {
             drop(store.sweep_lanes(executor).await.unwrap());
             (store, executor, presence)
         });
-        // No heart beats here.
-        database.run("UPDATE executors SET alive_until = now() + interval '1 hour'");
+        database.let_no_lease_end();
         Self { folder, database, runtime, store, executor, _presence: presence }
     }
 

@@ -72,11 +72,6 @@ fn filled() -> TestDatabase {
     database
 }
 
-/// No heart beats here.
-fn stay_alive(database: &TestDatabase) {
-    database.run("UPDATE executors SET alive_until = now() + interval '1 hour'");
-}
-
 /// As if so much time had gone by.
 fn let_pass(database: &TestDatabase, time: &str) {
     database.run(&format!(
@@ -103,7 +98,7 @@ fn executors_that_grant_at_once_stay_below_the_limit_that_their_numbers_share() 
             }
             offices
         });
-        stay_alive(&database);
+        database.let_no_lease_end();
         // Whatever the last call brought: a doubt may have arrived.
         let class = if round % 2 == 0 { OutcomeClass::Sent } else { OutcomeClass::InDoubt };
         runtime.block_on(futures_util::future::join_all(offices.iter().map(async |office| {
@@ -132,7 +127,7 @@ fn a_place_is_free_again_after_24_hours_or_when_nobody_was_reached() {
         office.sweep().await;
         office
     });
-    stay_alive(&database);
+    database.let_no_lease_end();
     let look = |class| runtime.block_on(office.send(class)).len();
     let sends = |class, wanted: usize| {
         let sent: usize = (0..LIMIT + 3).map(|_| look(class)).sum();

@@ -64,18 +64,22 @@ fn chats_are_at_the_same_port_after_a_kill_and_the_log_says_where_it_is_taken() 
 
 #[test]
 fn a_person_says_after_a_kill_what_they_were_about_to_say() {
-    let stage = Stage::new();
     // Thinks for two seconds, and asks for a human.
     let task = vk_task("talk", "vk", "[12345608]", "  state: running");
-    stage.folder.write("talk.yaml", &task);
-    let first = stage.watch();
-    wait_until("the opening is there", PATIENCE, || {
-        let journal = stage.journal();
-        (journal.iter().any(Entry::is_delivery), journal.len())
-    });
-    first.kill();
     let said = |entry: &Entry| entry.direction == Direction::FromPerson;
-    assert!(!stage.journal().iter().any(said), "it was killed too late to show anything");
+    let killed_in_time = || {
+        let stage = Stage::new();
+        stage.folder.write("talk.yaml", &task);
+        let first = stage.watch();
+        wait_until("the opening is there", PATIENCE, || {
+            let journal = stage.journal();
+            (journal.iter().any(Entry::is_delivery), journal.len())
+        });
+        first.kill();
+        (!stage.journal().iter().any(said)).then_some(stage)
+    };
+    // On a busy machine the kill may come too late to show anything.
+    let stage = (0..5).find_map(|_| killed_in_time()).expect("killed too late each time");
     let _again = stage.watch();
     let heard = "SELECT string_agg(text, '|') FROM messages WHERE author = 'person'";
     wait_until("the person goes on", PATIENCE, || {

@@ -10,7 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{
-    Bare, Ended, PATIENCE, Program, Repository, Running, TestDatabase, git, vk_task, wait_until,
+    Bare, Ended, LEAVING, PATIENCE, Program, Repository, Running, TestDatabase, git, vk_task,
+    wait_until,
 };
 
 const TITLE: &str = "SELECT string_agg(DISTINCT fields->>'title', ' ') FROM tasks";
@@ -131,7 +132,7 @@ fn a_branch_is_followed_also_where_it_was_forced() {
         (failure.contains("the repository has no such branch"), failure)
     });
     assert_eq!(bench.database.value(TITLE), "Again");
-    assert_eq!(running.terminate(Duration::from_secs(5)), 143);
+    assert_eq!(running.terminate(LEAVING), 143);
     assert_eq!(names(&bench.home()), ["commits", "current", "lock"]);
 }
 

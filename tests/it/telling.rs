@@ -7,12 +7,13 @@ use std::{
     path::PathBuf,
     sync::mpsc,
     thread,
-    time::Duration,
 };
 
 use serde_json::Value;
 
-use crate::support::{Folder, PATIENCE, Program, Running, TestDatabase, vk_task, wait_until};
+use crate::support::{
+    Folder, LEAVING, PATIENCE, Program, Running, TestDatabase, vk_task, wait_until,
+};
 
 struct Bench {
     folder: Folder,
@@ -93,7 +94,7 @@ fn each_change_is_told_once_also_over_a_restart() {
     assert!(event["text"].as_str().unwrap().starts_with("task `one` is Held, was Synced: "));
     // Other passes, and another process, see the same and say nothing.
     bench.folder.write("_notes.yaml", "# nothing");
-    assert_eq!(running.terminate(Duration::from_secs(5)), 143);
+    assert_eq!(running.terminate(LEAVING), 143);
     let running = bench.watch();
     bench.folder.write("b.yaml", &vk_task("two", "vk", "[2]", ""));
     wanted.push("applied - -");
@@ -124,7 +125,7 @@ fn each_change_is_told_once_also_over_a_restart() {
     assert_eq!(bench.sync(), "Synced");
     assert!(!bench.file("overlap").exists(), "two commands ran at once");
     // The command failed each time, and that cost nothing.
-    assert_eq!(running.terminate(Duration::from_secs(5)), 143);
+    assert_eq!(running.terminate(LEAVING), 143);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    Folder, PATIENCE, Program, Running, TestDatabase, channel, vk_task, wait_until,
+    Folder, LEAVING, PATIENCE, Program, Running, TestDatabase, channel, vk_task, wait_until,
 };
 
 fn watch(folder: &Folder, database: &TestDatabase) -> Running {
@@ -60,8 +60,8 @@ fn one_broken_manifest_stops_only_itself() {
         let n = n_tasks(&database);
         (n == "100", n)
     });
-    // The promise is a second; the look itself takes time on a loaded machine.
-    assert!(saved.elapsed() < Duration::from_secs(3), "it took {:?}", saved.elapsed());
+    // The promise is a second; on a busy machine it is still sooner than any look that follows no change.
+    assert!(saved.elapsed() < Duration::from_secs(10), "it took {:?}", saved.elapsed());
 
     // Broken again, in its syntax now: the last good state goes on.
     folder.write("task-7.yaml", "kind: [");
@@ -70,7 +70,7 @@ fn one_broken_manifest_stops_only_itself() {
         (held != "0", held)
     });
     assert_eq!(n_tasks(&database), "100");
-    assert_eq!(running.interrupt(Duration::from_secs(5)), 130);
+    assert_eq!(running.interrupt(LEAVING), 130);
 }
 
 #[test]
@@ -206,7 +206,12 @@ fn a_killed_private_server_is_started_again() {
     let running = program(&["watch"]).start();
     let pid_file = data.path().join("postgres/postmaster.pid");
     let pid = || fs::read_to_string(&pid_file).ok()?.lines().next()?.parse::<i32>().ok();
-    let first = wait_until("the server runs", PATIENCE, || (pid().is_some(), pid())).unwrap();
+    // The server that `apply` has left ends soon; this one is held.
+    wait_until("the watch is there", PATIENCE, || {
+        let status = program(&["status", "--output", "json"]).run().stdout;
+        (status.contains("\"alive\": true") || status.contains("\"alive\":true"), status)
+    });
+    let first = pid().unwrap();
     // Not before the supervisor takes its end for one that a start would mend.
     std::thread::sleep(Duration::from_millis(2500));
     kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
@@ -216,7 +221,7 @@ fn a_killed_private_server_is_started_again() {
         let status = program(&["status"]).run();
         (status.stdout.contains("one"), status.stderr)
     });
-    assert_eq!(running.terminate(Duration::from_secs(5)), 143);
+    assert_eq!(running.terminate(LEAVING), 143);
 }
 
 #[test]

@@ -58,21 +58,18 @@ async fn reply(driver: &Driver, peer: &str, key: i64) -> Outcome {
     driver.reply(&ReplyCall { peer: &peer, text: TEXT, key, reference: "r" }).await
 }
 
-/// All that comes after a place, one part after the other.
-async fn all(driver: &Driver, mut cursor: String) -> Vec<Polled> {
+/// So much as comes after a place, one part after the other.
+async fn told(driver: &Driver, mut cursor: String, n: usize) -> Vec<Polled> {
     let mut parts = Vec::new();
-    loop {
-        // Where nothing is new, a round would wait for it.
-        let round = tokio::time::timeout(Duration::from_millis(300), driver.poll(Some(&cursor)));
-        match round.await {
-            Ok(polled) => {
-                let polled = polled.unwrap();
-                cursor.clone_from(&polled.cursor);
-                parts.push(polled);
-            }
-            Err(_) => return parts,
+    let told = async {
+        while said(&parts).len() < n {
+            let polled = driver.poll(Some(&cursor)).await.unwrap();
+            cursor.clone_from(&polled.cursor);
+            parts.push(polled);
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_mins(1), told).await.expect("all is told");
+    parts
 }
 
 fn said(parts: &[Polled]) -> Vec<(String, Delivery)> {
@@ -232,10 +229,17 @@ async fn who_gave_the_account_up_ends_the_connection_and_has_no_other() {
     let vault = MemoryVault::of("sales");
     let driver = Arc::new(process(&stage, "sales", &vault));
     assert_eq!(open(&driver, "@anna_petrova1", 1).await.class, OutcomeClass::Sent);
-    let place = driver.poll(None).await.unwrap().cursor;
-    let place = all(&driver, place.clone()).await.pop().map_or(place, |polled| polled.cursor);
-    let listening = Arc::clone(&driver);
-    let mut listening = TaskTracker::new().spawn(async move { listening.poll(Some(&place)).await });
+    let mut place = driver.poll(None).await.unwrap().cursor;
+    let listener = Arc::clone(&driver);
+    let mut listening = TaskTracker::new().spawn(async move {
+        loop {
+            match listener.poll(Some(&place)).await {
+                // The echo of what was sent, or nothing.
+                Ok(polled) if !listener.is_given_up() => place = polled.cursor,
+                ended => return ended,
+            }
+        }
+    });
     let waits = tokio::time::timeout(Duration::from_millis(300), &mut listening).await;
     assert!(waits.is_err() && !driver.is_given_up());
     driver.give_up();
@@ -303,7 +307,7 @@ async fn what_was_written_while_nobody_listened_is_caught_up_with_part_by_part()
     }
     // After a restart, from the place that was kept.
     let driver = process(&stage, "sales", &vault);
-    let parts = all(&driver, begun.cursor.clone()).await;
+    let parts = told(&driver, begun.cursor.clone(), 25).await;
     assert!(parts.len() > 2, "in {} parts", parts.len());
     let heard = said(&parts);
     assert_eq!(heard.len(), 25);
@@ -318,7 +322,7 @@ async fn what_was_written_while_nobody_listened_is_caught_up_with_part_by_part()
     let kept = String::from_utf8_lossy(&parts[0].raw);
     assert!(kept.contains("number 0") && !kept.contains("79123450001"), "{kept}");
     // Asked again from the same place, after a crash before it was kept, it is the same.
-    assert_eq!(said(&all(&driver, begun.cursor).await), heard);
+    assert_eq!(said(&told(&driver, begun.cursor, 25).await), heard);
     // Whom the account has heard of, it answers.
     let answered = reply(&driver, "telegram:79123450001", 7).await;
     assert_eq!(answered.class, OutcomeClass::Sent, "{}", answered.reason);
@@ -352,7 +356,7 @@ async fn our_own_messages_come_back_with_their_key_and_those_of_a_hand_without()
     stage.rehearsal.owner_writes(KIND, "sales", "+79123450001", "I am Anna myself");
     // Told by this process, and by another that never sent it.
     for driver in [driver, process(&stage, "sales", &vault)] {
-        let echoes = said(&all(&driver, begun.cursor.clone()).await);
+        let echoes = said(&told(&driver, begun.cursor.clone(), 2).await);
         let references: Vec<_> = echoes
             .iter()
             .map(|(peer, what)| {
@@ -388,7 +392,7 @@ async fn a_picture_and_signs_are_told_by_their_names() {
     let driver = process(&stage, "sales", &MemoryVault::of("sales"));
     let begun = driver.poll(None).await.unwrap();
     stage.rehearsal.person_writes(KIND, "sales", "+79123450001", "[picture]");
-    let heard = said(&all(&driver, begun.cursor).await);
+    let heard = said(&told(&driver, begun.cursor, 1).await);
     let Delivery::Message { id, text } = &heard[0].1 else { panic!("{heard:?}") };
     assert_eq!(text, "[photo]");
     let peer = Address::from_stored("telegram:79123450001".to_owned());

@@ -146,16 +146,15 @@ async fn silence_and_floods_are_failures() {
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let nowhere = taken.local_addr().unwrap();
         for url in [silent.clone(), format!("http://{nowhere}")] {
-            let outcome = tell(&reporter(*kind, &url), 1, None).await;
+            let outcome = tell(&reporter_within(DEADLINE, *kind, &url), 1, None).await;
             assert_eq!(word(&outcome).0, "retry", "{outcome:?}");
             assert_shows_nothing(&outcome);
         }
     }
     // Of a webhook only the status counts; of the others no more is read than an answer may have.
     let flood = Receiver::always(answer(200, &"x".repeat(9 * 1024 * 1024))).await;
-    let reporter = |kind| reporter_within(PATIENCE, kind, &flood.url);
-    assert_eq!(word(&tell(&reporter(Webhook), 1, None).await), ("done", 0));
-    let outcome = tell(&reporter(Bitrix24), 1, None).await;
+    assert_eq!(word(&tell(&flood.reporter(Webhook), 1, None).await), ("done", 0));
+    let outcome = tell(&flood.reporter(Bitrix24), 1, None).await;
     assert_eq!(word(&outcome), ("retry", 120), "{outcome:?}");
 }
 

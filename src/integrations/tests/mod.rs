@@ -31,7 +31,7 @@ use crate::domain::{
 
 /// For the receiver that never answers.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// For one that answers with megabytes on a busy machine.
+/// For one that answers, be it with megabytes, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SECRET: &str = "s3cr3t-of-the-receiver";
 
@@ -99,7 +99,7 @@ impl Receiver {
 }
 
 fn reporter(kind: IntegrationKind, url: &str) -> Reporter {
-    reporter_within(DEADLINE, kind, url)
+    reporter_within(PATIENCE, kind, url)
 }
 
 fn reporter_within(deadline: Duration, kind: IntegrationKind, url: &str) -> Reporter {

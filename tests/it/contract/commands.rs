@@ -1,11 +1,11 @@
 //! Commands, options and exit codes.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use serde_json::Value;
 
 use super::{Bench, Environment};
-use crate::support::{Folder, Program, channel, vk_task, wait_until};
+use crate::support::{Folder, PATIENCE, Program, channel, vk_task, wait_until};
 
 #[test]
 fn every_command_of_the_contract_has_help() {
@@ -186,16 +186,20 @@ fn a_long_load_says_every_few_seconds_how_far_it_is() {
     let people: Vec<String> = (1..=20_000).map(|id| id.to_string()).collect();
     fs::write(bench.folder.tasks().join("people.txt"), people.join("\n")).unwrap();
     bench.folder.write("one.yaml", &vk_task("one", "vk", "{file: people.txt}", ""));
-    // The load is long because the table is not free for longer than a line is apart.
+    // The load is long because the table is not free, from when it is wanted, for longer than a line is apart.
+    let here = "database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND relation = 'contacts'::regclass";
+    let hold = format!(
+        "BEGIN; LOCK TABLE contacts;
+        DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE {here} AND NOT granted)
+            LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;
+        SELECT pg_sleep(3.5); COMMIT"
+    );
     std::thread::scope(|scope| {
-        let held = scope.spawn(|| {
-            bench.database.run("BEGIN; LOCK TABLE contacts; SELECT pg_sleep(4); COMMIT");
-        });
-        wait_until("the table is held", Duration::from_secs(10), || {
-            let query =
-                "SELECT count(*) FROM pg_locks WHERE relation = 'contacts'::regclass AND granted
-                AND mode = 'AccessExclusiveLock'";
-            let held = bench.database.value(query);
+        let held = scope.spawn(|| bench.database.run(&hold));
+        wait_until("the table is held", PATIENCE, || {
+            let held = bench.database.value(&format!(
+                "SELECT count(*) FROM pg_locks WHERE {here} AND granted AND mode = 'AccessExclusiveLock'"
+            ));
             (held == "1", held)
         });
         let ended = bench.told("apply --auto-approve", 0);

@@ -176,7 +176,7 @@ fn a_terminal_is_asked() {
     }
     let bench = Bench::new();
     // The third key is Ctrl-C.
-    for (answer, code, revisions) in [("y", 1, "0"), ("\u{3}", 130, "0"), ("yes", 0, "1")] {
+    for (answer, code, revisions) in [("y\n", 1, "0"), ("\u{3}", 130, "0"), ("yes\n", 0, "1")] {
         let line = format!("{} apply", env!("CARGO_BIN_EXE_nuncio"));
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
@@ -197,7 +197,7 @@ fn a_terminal_is_asked() {
             told.extend_from_slice(&part[..n]);
         }
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        stdin.write_all(answer.as_bytes()).unwrap();
         stdout.read_to_end(&mut told).unwrap();
         let output = child.wait_with_output().unwrap();
         let told = String::from_utf8(told).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nuncio::{domain::id::ChannelName, store::Store};
 
 use super::{PATIENCE, Stage};
-use crate::support::{Proxy, TestDatabase, wait_until};
+use crate::support::{LEAVING, Proxy, TestDatabase, wait_until};
 
 const ANSWERED: &str =
     "SELECT count(DISTINCT dialogue_id) FROM messages WHERE author = 'ai' AND state = 'sent'";
@@ -50,7 +50,7 @@ fn answers_outlive_connections_that_went_silent() {
     proxy.silence();
     drop(lock);
     wait_for(&stage, ANSWERED, "24");
-    assert_eq!(watch.interrupt(Duration::from_secs(6)), 130);
+    assert_eq!(watch.interrupt(LEAVING), 130);
     let booked: i64 = stage.database.value("SELECT sum(spent) FROM dialogues").parse().unwrap();
     assert!(booked >= stage.billed(), "{booked} is booked, {} was billed", stage.billed());
 }

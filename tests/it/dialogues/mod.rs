@@ -81,6 +81,13 @@ impl Stage {
     fn write(&self, visitor: &str, number: usize, text: &str) {
         self.runtime.block_on(write(&self.store, visitor, number, text));
     }
+
+    /// The visitor writes as often at the same moment.
+    fn write_burst(&self, visitor: &str, times: usize, text: &str) {
+        let received: Vec<Received> =
+            (1..=times).map(|number| said(visitor, number, text)).collect();
+        self.runtime.block_on(receive(&self.store, &received));
+    }
 }
 
 async fn write(store: &Store, visitor: &str, number: usize, text: &str) {
@@ -89,14 +96,21 @@ async fn write(store: &Store, visitor: &str, number: usize, text: &str) {
 
 /// The same words of several visitors, as one delivery.
 async fn write_together(store: &Store, visitors: &[String], number: usize, text: &str) {
-    let said = |visitor: &String| {
-        let what = Delivery::Message { id: format!("{visitor}-{number}"), text: text.to_owned() };
-        Received::of(Address::from_stored(visitor.clone()), None, what)
-    };
-    let received: Vec<Received> = visitors.iter().map(said).collect();
+    let received: Vec<Received> =
+        visitors.iter().map(|visitor| said(visitor, number, text)).collect();
+    receive(store, &received).await;
+}
+
+fn said(visitor: &str, number: usize, text: &str) -> Received {
+    let what = Delivery::Message { id: format!("{visitor}-{number}"), text: text.to_owned() };
+    Received::of(Address::from_stored(visitor.to_owned()), None, what)
+}
+
+/// One delivery, of which everything is new.
+async fn receive(store: &Store, received: &[Received]) {
     let channel: ChannelName = "site".parse().unwrap();
-    let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
-    assert_eq!(store.receive(&parcel).await.unwrap().fresh, visitors.len());
+    let parcel = Parcel { channel: &channel, received, raw: None, cursor: None };
+    assert_eq!(store.receive(&parcel).await.unwrap().fresh, received.len());
 }
 
 /// An executor without loops: the test itself leases, answers and permits.

@@ -17,7 +17,7 @@ use crate::support::{Behaviour, Hosted, Working, channel, vk_task, wait_until};
 
 const PARTS: [&str; 3] = ["First.", "Second.", "Third."];
 
-/// Writes to a channel, past its webhook.
+/// Writes to a channel, past its webhook; no AI answers.
 fn writes(hosted: &Hosted, to: &str, peer: &str) -> DialogueId {
     let what = Delivery::Message { id: format!("id-{peer}"), text: "Hello".to_owned() };
     let received = [Received::of(Address::from_stored(peer.to_owned()), None, what)];
@@ -25,7 +25,9 @@ fn writes(hosted: &Hosted, to: &str, peer: &str) -> DialogueId {
     let parcel = Parcel { channel: &channel, received: &received, raw: None, cursor: None };
     let taken = hosted.runtime.block_on(hosted.store.receive(&parcel)).unwrap();
     assert_eq!(taken.fresh, 1);
-    let query = format!("SELECT id FROM dialogues WHERE channel = '{to}' AND peer = '{peer}'");
+    let theirs = format!("channel = '{to}' AND peer = '{peer}'");
+    hosted.database.run(&format!("UPDATE dialogues SET due_at = NULL WHERE {theirs}"));
+    let query = format!("SELECT id FROM dialogues WHERE {theirs}");
     DialogueId(hosted.database.value(&query).parse().unwrap())
 }
 

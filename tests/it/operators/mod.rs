@@ -54,6 +54,7 @@ impl Desk {
             assert!(matches!(sweep, Sweep::Holds { .. }));
             (store, presence)
         });
+        database.let_no_lease_end();
         Self { folder, database, store, executor, _presence: presence, runtime }
     }
 

@@ -16,7 +16,7 @@ async fn every_receiver_gets_every_report_once_and_in_order_whatever_fails() {
         (IntegrationKind::Amocrm, "crm"),
         (IntegrationKind::TelegramNotification, "crm"),
     ] {
-        let stage = Stage::new(kind, name).await;
+        let stage = Stage::withholding(kind, name).await;
         // Away for a day.
         stage.away.store(true, Ordering::SeqCst);
         // Nothing wrong, throttled once, refused once, taken without an answer.

@@ -31,8 +31,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::support::{Folder, PATIENCE, Program, TestDatabase, vk_task};
 
-/// What a receiver that withholds its answer is given.
+/// What a receiver is given that withholds some answers.
 const DEADLINE: Duration = Duration::from_millis(400);
+/// And another, on a busy machine.
+const UNHURRIED: Duration = Duration::from_secs(20);
 /// As if so much time had passed: what waits is due, and leases have run out.
 const TIME_PASSES: &str = "UPDATE reports SET ready_at = ready_at - interval '8 days',
     leased_until = leased_until - interval '8 days' WHERE state = 'waiting';
@@ -46,6 +48,7 @@ struct Stage {
     rehearsal: Rehearsal,
     /// Where nobody listens, while it is true.
     away: Arc<AtomicBool>,
+    deadline: Duration,
     end: CancellationToken,
 }
 
@@ -68,11 +71,20 @@ spec:
 
 impl Stage {
     async fn new(kind: IntegrationKind, name: &str) -> Self {
-        Self::with_delay(kind, name, Duration::ZERO).await
+        Self::with(kind, name, Duration::ZERO, UNHURRIED).await
+    }
+
+    /// Where some answers are withheld.
+    async fn withholding(kind: IntegrationKind, name: &str) -> Self {
+        Self::with(kind, name, Duration::ZERO, DEADLINE).await
     }
 
     /// With a receiver that has written it down and then thinks before it answers.
     async fn with_delay(kind: IntegrationKind, name: &str, delay: Duration) -> Self {
+        Self::with(kind, name, delay, UNHURRIED).await
+    }
+
+    async fn with(kind: IntegrationKind, name: &str, delay: Duration, deadline: Duration) -> Self {
         let folder = Folder::with_team();
         folder.write("crm.yaml", &manifest(kind, name, ""));
         let integration = format!("  integration: {name}");
@@ -90,7 +102,7 @@ impl Stage {
         let rehearsal = start(options, end.clone(), &TaskTracker::new()).await.unwrap();
         let store = database.store().await;
         let away = Arc::new(AtomicBool::new(false));
-        let stage = Self { folder, database, store, rehearsal, away, end };
+        let stage = Self { folder, database, store, rehearsal, away, deadline, end };
         stage.apply();
         stage
     }
@@ -107,7 +119,7 @@ impl Stage {
     fn connector(&self) -> ReportConnector {
         let (rehearsal, away) = (self.rehearsal.clone(), Arc::clone(&self.away));
         ReportConnector {
-            http: Http::with_deadline(DEADLINE).unwrap(),
+            http: Http::with_deadline(self.deadline).unwrap(),
             find_secret: Arc::new(|integration, credential, _| {
                 Ok(Rehearsal::integration_secret(integration.as_str(), credential))
             }),

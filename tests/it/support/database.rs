@@ -156,6 +156,12 @@ impl TestDatabase {
         self.run_as_stranger(&format!("SET nuncio.writes = 'on'; {statement}"));
     }
 
+    /// Executors of a test, whose hearts do not beat, stay alive. Also within a runtime.
+    pub(crate) fn let_no_lease_end(&self) {
+        let alive = "UPDATE executors SET alive_until = now() + interval '1 hour'";
+        std::thread::scope(|scope| scope.spawn(|| self.run(alive)).join().unwrap());
+    }
+
     /// Runs a statement as somebody who does not use nuncio.
     pub(crate) fn run_as_stranger(&self, statement: &str) {
         let statement = statement.to_owned();

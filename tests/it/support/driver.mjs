@@ -64,6 +64,15 @@ export async function look(page, name) {
 export const isAnswered = (chat) => waitIn(chat, () => document.querySelector("#typing").hidden
   && document.querySelectorAll("#waiting .pending").length === 0
   && document.querySelector("#log .message:last-of-type")?.classList.contains("us"));
+// Notes from now on whether the page shows that an answer is being written, however shortly: what comes and goes in
+// one task is seen at no frame. Gives the waiting for it.
+export async function watchTyping(chat) {
+  await chat.locator("#typing").evaluate((typing) => {
+    globalThis.wasTyping = false;
+    new MutationObserver(() => { globalThis.wasTyping = true; }).observe(typing, { attributeFilter: ["hidden"] });
+  });
+  return () => waitIn(chat, () => globalThis.wasTyping);
+}
 export const isSettled = (chat) => waitIn(chat, () => document.querySelectorAll("#waiting .pending").length === 0);
 
 // Waits for something within a page or a frame.

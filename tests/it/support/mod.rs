@@ -31,6 +31,21 @@ use std::time::{Duration, Instant};
 /// What is waited for comes within seconds, and on a machine that is busy with other tests within many.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long a program may take that was asked to leave: its own bounds add up to five seconds, and the rest is for a
+/// busy machine.
+pub(crate) const LEAVING: Duration = Duration::from_secs(20);
+
+/// Waits for the next UTC day, where this one ends before a test of its limits does.
+pub(crate) fn begin_within_a_day(length: Duration) {
+    const DAY_S: i64 = 24 * 60 * 60;
+    let left = DAY_S - nuncio::clock::now().timestamp().rem_euclid(DAY_S);
+    if let Ok(left) = u64::try_from(left)
+        && Duration::from_secs(left) < length
+    {
+        std::thread::sleep(Duration::from_secs(left + 1));
+    }
+}
+
 /// Waits until a condition holds; the last thing that was seen is in the panic.
 #[track_caller]
 pub(crate) fn wait_until<T: std::fmt::Debug>(

@@ -67,6 +67,12 @@ impl Program {
         Running { child: self.command.spawn().unwrap() }
     }
 
+    /// Starts it; what it tells goes to a file.
+    pub(crate) fn start_telling(mut self, told: &Path) -> Running {
+        self.command.stdout(std::fs::File::create(told).unwrap()).stderr(Stdio::null());
+        Running { child: self.command.spawn().unwrap() }
+    }
+
     /// Starts it; what it logs goes to a file.
     pub(crate) fn start_logging(mut self, log: &Path) -> Running {
         self.command.stdout(Stdio::null()).stderr(std::fs::File::create(log).unwrap());

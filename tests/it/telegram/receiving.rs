@@ -126,6 +126,7 @@ fn a_stop_that_is_said_to_a_bot_holds_for_the_persons_name_too() {
 fn who_blocks_the_bot_is_left_alone_until_they_write_again() {
     let stage = Stage::new();
     stage.takes("pushed", &json!({ "update_id": 5, "message": message(&json!({})) }));
+    let began = now();
     stage.hosted.database.run(
         "UPDATE dialogues SET reminder_at = now(), reminder_text = 'Still there?';
         INSERT INTO messages (dialogue_id, channel, author, text, state, ready_at, turn)
@@ -141,7 +142,7 @@ fn who_blocks_the_bot_is_left_alone_until_they_write_again() {
     let state = "SELECT concat_ws(' ', state, turn, due_at IS NULL, reminder_at IS NULL,
         waiting_since IS NULL) FROM dialogues";
     assert_eq!(stage.value(state), "open 1 f f f");
-    stage.takes("pushed", &standing("kicked", now() + 1));
+    stage.takes("pushed", &standing("kicked", began + 1));
     assert_eq!(stage.value(state), "open 2 t t t");
     // What a person of ours has to say is theirs to give up.
     let waiting = "SELECT string_agg(author || ' ' || state, ', ' ORDER BY id) FROM messages
@@ -152,15 +153,15 @@ fn who_blocks_the_bot_is_left_alone_until_they_write_again() {
         "barred person"
     );
     // Told once more, and taken back: neither is news.
-    stage.takes("pushed", &standing("kicked", now() + 1));
-    stage.takes("pushed", &standing("member", now() + 2));
+    stage.takes("pushed", &standing("kicked", began + 1));
+    stage.takes("pushed", &standing("member", began + 2));
     assert_eq!(stage.value(state), "open 2 t t t");
 
-    let again = message(&json!({ "message_id": 9, "date": now() + 3, "text": "/start" }));
+    let again = message(&json!({ "message_id": 9, "date": began + 3, "text": "/start" }));
     stage.takes("pushed", &json!({ "update_id": 7, "message": again }));
     assert_eq!(stage.value(state), "open 3 f t f");
     // An old word that comes late undoes nothing.
-    stage.takes("pushed", &standing("kicked", now() + 1));
+    stage.takes("pushed", &standing("kicked", began + 1));
     assert_eq!(stage.value(state), "open 3 f t f");
     // On another channel they are spoken to as before.
     assert_eq!(stage.value(&format!("SELECT is_suppressed('{PERSON}', 'any')")), "false");
