@@ -188,7 +188,7 @@ impl Lanes {
         loop {
             let Reviewed { again, is_over } = self.store.review_passed_over().await?;
             if again > 0 {
-                info!(again, "contacts that are not suppressed any more have their turn again");
+                info!(again, "contacts that were passed over have their turn again");
             }
             if is_over || Instant::now() >= until {
                 return Ok(is_over);

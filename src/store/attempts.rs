@@ -116,12 +116,18 @@ impl Store {
         let fences: Vec<i64> = intended.iter().map(|i| i.fence.0).collect();
         let texts: Vec<String> = intended.iter().map(|i| kept(&i.text)).collect();
         let ids = sqlx::query_scalar!(
-            "UPDATE attempts a SET text = i.text
-            FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS i (attempt, channel, fence, text)
-            JOIN lanes l ON l.channel = i.channel AND l.fence = i.fence AND l.in_flight = i.attempt
-            WHERE a.id = l.in_flight AND a.granted_at = l.in_flight_granted_at
+            r#"WITH lane AS (
+                SELECT l.in_flight, l.in_flight_granted_at, i.text
+                FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS i (attempt, channel, fence, text)
+                JOIN lanes l ON l.channel = i.channel AND l.fence = i.fence AND l.in_flight = i.attempt
+                -- As where outcomes are recorded, lanes are locked first, and in the order of an apply.
+                ORDER BY l.channel COLLATE "C"
+                FOR UPDATE OF l
+            )
+            UPDATE attempts a SET text = lane.text FROM lane
+            WHERE a.id = lane.in_flight AND a.granted_at = lane.in_flight_granted_at
                 AND a.outcome IS NULL AND a.address <> ''
-            RETURNING a.id",
+            RETURNING a.id"#,
             &attempts,
             &channels as &[&str],
             &fences,
@@ -321,10 +327,13 @@ impl Store {
         // was known then.
         let ids: Vec<i64> = recorded.iter().map(|attempt| attempt.id).collect();
         sqlx::query!(
-            "UPDATE messages m SET text = coalesce(a.text, m.text),
+            "UPDATE messages m SET
+                -- What was certainly not said stands in the place of nothing that may have been.
+                text = CASE WHEN a.outcome IN ('sent', 'in-doubt') THEN coalesce(a.text, m.text) ELSE m.text END,
                 provider_message_id = coalesce(m.provider_message_id, a.provider_message_id),
                 state = CASE WHEN a.outcome = 'sent' THEN coalesce(a.delivery, 'sent')
-                    WHEN a.outcome = 'in-doubt' THEN 'in-doubt' ELSE 'failed' END
+                    WHEN a.outcome = 'in-doubt' OR EXISTS (SELECT FROM retries r
+                        WHERE r.opening = a.opening AND r.in_doubt) THEN 'in-doubt' ELSE 'failed' END
             FROM attempts a
             WHERE a.id = ANY ($1) AND a.address <> '' AND m.key = a.key AND m.channel = a.channel
                 AND m.author = 'opening' AND m.state IN ('in-doubt', 'failed')

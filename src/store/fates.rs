@@ -74,8 +74,9 @@ impl FateReader<'_> {
                     WHEN a.outcome = 'in-doubt' THEN 'in-doubt'
                     WHEN r.opening IS NOT NULL THEN 'suppressed'
                     WHEN d.reason IS NOT NULL AND l.task IS NULL THEN 'failed'
-                    WHEN e.outcome = 'in-doubt' AND e.reason LIKE 'resolved as dropped %' THEN 'failed'
-                    WHEN e.outcome = 'in-doubt' THEN 'in-doubt'
+                    WHEN e.id IS NOT NULL AND e.outcome IS NULL THEN 'remaining'
+                    WHEN e.outcome = 'in-doubt' AND coalesce(e.reason, '') NOT LIKE 'resolved as dropped %' THEN 'in-doubt'
+                    WHEN e.outcome <> 'sent' THEN 'failed'
                     WHEN l.task IS NOT NULL AND a.id IS NULL THEN 'written'
                     WHEN l.task IS NULL AND s.why IS NULL AND c.position > au.cursor_position
                         THEN 'remaining'
@@ -94,7 +95,8 @@ impl FateReader<'_> {
                     WHEN a.id IS NOT NULL AND (l.task IS NOT NULL OR c.position <= au.cursor_position)
                         THEN coalesce(a.reason, a.outcome)
                     WHEN l.task IS NOT NULL THEN concat_ws(': ', 'by an earlier incarnation of the task',
-                        CASE e.outcome WHEN 'in-doubt' THEN e.reason END)
+                        CASE WHEN e.outcome <> 'sent' THEN coalesce(e.reason, e.outcome)
+                            WHEN e.id IS NOT NULL AND e.outcome IS NULL THEN 'the call is under way' END)
                     WHEN s.why IS NOT NULL THEN s.why
                     WHEN c.position <= au.cursor_position THEN 'it was not to be written to when its turn came'
                 END AS reason
@@ -115,7 +117,7 @@ impl FateReader<'_> {
             ) a ON true
             LEFT JOIN LATERAL (
                 -- The last attempt of an earlier incarnation, which has the same key.
-                SELECT e.outcome, e.reason FROM attempts e
+                SELECT e.id, e.outcome, e.reason FROM attempts e
                 WHERE l.task IS NOT NULL AND a.id IS NULL AND e.channel = l.channel
                     AND e.key = opening_key($2, c.address) AND e.opening = l.opening
                 ORDER BY e.id DESC LIMIT 1

@@ -282,8 +282,12 @@ async fn forget_attempts(
         SELECT count(*) AS "forgotten!" FROM erased"#,
         addresses
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
+    // That the ledger has lost them, somebody has just noted.
+    sqlx::query!("DELETE FROM freed_aliases WHERE address = ANY ($1)", addresses)
+        .execute(connection)
+        .await?;
     erased.attempts = count(forgotten);
     Ok(())
 }

@@ -92,12 +92,19 @@ impl Store {
                     LIMIT 1
                     FOR UPDATE OF r SKIP LOCKED
                 ) r
+            ), person_turn AS (
+                -- Whoever is known under another address has the audience's turn also for a retry: two statements at
+                -- once would each see the other address unwritten.
+                SELECT a.task_id FROM audiences a
+                JOIN audiences seen ON seen.task_id = a.task_id AND seen.xmin = a.xmin
+                WHERE a.task_id IN (SELECT due_retry.task_id FROM due_retry WHERE due_retry.person IS NOT NULL)
+                FOR UPDATE OF a SKIP LOCKED
             ), retry AS (
                 -- Two lanes of one task may have found the same unbound retry, or the same person.
                 SELECT DISTINCT ON (opening) * FROM (
                     SELECT due_retry.*, min(opening) OVER (PARTITION BY task_id, person) AS first FROM due_retry
                 ) due_retry
-                WHERE person IS NULL OR opening = first
+                WHERE person IS NULL OR opening = first AND task_id IN (SELECT person_turn.task_id FROM person_turn)
                 ORDER BY opening, channel
             ), fresh_turn AS (
                 SELECT turn.*, row_number() OVER (PARTITION BY task_id ORDER BY channel) AS n
@@ -176,6 +183,11 @@ impl Store {
                     FROM passed GROUP BY task_id
                 ) p USING (task_id)
                 WHERE a.task_id = audience.task_id
+            ), person_told AS (
+                -- So that whoever began to look before this statement sees that it is not the first.
+                UPDATE audiences a SET skips = a.skips
+                WHERE a.task_id IN (SELECT retry.task_id FROM retry WHERE retry.person IS NOT NULL)
+                    AND a.task_id NOT IN (SELECT audience.task_id FROM audience)
             ), pick AS (
                 SELECT turn.channel, turn.fence, turn.portfolio, turn.task_id, turn.task, retry.opening, retry.position,
                     retry.address, retry.key, retry.tries + 1 AS tries, retry.variables, retry.is_counted

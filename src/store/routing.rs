@@ -69,8 +69,8 @@ pub(super) async fn find_or_open(
                 CASE WHEN a.outcome = 'sent' THEN coalesce(a.delivery, 'sent') ELSE 'in-doubt' END, a.key
             FROM attempts a JOIN tasks t ON t.id = a.task_id
             WHERE a.channel = $2 AND a.key = opening_key($3, $4) AND a.task = $3 AND a.address = $4
-            -- Whoever records its outcome tells the message of it afterwards.
-            ORDER BY a.id DESC LIMIT 1 FOR SHARE OF a",
+            -- The last that may have arrived. Whoever records its outcome tells the message of it afterwards.
+            ORDER BY coalesce(a.outcome, 'in-doubt') IN ('sent', 'in-doubt') DESC, a.id DESC LIMIT 1 FOR SHARE OF a",
             opened.id,
             channel.as_str(),
             opened.task,

@@ -24,6 +24,14 @@ const PERMITS_WAIT: &str =
     "CREATE OR REPLACE FUNCTION hours_open(from_s integer, to_s integer, zone text, at timestamptz)
     RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN true; END'";
 
+const ONE_PERSON: &str = "INSERT INTO aliases (address, person) VALUES ('1', 1), ('2', 1)";
+
+/// As whoever was passed over comes again: of these addresses.
+const AGAIN: &str =
+    "INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
+    SELECT nextval('opening_ids'), task_id, position, address, position, 0, now(), false FROM contacts
+    WHERE address IN ";
+
 /// A running task without a pause on two channels, and an executor that holds both.
 struct Stage {
     folder: Folder,
@@ -123,12 +131,6 @@ fn whoever_comes_while_a_permit_is_decided_is_not_passed_over() {
 
 #[test]
 fn two_lanes_that_are_due_together_do_not_write_to_two_addresses_of_one_person() {
-    const ALIASES: &str = "INSERT INTO aliases (address, person) VALUES ('1', 1), ('2', 1);";
-    // As whoever was passed over while they were suppressed comes again.
-    const AGAIN: &str =
-        "INSERT INTO retries (opening, task_id, position, address, key, tries, ready_at, in_doubt)
-        SELECT nextval('opening_ids'), task_id, position, address, position, 0, now(), false FROM contacts
-        WHERE address IN ";
     // They were one person only after both had been tried.
     const TRIED: &str = "INSERT INTO ledger (task, address, opening, channel) SELECT 'talk', address, opening, 'vk-a' FROM retries";
     const DOUBTED: &str =
@@ -141,7 +143,7 @@ fn two_lanes_that_are_due_together_do_not_write_to_two_addresses_of_one_person()
         ("the second may have arrived", Some("('1', '2')"), 2, vec![TRIED, DOUBTED], "2"),
     ] {
         let stage = Stage::new("vk-a, vk-b", "[1, 2, 3]");
-        stage.database.run(ALIASES);
+        stage.database.run(ONE_PERSON);
         stage.database.run(&format!("UPDATE audiences SET cursor_position = {cursor}"));
         if let Some(people) = again {
             stage.database.run(&format!("{AGAIN}{people}"));
@@ -162,6 +164,37 @@ fn two_lanes_that_are_due_together_do_not_write_to_two_addresses_of_one_person()
 }
 
 #[test]
+fn two_executors_do_not_write_to_two_addresses_of_one_person_who_come_again() {
+    let stage = Stage::new("vk-a, vk-b", "[1, 2]");
+    stage.database.run(ONE_PERSON);
+    stage.database.run(&format!("UPDATE audiences SET cursor_position = 2; {AGAIN}('1', '2')"));
+    // The first statement that looks waits for whoever has the lock 7.
+    stage.database.run(
+        "CREATE OR REPLACE FUNCTION hours_open(from_s integer, to_s integer, zone text, at timestamptz)
+        RETURNS boolean LANGUAGE plpgsql AS 'BEGIN
+            IF pg_try_advisory_xact_lock(8) THEN PERFORM pg_advisory_xact_lock_shared(7); END IF; RETURN true; END'",
+    );
+    let (late, early) = stage.runtime.block_on(async {
+        let other = ExecutorId(Uuid::new_v4());
+        let _presence = stage.store.register_executor(other, "test", 2).await.unwrap();
+        // One gives a lane away, and the other takes it.
+        drop(stage.store.sweep_lanes(stage.executor).await.unwrap());
+        drop(stage.store.sweep_lanes(other).await.unwrap());
+        let mut lock = stage.database.connection().await;
+        run(&mut lock, "SELECT pg_advisory_lock(7)").await;
+        tokio::join!(async { stage.store.grant_permits(other).await.unwrap() }, async {
+            run(&mut lock, SOMEBODY_WAITS).await;
+            let early = stage.grant().await;
+            run(&mut lock, "SELECT pg_advisory_unlock(7)").await;
+            early
+        })
+    });
+    assert_eq!((early.len(), late.len()), (1, 0));
+    let owners = "SELECT count(DISTINCT owner) FROM lanes";
+    assert_eq!(stage.database.value(owners), "2", "each has a lane");
+}
+
+#[test]
 fn of_two_addresses_of_one_person_the_second_has_its_turn_once_nothing_arrived_at_the_first() {
     for (what, class, audience, again) in [
         ("it arrived", OutcomeClass::Sent, "[1, 2]", 0),
@@ -171,12 +204,15 @@ fn of_two_addresses_of_one_person_the_second_has_its_turn_once_nothing_arrived_a
         ("it was removed while it waited", OutcomeClass::RetryAfter, "[2]", 1),
     ] {
         let stage = Stage::new("vk-a, vk-b", "[1, 2]");
-        stage.database.run("INSERT INTO aliases (address, person) VALUES ('1', 1), ('2', 1)");
+        stage.database.run(ONE_PERSON);
         let permits = stage.runtime.block_on(stage.grant());
         assert_eq!(permits.len(), 1, "{what}");
         // The second is passed over while the call runs.
         assert!(stage.send(OutcomeClass::Sent).is_empty(), "{what}");
+        // As of a record during which that is learnt.
+        stage.database.run("DELETE FROM aliases");
         stage.runtime.block_on(stage.record(&permits, class));
+        stage.database.run(ONE_PERSON);
         stage.database.run("UPDATE retries SET ready_at = now() + interval '1 hour'");
         apply(&stage.folder, &stage.database, "vk-a, vk-b", audience, &[]);
         let reviewed = || stage.runtime.block_on(stage.store.review_passed_over()).unwrap();
@@ -244,6 +280,30 @@ fn an_opening_that_was_answered_before_its_call_ended_is_told_what_became_of_it(
             assert_eq!(stage.send(OutcomeClass::Sent), ["1"]);
             assert_eq!(stage.database.value(told), expected, "{class}");
         }
+    }
+}
+
+#[test]
+fn what_may_have_been_said_outlives_words_that_certainly_were_not() {
+    let told = "SELECT state || ' ' || text FROM messages WHERE author = 'opening'";
+    for answers_at_once in [true, false] {
+        let stage = Stage::new("vk-a", "[1]");
+        stage.runtime.block_on(async {
+            let permits = stage.grant().await;
+            begin_calls(&stage.store, &permits, "Hello Anna").await;
+            stage.record(&permits, OutcomeClass::InDoubt).await;
+            if answers_at_once {
+                stage.writes("1").await;
+            }
+            // Its text was edited, and the repeat was never made.
+            let permits = stage.grant().await;
+            begin_calls(&stage.store, &permits, "Good day").await;
+            stage.record(&permits, OutcomeClass::NotSent).await;
+            if !answers_at_once {
+                stage.writes("1").await;
+            }
+        });
+        assert_eq!(stage.database.value(told), "in-doubt Hello Anna", "{answers_at_once}");
     }
 }
 

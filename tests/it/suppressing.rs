@@ -309,6 +309,7 @@ fn nothing_in_any_table_names_a_person_who_was_forgotten() {
             WHERE address = '{PERSON}' LIMIT 1;
         INSERT INTO drafts (task, address, task_id, position, state, text, due_at)
             SELECT 'one', '{PERSON}', id, 2, 'used', 'Dear {PERSON}', NULL FROM tasks WHERE name = 'one';
+        INSERT INTO freed_aliases (task, address) VALUES ('one', '{PERSON}');
         INSERT INTO telegram_people (channel, address, user_id, access_hash) VALUES ('tg', '{PERSON}', 7, 9)"
     ));
     // What they wrote, and what was answered and reported.

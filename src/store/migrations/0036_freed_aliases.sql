@@ -2,15 +2,16 @@
 -- leaves it, because certainly nothing arrived there, the second has its turn again.
 
 CREATE TABLE freed_aliases (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     task text NOT NULL,
+    address text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
 CREATE FUNCTION note_freed_aliases() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- A row of its own each time, and no lock: whoever deletes holds some already.
-    INSERT INTO freed_aliases (task)
-    SELECT DISTINCT gone.task FROM gone JOIN aliases o ON o.address = gone.address;
+    -- Whether the person has another address is asked later: somebody may be learning it at this moment.
+    INSERT INTO freed_aliases (task, address) SELECT task, address FROM gone;
     RETURN NULL;
 END $$;
 
